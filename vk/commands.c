@@ -47,6 +47,7 @@ enum gpu_status gpu_commands_create(struct gpu_device *device, struct gpu_comman
 void gpu_commands_free(struct gpu_device *device, struct gpu_commands *c)
 {
     if (!c) return;
+    gpu_wait(device, c->ticket, UINT64_MAX, NULL);
     profile_free(device, c);
     for (size_t i = 0; i < c->n_set_pools; i++) device->vk.DestroyDescriptorPool(device->handle, c->set_pools[i], NULL);
     host_free(&device->host, c->set_pools, c->set_pools_capacity * sizeof *c->set_pools);

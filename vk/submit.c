@@ -113,8 +113,12 @@ enum gpu_status gpu_submit(struct gpu_device *device, struct gpu_commands *const
     enum { FEW = 32 };
     *ticket = 0;
     for (uint32_t i = 0; i < n; i++) {
-        if (list[i]->ended && list[i]->status == GPU_OK) continue;
-        return host_error(error, GPU_FAILED, "command list %" PRIu32 " of %" PRIu32 " was not ended without an error", i, n);
+        if (!list[i]->ended || list[i]->status != GPU_OK) {
+            return host_error(error, GPU_FAILED, "command list %" PRIu32 " of %" PRIu32 " was not ended without an error", i, n);
+        }
+        if (gpu_done(device, list[i]->ticket) == GPU_NOT_READY) {
+            return host_error(error, GPU_FAILED, "command list %" PRIu32 " of %" PRIu32 " is still running", i, n);
+        }
     }
     VkCommandBuffer few[FEW] = {0}, *buffers = few;
     if (n > FEW) {
@@ -123,6 +127,7 @@ enum gpu_status gpu_submit(struct gpu_device *device, struct gpu_commands *const
     }
     for (uint32_t i = 0; i < n; i++) buffers[i] = list[i]->buffer;
     const enum gpu_status status = submit_buffers(device, buffers, n, ticket, error);
+    for (uint32_t i = 0; status == GPU_OK && i < n; i++) list[i]->ticket = *ticket;
     if (n > FEW) host_free(&device->host, buffers, n * sizeof *buffers);
     return status;
 }

@@ -260,6 +260,7 @@ struct gpu_commands {
     enum gpu_status status; /* of recording; the first error stays */
     struct gpu_error error;
     uint32_t n_dispatches;
+    uint64_t ticket; /* of its last submission */
 
     VkDescriptorPool *set_pools; /* the last one has room */
     size_t n_set_pools, set_pools_capacity;
