@@ -27,7 +27,7 @@ prompt=${*:-Write a short story about a robot that finds a garden.}
 if ! is_built "$root/build"; then
     # shellcheck disable=SC2086
     install_packages $build_packages $run_packages
-    build "$root/build"
+    build_into "$root/build"
 fi
 if [ -z "$model" ]; then
     fetch_model || die 'The model could not be fetched. A GGUF file of your own: sh examples/quickstart.sh -m FILE.gguf'

@@ -51,7 +51,7 @@ is_built() {
 }
 
 # Configures and builds all default targets into a folder.
-build() {
+build_into() {
     mkdir -p "$1" && touch "$1/.building"
     say "Building in $1 ..."
     { cmake -S "$root" -B "$1" && cmake --build "$1" -j "$(processors)"; } >"$1/build.log" 2>&1 ||
