@@ -1,0 +1,21 @@
+# The library as others link it: one shared and one static file, made of the layers' objects, with the public header alone.
+set(LLM_PUBLIC_INCLUDE ${PROJECT_BINARY_DIR}/include)
+configure_file(runtime/llm.h ${LLM_PUBLIC_INCLUDE}/llm.h COPYONLY)
+
+function(llm_library target type)
+  add_library(${target} ${type} $<TARGET_OBJECTS:llm_static> $<TARGET_OBJECTS:llm_pure> $<TARGET_OBJECTS:vk>)
+  set_target_properties(${target} PROPERTIES OUTPUT_NAME llm LINKER_LANGUAGE C)
+  target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${LLM_PUBLIC_INCLUDE}> $<INSTALL_INTERFACE:include>)
+  target_link_libraries(${target} PRIVATE Threads::Threads m ${CMAKE_DL_LIBS})
+  if(LLM_SANITIZE)
+    target_link_options(${target} PUBLIC -fsanitize=${LLM_SANITIZE})
+  endif()
+endfunction()
+
+if(TARGET llm_static)
+  llm_library(llm SHARED)
+  set_target_properties(llm PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
+  target_link_options(llm PRIVATE -Wl,--no-undefined)
+  llm_library(llm_archive STATIC)
+  set_target_properties(llm_archive PROPERTIES EXPORT_NAME static)
+endif()
