@@ -101,14 +101,15 @@ static llm_status load_onto_device(llm_model *m, llm_job *job, struct llm_error 
                                .kv_f16 = o->kv == LLM_KV_F16,
                                .high = o->precision == LLM_PRECISION_HIGH,
                                .deterministic = o->deterministic != 0};
-    struct plan_of_memory p;
+    struct plan_of_memory p = {0};
     TRY(plan_memory(m, o, &c, &p, error));
     c.n_pages = p.n_pages;
     TRY(kv_pool_open(&m->pool, c.n_pages, a, error));
 
     struct load_progress progress = {job, 0.02, 0.9};
     TRY(weights_load(&m->weights, &m->blueprint, &m->source, m->device->gpu, p.n_host_layers, weights_advanced, &progress, a, error));
-    if (m->weights.rope_factors) TRY(rope_set_factors(&h->rope, m->weights.rope_factors, m->weights.n_rope_factors, error));
+    h->rope.factors = m->weights.rope_factors;
+    TRY(rope_open(&h->rope, a, error));
     TRY(forward_open(&m->forward, m->device->gpu, h, &m->weights, &c, a, error));
     TRY(job_progress(job, 0.92, error));
     TRY(forward_record(&m->forward, error));
@@ -183,6 +184,7 @@ static void give_back(llm_model *m)
     m->device = NULL;
     tokenizer_free(m->tokenizer);
     m->tokenizer = NULL;
+    rope_free(&m->blueprint.h.rope);
     arch_free(&m->blueprint);
     gguf_free(&m->gguf);
     alloc_free(a, m->header, m->header_size);
