@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "blob.h"
 #include "error.h"
 #include "generation.h"
 
@@ -28,6 +29,17 @@ static llm_status read_header(llm_model *m, struct llm_error *error)
         gguf_free(&m->gguf);
         n *= 2;
     }
+}
+
+/* Of everything but the weights' values. */
+static void take_fingerprint(llm_model *m)
+{
+    struct blob_sum sum;
+    uint64_t known = m->source.read ? m->header_size : m->source.size, n = m->gguf.data_offset;
+    blob_sum_start(&sum);
+    blob_sum_add(&sum, m->source.read ? m->header : m->source.map.data, (size_t)(n < known ? n : known));
+    blob_sum_add(&sum, &m->source.size, sizeof m->source.size);
+    m->fingerprint = blob_sum_end(&sum);
 }
 
 struct plan_of_memory {
@@ -130,6 +142,7 @@ static llm_status load_onto_device(llm_model *m, llm_job *job, struct llm_error 
 static llm_status load_parts(llm_model *m, llm_job *job, struct llm_error *error)
 {
     TRY(read_header(m, error));
+    take_fingerprint(m);
     TRY(job_progress(job, 0.01, error));
     TRY(tokenizer_create(&m->tokenizer, &m->gguf, &m->root->alloc, error));
     if (!job->options.vocab_only)
