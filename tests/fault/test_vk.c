@@ -7,11 +7,12 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <dlfcn.h>
 #include <pthread.h>
 
 #include "double.h"
-#include "gpu.h"
 #include "host_count.h"
+#include "vk.h"
 
 /* For AddressSanitizer: drivers and layers leak; what we take is counted. */
 const char *__asan_default_options(void);
@@ -504,6 +505,41 @@ static void test_cache(void **state)
     assert_silent();
 }
 
+/* ---- a device that somebody else made ---- */
+
+static void test_borrow(void **state)
+{
+    (void)state;
+    need_device();
+    void *library = dlopen("libvulkan.so.1", RTLD_NOW | RTLD_LOCAL);
+    if (!library) skip();
+    struct gpu_device *const lender = device;
+    const struct gpu_lent lent = {
+        .api_version = gpu->api,
+        .get_instance_proc_addr = dlsym(library, "vkGetInstanceProcAddr"),
+        .instance = gpu->instance,
+        .physical_device = lender->caps.physical,
+        .device = lender->handle,
+        .queue = lender->queue,
+        .queue_family = lender->caps.family,
+    };
+    const struct gpu_host host = host_count(&count);
+    OK(gpu_device_borrow(&device, &host, &lent, &error));
+    assert_false(gpu_device_info(device)->storage16); /* no features were told of */
+    struct bench b;
+    bench_open(&b);
+    bench_dispatch(&b, N, 5);
+    OK(gpu_commands_end(b.commands, &error));
+    bench_run(&b);
+    const uint32_t *y = b.y.map;
+    for (uint32_t i = 0; i < N; i++) assert_int_equal(y[i], 3 * i + 5);
+    bench_close(&b);
+    gpu_device_close(device);
+    device = lender;
+    dlclose(library);
+    test_dispatch(state); /* the lender's own work goes on */
+}
+
 /* ---- threads: all that may run at once, under the host's lock ---- */
 
 static void *mutex_create(void)
@@ -610,12 +646,19 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_info),        cmocka_unit_test(test_dispatch),
-        cmocka_unit_test(test_offsets),     cmocka_unit_test(test_indirect),
-        cmocka_unit_test(test_transfer),    cmocka_unit_test(test_many),
-        cmocka_unit_test(test_upload),      cmocka_unit_test(test_mistakes),
-        cmocka_unit_test(test_bad_kernels), cmocka_unit_test(test_hazards),
-        cmocka_unit_test(test_cache),       cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_info),
+        cmocka_unit_test(test_dispatch),
+        cmocka_unit_test(test_offsets),
+        cmocka_unit_test(test_indirect),
+        cmocka_unit_test(test_transfer),
+        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_upload),
+        cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_bad_kernels),
+        cmocka_unit_test(test_hazards),
+        cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_borrow),
+        cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
