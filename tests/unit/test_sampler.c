@@ -116,7 +116,7 @@ static void draws_follow_the_reference(void **state)
     (void)state;
     enum { N = 40, DRAWS = 4000 };
     uint32_t random = 5;
-    for (int round = 0; round < 120; round++) {
+    for (int round = 0; round < 40; round++) {
         float logits[N];
         int32_t history[100];
         struct llm_bias bias[3];
@@ -156,7 +156,7 @@ static void top_k_is_exact(void **state)
     enum { N = 3000 };
     static float logits[N];
     uint32_t random = 11;
-    for (int round = 0; round < 60; round++) {
+    for (int round = 0; round < 24; round++) {
         struct llm_generate_options o = plain();
         o.top_k = 1 + (int32_t)next(&random, round % 2 ? 20 : 2000);
         o.temperature = 1e6; /* all that are left are equally likely */
