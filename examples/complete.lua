@@ -121,7 +121,7 @@ if given.own.chat then prompt = chat_prompt(model, prompt) end
 
 local stream = model:stream(prompt, given.generate)
 for piece in stream do
-    io.write(piece):flush()
+    io.write(piece) io.flush()
 end
 print()
 local result = stream:result()
