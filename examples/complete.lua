@@ -1,5 +1,6 @@
 -- Continues a text: the options of llm.load and of generation as a command line.
---   lua5.4 complete.lua --model FILE.gguf [options] [--] [prompt]     without a prompt it is read from the standard input
+--   lua5.4 complete.lua --model FILE.gguf [options] [--] [prompt]
+-- Without a prompt it is read from the standard input.
 -- Text goes to the standard output as it comes; device and speed go to the standard error.
 local llm = require "llm"
 

@@ -12,7 +12,7 @@ local cast = {
     { name = "Witch", prompt = "The old witch stirred the pot and whispered to the raven: \"" },
 }
 -- A fifth is given a long prompt and cancelled while it is being read.
-local interrupted = { name = "Bard", prompt = ("The bard sang of the sea and the wind and the long road home. "):rep(8) }
+local interrupted = { name = "Bard", prompt = ("The bard sang of the sea and the long road home. "):rep(8) }
 
 local settings = { tokens = 48 }
 local function read_arguments(list)
