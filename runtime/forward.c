@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "error.h"
+#include "gpu_error.h"
 
 static uint32_t bucket_rows(uint32_t bucket)
 {

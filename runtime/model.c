@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "blob.h"
 #include "error.h"
 #include "generation.h"
 
@@ -28,6 +29,17 @@ static llm_status read_header(llm_model *m, struct llm_error *error)
         gguf_free(&m->gguf);
         n *= 2;
     }
+}
+
+/* Of everything but the weights' values. */
+static void take_fingerprint(llm_model *m)
+{
+    struct blob_sum sum;
+    uint64_t known = m->source.read ? m->header_size : m->source.size, n = m->gguf.data_offset;
+    blob_sum_start(&sum);
+    blob_sum_add(&sum, m->source.read ? m->header : m->source.map.data, (size_t)(n < known ? n : known));
+    blob_sum_add(&sum, &m->source.size, sizeof m->source.size);
+    m->fingerprint = blob_sum_end(&sum);
 }
 
 struct plan_of_memory {
@@ -101,14 +113,15 @@ static llm_status load_onto_device(llm_model *m, llm_job *job, struct llm_error 
                                .kv_f16 = o->kv == LLM_KV_F16,
                                .high = o->precision == LLM_PRECISION_HIGH,
                                .deterministic = o->deterministic != 0};
-    struct plan_of_memory p;
+    struct plan_of_memory p = {0};
     TRY(plan_memory(m, o, &c, &p, error));
     c.n_pages = p.n_pages;
     TRY(kv_pool_open(&m->pool, c.n_pages, a, error));
 
     struct load_progress progress = {job, 0.02, 0.9};
     TRY(weights_load(&m->weights, &m->blueprint, &m->source, m->device->gpu, p.n_host_layers, weights_advanced, &progress, a, error));
-    if (m->weights.rope_factors) TRY(rope_set_factors(&h->rope, m->weights.rope_factors, m->weights.n_rope_factors, error));
+    h->rope.factors = m->weights.rope_factors;
+    TRY(rope_open(&h->rope, a, error));
     TRY(forward_open(&m->forward, m->device->gpu, h, &m->weights, &c, a, error));
     TRY(job_progress(job, 0.92, error));
     TRY(forward_record(&m->forward, error));
@@ -129,6 +142,7 @@ static llm_status load_onto_device(llm_model *m, llm_job *job, struct llm_error 
 static llm_status load_parts(llm_model *m, llm_job *job, struct llm_error *error)
 {
     TRY(read_header(m, error));
+    take_fingerprint(m);
     TRY(job_progress(job, 0.01, error));
     TRY(tokenizer_create(&m->tokenizer, &m->gguf, &m->root->alloc, error));
     if (!job->options.vocab_only)
@@ -183,6 +197,7 @@ static void give_back(llm_model *m)
     m->device = NULL;
     tokenizer_free(m->tokenizer);
     m->tokenizer = NULL;
+    rope_free(&m->blueprint.h.rope);
     arch_free(&m->blueprint);
     gguf_free(&m->gguf);
     alloc_free(a, m->header, m->header_size);

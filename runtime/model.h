@@ -25,6 +25,7 @@ struct llm_model {
     char *texts; /* architecture, name, ... of the info, each ending with NUL */
     size_t texts_size;
     struct llm_model_info info;
+    uint64_t fingerprint; /* of the header: what a saved session must agree with */
 
     struct device *device; /* NULL with vocab_only, as is all below */
     struct weights weights;

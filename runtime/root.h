@@ -4,7 +4,7 @@
 
 #include <stdatomic.h>
 
-#include "../vk/gpu.h"
+#include "gpu_error.h"
 #include "error.h"
 #include "os.h"
 
@@ -69,14 +69,5 @@ void device_release(struct device *d);
 void device_save_cache(struct device *d);
 void device_info_fill(struct gpu *gpu, const struct gpu_info *info, uint32_t index, struct llm_device_info *out);
 void devices_close(llm *root);
-
-/* gpu_error to llm_error. */
-llm_status gpu_failed(enum gpu_status status, const struct gpu_error *from, struct llm_error *error);
-#define TRY_GPU(call, error)                                                               \
-    do {                                                                                   \
-        struct gpu_error gpu_error_ = {{0}};                                               \
-        enum gpu_status gpu_status_ = (call);                                              \
-        if (gpu_status_ != GPU_OK) return gpu_failed(gpu_status_, &gpu_error_, (error));   \
-    } while (0)
 
 #endif

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "os.h"
-#include "root.h"
+#include "gpu_error.h"
 
 /* A slice: half a frame of 60 Hz, so that two in flight fill one and a cancel is never far away. */
 static const double slice_seconds = 0.008;

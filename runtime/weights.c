@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "error.h"
+#include "gpu_error.h"
 #include "repack.h"
 
 enum { VECTOR_ALIGNMENT = 256, BAND = 2 << 20 };
@@ -81,7 +81,7 @@ static llm_status stream_matrix(struct loader *ld, const struct gguf_tensor *t, 
     if (tiles == 0) tiles = 1;
     for (uint64_t row = 0; row < t->dims[1]; row += tiles * REPACK_TILE) {
         uint64_t n = t->dims[1] - row < tiles * REPACK_TILE ? t->dims[1] - row : tiles * REPACK_TILE;
-        const void *data;
+        const void *data = NULL;
         TRY(fetch(ld, t->offset + row * row_size, (size_t)(n * row_size), &data, error));
         size_t size = (size_t)((n + REPACK_TILE - 1) / REPACK_TILE * tile_size);
         void *memory;
@@ -120,7 +120,7 @@ static llm_status load_matrix(struct loader *ld, const struct gguf_tensor *const
 static llm_status load_vector(struct loader *ld, const struct gguf_tensor *t, struct gpu_range *out, struct llm_error *error)
 {
     struct weights *w = ld->w;
-    const void *data;
+    const void *data = NULL;
     void *memory;
     TRY(fetch(ld, t->offset, (size_t)t->size, &data, error));
     *out = (struct gpu_range){&w->vectors, w->vectors_used, t->size};
@@ -167,7 +167,7 @@ static llm_status load_rope_factors(struct loader *ld, struct llm_error *error)
     const struct gguf_tensor *t = ld->b->tensors[SLOT_ROPE_FREQS];
     if (!t) return LLM_OK;
     struct weights *w = ld->w;
-    const void *data;
+    const void *data = NULL;
     TRY(fetch(ld, t->offset, (size_t)t->size, &data, error));
     w->rope_factors = alloc_new(w->alloc, (size_t)t->size);
     if (!w->rope_factors) return error_memory(error, "the rope factors", t->size);
