@@ -44,7 +44,7 @@ step() {
         return 0
     fi
     printf 'FAIL  %-32s %5d passed, %d failed %6d s (exit code %d)\n' "$name" "${counts% *}" "${counts#* }" $seconds $code
-    tail -n 200 "$log" | sed 's/^/      /'
+    grep -vE '^\[ *[0-9]+%\] (Generating|Building|Built)' "$log" | tail -n 200 | sed 's/^/      /'
     return 1
 }
 
