@@ -1,5 +1,6 @@
 -- Continues a text: the options of llm.load and of generation as a command line.
---   lua5.4 complete.lua --model FILE.gguf [options] [--] [prompt]     without a prompt it is read from the standard input
+--   lua5.4 complete.lua --model FILE.gguf [options] [--] [prompt]
+-- Without a prompt it is read from the standard input.
 -- Text goes to the standard output as it comes; device and speed go to the standard error.
 local llm = require "llm"
 
@@ -121,7 +122,7 @@ if given.own.chat then prompt = chat_prompt(model, prompt) end
 
 local stream = model:stream(prompt, given.generate)
 for piece in stream do
-    io.write(piece):flush()
+    io.write(piece) io.flush()
 end
 print()
 local result = stream:result()

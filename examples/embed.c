@@ -13,7 +13,7 @@ static const char greeting[] =
     "local llm, path = require 'llm', ...\n"
     "local model = assert(llm.load(path))\n"
     "for piece in model:stream('Once upon a time', { temperature = 0, max_tokens = 32 }) do\n"
-    "    io.write(piece):flush()\n"
+    "    io.write(piece) io.flush()\n"
     "end\n"
     "print()\n"
     "model:close()\n";

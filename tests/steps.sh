@@ -7,12 +7,12 @@ failed=0
 # How many tests a log speaks of, as "passed failed": ctest's closing line, every "N passed, N failed"; else the step is one.
 count_tests() {
     awk -v code="$2" '
-        function number_before(word,    i) {
-            for (i = 2; i <= NF; i++) if ($i ~ word) return $(i - 1) + 0
+        function number_before(word, from,    i) {
+            for (i = from; i <= NF; i++) if ($i ~ word) return $(i - 1) + 0
             return 0
         }
-        /tests? failed out of [0-9]+$/ { bad = number_before("^tests?$"); p += $NF - bad; f += bad; seen = 1 }
-        /^([a-z0-9]+: )?[0-9]+ passed, [0-9]+ failed/ { p += number_before("^passed"); f += number_before("^failed"); seen = 1 }
+        /tests? failed out of [0-9]+$/ { bad = number_before("^tests?$", 4); p += $NF - bad; f += bad; seen = 1 }
+        /^([a-z0-9]+: )?[0-9]+ passed, [0-9]+ failed/ { p += number_before("^passed", 2); f += number_before("^failed", 2); seen = 1 }
         END {
             if (!seen && !code) p = 1
             if (code && !f) f = 1
@@ -44,7 +44,7 @@ step() {
         return 0
     fi
     printf 'FAIL  %-32s %5d passed, %d failed %6d s (exit code %d)\n' "$name" "${counts% *}" "${counts#* }" $seconds $code
-    tail -n 200 "$log" | sed 's/^/      /'
+    grep -vE '^\[ *[0-9]+%\] (Generating|Building|Built)' "$log" | tail -n 200 | sed 's/^/      /'
     return 1
 }
 

@@ -31,8 +31,9 @@ local function line(name, key)
 end
 
 local first = pairs_read[1]
-print(("%d pairs; llm (%s) on %s; llama.cpp %s on %s; prompt of %d tokens, %d written; tokens/s, median (least to greatest)")
-    :format(#pairs_read, first.ours.precision, first.ours.device, first.peer.backend, first.peer.device,
-        first.ours.prompt_tokens, first.ours.tokens))
+print(("%d pairs; llm (%s) on %s; llama.cpp %s on %s; prompt of %d tokens, %d written"):format(
+    #pairs_read, first.ours.precision, first.ours.device, first.peer.backend, first.peer.device,
+    first.ours.prompt_tokens, first.ours.tokens))
+print "tokens/s, median (least to greatest)"
 line("prompt", "prompt_per_second")
 line("decode", "generate_per_second")
