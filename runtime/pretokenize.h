@@ -1,6 +1,7 @@
 /* pretokenize.h - cut text into the words inside which byte-pair merges may happen. Pure.
- * A rule is one or more passes, each a regular expression that cuts what the pass before left; what lies between two matches
- * is a word, too. Rules are those of tokenizer.ggml.pre, as llama.cpp reads them (src/llama-vocab.cpp). */
+ * A rule is one or more passes, each a regular expression that cuts what the pass before left; what
+ * lies between two matches is a word, too. Rules are those of tokenizer.ggml.pre, as llama.cpp
+ * reads them (src/llama-vocab.cpp). */
 #ifndef PRETOKENIZE_H
 #define PRETOKENIZE_H
 
@@ -14,7 +15,8 @@ struct pretokenizer;
 /* The rule of that name; unknown and empty names have the default rule. Never NULL. */
 const struct pretokenizer *pretokenize_find(const char *name, size_t size);
 
-/* What the name also says: whole words of the vocabulary need no merges; texts begin with the beginning token. */
+/* What the name also says: whole words of the vocabulary need no merges; texts begin with the
+ * beginning token. */
 bool pretokenize_ignores_merges(const struct pretokenizer *rule);
 bool pretokenize_adds_bos(const struct pretokenizer *rule);
 
@@ -27,8 +29,8 @@ struct words {
 };
 
 /* size is below 4 GiB. Linear in it. */
-llm_status pretokenize(const struct pretokenizer *rule, const char *text, size_t size, struct words *out,
-                       const struct alloc *alloc, struct llm_error *error);
+llm_status pretokenize(const struct pretokenizer *rule, const char *text, size_t size,
+                       struct words *out, const struct alloc *alloc, struct llm_error *error);
 void pretokenize_free(struct words *words, const struct alloc *alloc);
 
 #endif

@@ -5,9 +5,10 @@
 #include <string.h>
 
 #define MAX_TOKENS (4u << 20)
-#define MAX_SPECIAL_SIZE 1024u /* longer ones are never looked for: the search stays linear in the text */
+/* Longer special tokens are never looked for: the search stays linear in the text. */
+#define MAX_SPECIAL_SIZE 256u
 
-/* ---- tokens by text ------------------------------------------------------------------------------------------------ */
+/* ---- tokens by text -------------------------------------------------------------------------- */
 
 /* FNV-1a from a seed that a file cannot know, so that it cannot make all its tokens collide. */
 static size_t hash_text(const struct tokenizer *t, const char *text, size_t size)
@@ -51,7 +52,7 @@ static llm_status build_index(struct tokenizer *t, struct llm_error *error)
     return LLM_OK;
 }
 
-/* ---- reading the vocabulary ---------------------------------------------------------------------------------------- */
+/* ---- reading the vocabulary ------------------------------------------------------------------ */
 
 static bool is_integer(enum gguf_type type)
 {
@@ -59,15 +60,17 @@ static bool is_integer(enum gguf_type type)
 }
 
 /* An array of numbers, one for each token at least. Missing: *out is NULL. */
-static llm_status find_numbers(const struct tokenizer *t, const struct gguf *gguf, const char *key, bool floats,
-                               const struct gguf_value **out, struct llm_error *error)
+static llm_status find_numbers(const struct tokenizer *t, const struct gguf *gguf, const char *key,
+                               bool floats, const struct gguf_value **out, struct llm_error *error)
 {
     const struct gguf_value *v = *out = gguf_find(gguf, key);
     if (!v) return LLM_OK;
-    if (v->type != GGUF_ARRAY || !(is_integer(v->item_type) || (floats && v->item_type == GGUF_F32)))
+    if (v->type != GGUF_ARRAY ||
+        !(is_integer(v->item_type) || (floats && v->item_type == GGUF_F32)))
         return error_set(error, LLM_BAD_MODEL, "%s is not an array of numbers", key);
     if (v->n < t->info.n_tokens)
-        return error_set(error, LLM_BAD_MODEL, "%s has %" PRIu64 " items for %" PRIu32 " tokens", key, v->n, t->info.n_tokens);
+        return error_set(error, LLM_BAD_MODEL, "%s has %" PRIu64 " items for %" PRIu32 " tokens",
+                         key, v->n, t->info.n_tokens);
     return LLM_OK;
 }
 
@@ -79,25 +82,32 @@ static llm_status read_tokens(struct tokenizer *t, const struct gguf *gguf, stru
     if (texts->type != GGUF_ARRAY || texts->item_type != GGUF_STRING)
         return error_set(error, LLM_BAD_MODEL, "%s is not an array of strings", key);
     if (texts->n == 0 || texts->n > MAX_TOKENS)
-        return error_set(error, LLM_BAD_MODEL, "%s has %" PRIu64 " tokens, not 1 to %u", key, texts->n, MAX_TOKENS);
+        return error_set(error, LLM_BAD_MODEL, "%s has %" PRIu64 " tokens, not 1 to %u", key,
+                         texts->n, MAX_TOKENS);
     t->info.n_tokens = (uint32_t)texts->n;
     TRY(find_numbers(t, gguf, "tokenizer.ggml.scores", true, &scores, error));
     TRY(find_numbers(t, gguf, "tokenizer.ggml.token_type", false, &types, error));
     t->tokens = alloc_zero(t->alloc, t->info.n_tokens, sizeof *t->tokens);
-    if (!t->tokens) return error_memory(error, "the vocabulary", (uint64_t)t->info.n_tokens * sizeof *t->tokens);
+    if (!t->tokens)
+        return error_memory(error, "the vocabulary",
+                            (uint64_t)t->info.n_tokens * sizeof *t->tokens);
     const uint8_t *at = texts->data;
     struct gguf_string text;
     for (uint32_t id = 0; id < t->info.n_tokens && gguf_next_string(texts, &at, &text); id++) {
         struct token *token = &t->tokens[id];
         int64_t type = types ? gguf_item_int(types, id) : TOKEN_NORMAL;
-        if (text.size > INT32_MAX) return error_set(error, LLM_BAD_MODEL, "token %" PRIu32 " has %zu bytes", id, text.size);
+        if (text.size > INT32_MAX)
+            return error_set(error, LLM_BAD_MODEL, "token %" PRIu32 " has %zu bytes", id,
+                             text.size);
         token->text = text.text;
         token->size = (uint32_t)text.size;
         token->type = (uint8_t)(type >= 0 && type < TOKEN_N_TYPES ? type : TOKEN_UNDEFINED);
         token->score = scores ? (float)gguf_item_float(scores, id) : 0;
-        if (!(token->score >= -1e30f && token->score <= 1e30f)) token->score = -1e30f; /* not a number, infinite */
+        if (!(token->score >= -1e30f && token->score <= 1e30f))
+            token->score = -1e30f; /* not a number, infinite */
         /* Names of control tokens in plain text are text. */
-        token->indexed = token->type != TOKEN_CONTROL && token->type != TOKEN_UNKNOWN && token->type != TOKEN_BYTE;
+        token->indexed = token->type != TOKEN_CONTROL && token->type != TOKEN_UNKNOWN &&
+                         token->type != TOKEN_BYTE;
     }
     return LLM_OK;
 }
@@ -107,7 +117,8 @@ static int byte_of_name(const struct token *token)
 {
     static const char digits[] = "0123456789ABCDEF0123456789abcdef";
     if (token->size != 6 || memcmp(token->text, "<0x", 3) != 0 || token->text[5] != '>') return -1;
-    const char *high = memchr(digits, token->text[3], 32), *low = memchr(digits, token->text[4], 32);
+    const char *high = memchr(digits, token->text[3], 32);
+    const char *low = memchr(digits, token->text[4], 32);
     return high && low ? (int)((high - digits) % 16 * 16 + (low - digits) % 16) : -1;
 }
 
@@ -125,9 +136,11 @@ static void find_bytes(struct tokenizer *t)
     }
 }
 
-/* ---- special tokens ------------------------------------------------------------------------------------------------ */
+/* ---- special tokens -------------------------------------------------------------------------- */
 
-/* What names mean, as llama.cpp has it (src/llama-vocab.cpp); among ends of turns the first here is preferred. */
+/* clang-format off */
+/* What names mean, as llama.cpp has it (src/llama-vocab.cpp); among ends of turns the first here is
+ * preferred. */
 enum { MEANS_CONTROL = 1, MEANS_END = 2, MEANS_EOT = 4, MEANS_EOM = 8, MEANS_TEXT = 16 };
 static const struct meaning { const char *name; uint8_t means; } meanings[] = {
     {"<|eot_id|>", MEANS_END | MEANS_EOT},
@@ -177,12 +190,13 @@ static const struct meaning { const char *name; uint8_t means; } meanings[] = {
     {"<|start|>", MEANS_TEXT},
     {"<|constrain|>", MEANS_TEXT},
 };
+/* clang-format on */
 #define N_MEANINGS (sizeof meanings / sizeof *meanings)
 #define MAX_ENDS (N_MEANINGS + 6)
 
 /* The token that a key names. Missing: *id keeps what it holds, where that is a token. */
-static llm_status read_id(const struct tokenizer *t, const struct gguf *gguf, const char *key, int32_t *id,
-                          struct llm_error *error)
+static llm_status read_id(const struct tokenizer *t, const struct gguf *gguf, const char *key,
+                          int32_t *id, struct llm_error *error)
 {
     if (*id >= 0 && (uint32_t)*id >= t->info.n_tokens) *id = -1;
     const struct gguf_value *v = gguf_find(gguf, key);
@@ -194,7 +208,9 @@ static llm_status read_id(const struct tokenizer *t, const struct gguf *gguf, co
         return LLM_OK;
     }
     if (value < 0 || value >= t->info.n_tokens)
-        return error_set(error, LLM_BAD_MODEL, "%s is %" PRId64 ", but there are %" PRIu32 " tokens", key, value, t->info.n_tokens);
+        return error_set(error, LLM_BAD_MODEL,
+                         "%s is %" PRId64 ", but there are %" PRIu32 " tokens", key, value,
+                         t->info.n_tokens);
     *id = (int32_t)value;
     return LLM_OK;
 }
@@ -226,7 +242,8 @@ static void find_meanings(const struct tokenizer *t, int32_t found[N_MEANINGS])
         const struct token *token = &t->tokens[id];
         if (!token->size || !strchr("<[_", token->text[0]) || !token->text[0]) continue;
         for (size_t i = 0; i < N_MEANINGS; i++)
-            if (token->size == sizes[i] && found[i] < 0 && memcmp(token->text, meanings[i].name, sizes[i]) == 0)
+            if (token->size == sizes[i] && found[i] < 0 &&
+                memcmp(token->text, meanings[i].name, sizes[i]) == 0)
                 found[i] = (int32_t)id;
     }
 }
@@ -249,9 +266,12 @@ static llm_status read_ends(struct tokenizer *t, const struct gguf *gguf, struct
     TRY(read_id(t, gguf, "tokenizer.ggml.fim_pad_token_id", &fim[0], error));
     TRY(read_id(t, gguf, "tokenizer.ggml.fim_rep_token_id", &fim[1], error));
     TRY(read_id(t, gguf, "tokenizer.ggml.fim_sep_token_id", &fim[2], error));
-    /* Many published files name one past the end here, since a padding token was added later: nothing depends on these. */
-    if (read_id(t, gguf, "tokenizer.ggml.unknown_token_id", &info->unk, NULL) != LLM_OK) info->unk = -1;
-    if (read_id(t, gguf, "tokenizer.ggml.padding_token_id", &info->pad, NULL) != LLM_OK) info->pad = -1;
+    /* Many published files name one past the end here, since a padding token was added later:
+     * nothing depends on these. */
+    if (read_id(t, gguf, "tokenizer.ggml.unknown_token_id", &info->unk, NULL) != LLM_OK)
+        info->unk = -1;
+    if (read_id(t, gguf, "tokenizer.ggml.padding_token_id", &info->pad, NULL) != LLM_OK)
+        info->pad = -1;
 
     t->ends = alloc_new(t->alloc, MAX_ENDS * sizeof *t->ends);
     if (!t->ends) return error_memory(error, "the end tokens", MAX_ENDS * sizeof *t->ends);
@@ -273,7 +293,8 @@ static llm_status read_ends(struct tokenizer *t, const struct gguf *gguf, struct
     bool calls = found_name(found, "<|call|>") >= 0 || found_name(found, "<|calls|>") >= 0;
     bool returns = found_name(found, "<|return|>") >= 0 || found_name(found, "<|flush|>") >= 0;
     if (calls && returns) remove_end(t, found_name(found, "<|end|>"), TOKEN_USER_DEFINED);
-    if (found_name(found, "<|tool_response>") >= 0) remove_end(t, found_name(found, "</s>"), TOKEN_NORMAL);
+    if (found_name(found, "<|tool_response>") >= 0)
+        remove_end(t, found_name(found, "</s>"), TOKEN_NORMAL);
     return LLM_OK;
 }
 
@@ -288,7 +309,8 @@ static int compare_specials(const void *a, const void *b)
 
 static bool is_special(const struct token *token)
 {
-    return token->type == TOKEN_CONTROL || token->type == TOKEN_UNKNOWN || token->type == TOKEN_USER_DEFINED;
+    return token->type == TOKEN_CONTROL || token->type == TOKEN_UNKNOWN ||
+           token->type == TOKEN_USER_DEFINED;
 }
 
 static llm_status collect_specials(struct tokenizer *t, struct llm_error *error)
@@ -296,9 +318,10 @@ static llm_status collect_specials(struct tokenizer *t, struct llm_error *error)
     for (uint32_t id = 0; id < t->info.n_tokens; id++) {
         const struct token *token = &t->tokens[id];
         if (!is_special(token) || !token->size || token->size > MAX_SPECIAL_SIZE) continue;
-        struct special *grown =
-            alloc_grow(t->alloc, t->specials, &t->specials_capacity, t->n_specials + 1, sizeof *grown);
-        if (!grown) return error_memory(error, "the special tokens", (t->n_specials + 1) * sizeof *grown);
+        struct special *grown = alloc_grow(t->alloc, t->specials, &t->specials_capacity,
+                                           t->n_specials + 1, sizeof *grown);
+        if (!grown)
+            return error_memory(error, "the special tokens", (t->n_specials + 1) * sizeof *grown);
         t->specials = grown;
         t->specials[t->n_specials++] = (struct special){token->text, token->size, (int32_t)id};
     }
@@ -311,8 +334,10 @@ static llm_status collect_specials(struct tokenizer *t, struct llm_error *error)
     return LLM_OK;
 }
 
-/* Phi-3's special tokens swallow the white space after them; the file does not say so (llama.cpp goes by the name, too). */
-static llm_status mark_stripping(struct tokenizer *t, const struct gguf *gguf, struct llm_error *error)
+/* Phi-3's special tokens swallow the white space after them; the file does not say so (llama.cpp
+ * goes by the name, too). */
+static llm_status mark_stripping(struct tokenizer *t, const struct gguf *gguf,
+                                 struct llm_error *error)
 {
     struct gguf_string name = {"", 0};
     bool is_phi3 = false;
@@ -328,13 +353,14 @@ static llm_status mark_stripping(struct tokenizer *t, const struct gguf *gguf, s
     for (size_t i = 0; i < t->n_specials; i++) {
         const struct special *s = &t->specials[i];
         bool strips = true;
-        for (size_t k = 0; k < 3; k++) strips &= s->size != strlen(keep[k]) || memcmp(s->text, keep[k], s->size) != 0;
+        for (size_t k = 0; k < 3; k++)
+            strips &= s->size != strlen(keep[k]) || memcmp(s->text, keep[k], s->size) != 0;
         t->tokens[s->id].strips = strips;
     }
     return LLM_OK;
 }
 
-/* ---- open and close ------------------------------------------------------------------------------------------------ */
+/* ---- open and close -------------------------------------------------------------------------- */
 
 static llm_status read_model(struct tokenizer *t, const struct gguf *gguf, struct llm_error *error)
 {
@@ -345,7 +371,8 @@ static llm_status read_model(struct tokenizer *t, const struct gguf *gguf, struc
     if (!model.size) return error_set(error, LLM_BAD_MODEL, "the file has no tokenizer.ggml.model");
     t->byte_pair = model.size == 4 && memcmp(model.text, "gpt2", 4) == 0;
     if (!t->byte_pair && !(model.size == 5 && memcmp(model.text, "llama", 5) == 0))
-        return error_set(error, LLM_UNSUPPORTED, "tokenizer.ggml.model '%s' is not supported (gpt2 and llama are)",
+        return error_set(error, LLM_UNSUPPORTED,
+                         "tokenizer.ggml.model '%s' is not supported (gpt2 and llama are)",
                          error_name(name, model.text, model.size));
     t->rule = pretokenize_find(pre.text, pre.size);
     t->info.bos = t->byte_pair ? -1 : 1;
@@ -357,7 +384,8 @@ static llm_status read_model(struct tokenizer *t, const struct gguf *gguf, struc
     return LLM_OK;
 }
 
-static llm_status open_tokenizer(struct tokenizer *t, const struct gguf *gguf, struct llm_error *error)
+static llm_status open_tokenizer(struct tokenizer *t, const struct gguf *gguf,
+                                 struct llm_error *error)
 {
     TRY(read_model(t, gguf, error));
     TRY(gguf_get_bool(gguf, "tokenizer.ggml.add_bos_token", &t->info.add_bos, error));
@@ -376,15 +404,18 @@ static llm_status open_tokenizer(struct tokenizer *t, const struct gguf *gguf, s
     return LLM_OK;
 }
 
-llm_status tokenizer_create(struct tokenizer **out, const struct gguf *gguf, const struct alloc *alloc, struct llm_error *error)
+llm_status tokenizer_create(struct tokenizer **out, const struct gguf *gguf,
+                            const struct alloc *alloc, struct llm_error *error)
 {
     *out = NULL;
     struct tokenizer *t = alloc_zero(alloc, 1, sizeof *t);
     if (!t) return error_memory(error, "a tokenizer", sizeof *t);
     t->alloc = alloc;
     llm_status status = open_tokenizer(t, gguf, error);
-    if (status == LLM_OK) *out = t;
-    else tokenizer_free(t);
+    if (status == LLM_OK)
+        *out = t;
+    else
+        tokenizer_free(t);
     return status;
 }
 
@@ -412,9 +443,10 @@ bool tokenizer_is_end(const struct tokenizer *t, int32_t id)
     return false;
 }
 
-/* ---- text to ids --------------------------------------------------------------------------------------------------- */
+/* ---- text to ids ----------------------------------------------------------------------------- */
 
-llm_status tokenizer_push(struct ids *out, int32_t id, const struct alloc *alloc, struct llm_error *error)
+llm_status tokenizer_push(struct ids *out, int32_t id, const struct alloc *alloc,
+                          struct llm_error *error)
 {
     int32_t *grown = alloc_grow(alloc, out->items, &out->capacity, out->n + 1, sizeof *grown);
     if (!grown) return error_memory(error, "token ids", (uint64_t)(out->n + 1) * sizeof *grown);
@@ -423,15 +455,19 @@ llm_status tokenizer_push(struct ids *out, int32_t id, const struct alloc *alloc
     return LLM_OK;
 }
 
-/* The first of specials [low, high), which agree in their first depth bytes, whose next byte is at least byte. */
-static size_t lower_bound(const struct special *specials, size_t low, size_t high, size_t depth, int byte)
+/* The first of specials [low, high), which agree in their first depth bytes, whose next byte is at
+ * least byte. */
+static size_t lower_bound(const struct special *specials, size_t low, size_t high, size_t depth,
+                          int byte)
 {
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         const struct special *s = &specials[middle];
         int next = s->size > depth ? (unsigned char)s->text[depth] : -1;
-        if (next < byte) low = middle + 1;
-        else high = middle;
+        if (next < byte)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low;
 }
@@ -444,7 +480,8 @@ static int32_t special_at(const struct tokenizer *t, const char *text, size_t si
     int32_t found = -1;
     for (size_t depth = 1; low < high; depth++) {
         const struct special *s = &t->specials[low];
-        if (s->size == depth && (special || t->tokens[s->id].type == TOKEN_USER_DEFINED)) found = s->id;
+        if (s->size == depth && (special || t->tokens[s->id].type == TOKEN_USER_DEFINED))
+            found = s->id;
         if (depth == size) break;
         byte = (unsigned char)text[depth];
         low = lower_bound(t->specials, low, high, depth, byte);
@@ -453,15 +490,16 @@ static int32_t special_at(const struct tokenizer *t, const char *text, size_t si
     return found;
 }
 
-static llm_status encode_plain(const struct tokenizer *t, struct merger *m, const char *text, size_t size, bool begins,
-                               struct ids *out, struct llm_error *error)
+static llm_status encode_plain(const struct tokenizer *t, struct merger *m, const char *text,
+                               size_t size, bool begins, struct ids *out, struct llm_error *error)
 {
     if (size == 0) return LLM_OK;
-    return t->byte_pair ? bpe_encode(t, m, text, size, out, error) : spm_encode(t, m, text, size, begins, out, error);
+    return t->byte_pair ? bpe_encode(t, m, text, size, out, error)
+                        : spm_encode(t, m, text, size, begins, out, error);
 }
 
-static llm_status encode(const struct tokenizer *t, struct merger *m, const char *text, size_t size, bool special,
-                         struct ids *out, struct llm_error *error)
+static llm_status encode(const struct tokenizer *t, struct merger *m, const char *text, size_t size,
+                         bool special, struct ids *out, struct llm_error *error)
 {
     size_t begin = 0, at = 0;
     bool begins = true;
@@ -475,17 +513,19 @@ static llm_status encode(const struct tokenizer *t, struct merger *m, const char
         TRY(tokenizer_push(out, id, m->alloc, error));
         begins = true;
         at += t->tokens[id].size;
-        while (t->tokens[id].strips && at < size && strchr(" \t\n\v\f\r", text[at]) && text[at]) at++;
+        while (t->tokens[id].strips && at < size && strchr(" \t\n\v\f\r", text[at]) && text[at])
+            at++;
         begin = at;
     }
     return encode_plain(t, m, text + begin, size - begin, begins, out, error);
 }
 
-llm_status tokenizer_encode(const struct tokenizer *t, const char *text, size_t size, bool special, struct ids *out,
-                            const struct alloc *alloc, struct llm_error *error)
+llm_status tokenizer_encode(const struct tokenizer *t, const char *text, size_t size, bool special,
+                            struct ids *out, const struct alloc *alloc, struct llm_error *error)
 {
     if (size > UINT32_MAX / 4) /* spaces become three bytes */
-        return error_set(error, LLM_BAD_ARGUMENT, "a text of %zu bytes is too long to be tokenized", size);
+        return error_set(error, LLM_BAD_ARGUMENT, "a text of %zu bytes is too long to be tokenized",
+                         size);
     if (size == 0) return LLM_OK;
     size_t n = out->n;
     struct merger m = {.alloc = alloc};
@@ -495,9 +535,10 @@ llm_status tokenizer_encode(const struct tokenizer *t, const char *text, size_t 
     return status;
 }
 
-/* ---- ids to text --------------------------------------------------------------------------------------------------- */
+/* ---- ids to text ----------------------------------------------------------------------------- */
 
-static llm_status append(struct bytes *out, const char *bytes, size_t n, const struct alloc *alloc, struct llm_error *error)
+static llm_status append(struct bytes *out, const char *bytes, size_t n, const struct alloc *alloc,
+                         struct llm_error *error)
 {
     if (n == 0) return LLM_OK;
     char *grown = alloc_grow(alloc, out->items, &out->capacity, out->n + n, 1);
@@ -508,11 +549,13 @@ static llm_status append(struct bytes *out, const char *bytes, size_t n, const s
     return LLM_OK;
 }
 
-llm_status tokenizer_decode(const struct tokenizer *t, int32_t id, bool special, struct bytes *out, const struct alloc *alloc,
-                            struct llm_error *error)
+llm_status tokenizer_decode(const struct tokenizer *t, int32_t id, bool special, struct bytes *out,
+                            const struct alloc *alloc, struct llm_error *error)
 {
     if (id < 0 || (uint32_t)id >= t->info.n_tokens)
-        return error_set(error, LLM_BAD_ARGUMENT, "token %" PRId32 " is not in the vocabulary of %" PRIu32, id, t->info.n_tokens);
+        return error_set(error, LLM_BAD_ARGUMENT,
+                         "token %" PRId32 " is not in the vocabulary of %" PRIu32, id,
+                         t->info.n_tokens);
     const struct token *token = &t->tokens[id];
     switch ((enum token_type)token->type) {
     case TOKEN_CONTROL:

@@ -1,5 +1,5 @@
-/* Byte-pair encoding (Sennrich et al. 2016): neighbours are merged, best first, through a heap; in GPT-2's way of it words of
- * bytes, in the order of the file's list. */
+/* Byte-pair encoding (Sennrich et al. 2016): neighbours are merged, best first, through a heap; in
+ * GPT-2's way of it words of bytes, in the order of the file's list. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -8,7 +8,7 @@
 
 #define MAX_MERGES (1u << 24) /* ranks are exact in a float */
 
-/* ---- merging ------------------------------------------------------------------------------------------------------- */
+/* ---- merging --------------------------------------------------------------------------------- */
 
 bool merger_symbol(struct merger *m, uint32_t at, uint32_t size, int32_t id)
 {
@@ -28,11 +28,13 @@ static bool comes_before(const struct pair *a, const struct pair *b)
 
 static bool heap_push(struct merger *m, struct pair pair)
 {
-    struct pair *grown = alloc_grow(m->alloc, m->heap, &m->heap_capacity, m->n_heap + 1, sizeof *grown);
+    struct pair *grown =
+        alloc_grow(m->alloc, m->heap, &m->heap_capacity, m->n_heap + 1, sizeof *grown);
     if (!grown) return false;
     m->heap = grown;
     size_t i = m->n_heap++;
-    for (; i && comes_before(&pair, &m->heap[(i - 1) / 2]); i = (i - 1) / 2) m->heap[i] = m->heap[(i - 1) / 2];
+    for (; i && comes_before(&pair, &m->heap[(i - 1) / 2]); i = (i - 1) / 2)
+        m->heap[i] = m->heap[(i - 1) / 2];
     m->heap[i] = pair;
     return true;
 }
@@ -50,8 +52,8 @@ static struct pair heap_pop(struct merger *m)
     return least;
 }
 
-static bool try_pair(struct merger *m, const struct tokenizer *t, const char *text, uint32_t left, uint32_t right,
-                     merger_find find)
+static bool try_pair(struct merger *m, const struct tokenizer *t, const char *text, uint32_t left,
+                     uint32_t right, merger_find find)
 {
     struct pair pair = {left, right, 0, 0, -1};
     if (left == NO_SYMBOL || right == NO_SYMBOL) return true;
@@ -89,18 +91,21 @@ void merger_free(struct merger *m)
     pretokenize_free(&m->words, m->alloc);
 }
 
-/* ---- the vocabulary ------------------------------------------------------------------------------------------------ */
+/* ---- the vocabulary -------------------------------------------------------------------------- */
 
-/* GPT-2 writes bytes as characters: those that print as they are, the others as U+0100 and up, in order. -1: no such. */
+/* GPT-2 writes bytes as characters: those that print as they are, the others as U+0100 and up, in
+ * order. -1: no such. */
 static int byte_of_character(uint32_t code)
 {
-    if ((code >= 0x21 && code <= 0x7e) || (code >= 0xa1 && code <= 0xff && code != 0xad)) return (int)code;
+    if ((code >= 0x21 && code <= 0x7e) || (code >= 0xa1 && code <= 0xff && code != 0xad))
+        return (int)code;
     if (code >= 0x100 && code <= 0x120) return (int)(code - 0x100);
     if (code >= 0x121 && code <= 0x142) return (int)(code - 0x121 + 0x7f);
     return code == 0x143 ? 0xad : -1;
 }
 
-/* Writes the bytes of a text, at most as many as it has. A character that stands for no byte is copied, and *whole false. */
+/* Writes the bytes of a text, at most as many as it has. A character that stands for no byte is
+ * copied, and *whole false. */
 static size_t bytes_of_text(const char *text, size_t size, char *out, bool *whole)
 {
     size_t n = 0;
@@ -123,8 +128,8 @@ static size_t bytes_of_text(const char *text, size_t size, char *out, bool *whol
 
 static bool is_bytes(const struct token *token)
 {
-    return token->type != TOKEN_CONTROL && token->type != TOKEN_UNKNOWN && token->type != TOKEN_USER_DEFINED &&
-           token->type != TOKEN_BYTE;
+    return token->type != TOKEN_CONTROL && token->type != TOKEN_UNKNOWN &&
+           token->type != TOKEN_USER_DEFINED && token->type != TOKEN_BYTE;
 }
 
 llm_status bpe_texts(struct tokenizer *t, struct llm_error *error)
@@ -140,7 +145,8 @@ llm_status bpe_texts(struct tokenizer *t, struct llm_error *error)
         bool whole = true;
         if (!is_bytes(token)) {
             /* Taken literally, so it is a word of bytes only where both ways of writing agree. */
-            for (uint32_t i = 0; i < token->size; i++) token->indexed &= token->text[i] > 0x20 && token->text[i] < 0x7f;
+            for (uint32_t i = 0; i < token->size; i++)
+                token->indexed &= token->text[i] > 0x20 && token->text[i] < 0x7f;
             continue;
         }
         token->size = (uint32_t)bytes_of_text(token->text, token->size, out, &whole);
@@ -151,7 +157,7 @@ llm_status bpe_texts(struct tokenizer *t, struct llm_error *error)
     return LLM_OK;
 }
 
-/* ---- merges -------------------------------------------------------------------------------------------------------- */
+/* ---- merges ---------------------------------------------------------------------------------- */
 
 static struct merge *merge_slot(const struct tokenizer *t, uint32_t left, uint32_t right)
 {
@@ -173,7 +179,8 @@ static void add_merge(struct tokenizer *t, struct gguf_string text, uint32_t ran
     size_t n_left = bytes_of_text(text.text, left_size, scratch, &left_whole);
     size_t n_right = bytes_of_text(space + 1, right_size, scratch + n_left, &right_whole);
     if (!left_whole || !right_whole) return;
-    int32_t left = tokenizer_find(t, scratch, n_left), right = tokenizer_find(t, scratch + n_left, n_right);
+    int32_t left = tokenizer_find(t, scratch, n_left),
+            right = tokenizer_find(t, scratch + n_left, n_right);
     int32_t id = tokenizer_find(t, scratch, n_left + n_right);
     if (left < 0 || right < 0 || id < 0) return;
     struct merge *slot = merge_slot(t, (uint32_t)left, (uint32_t)right);
@@ -188,7 +195,8 @@ llm_status bpe_merges(struct tokenizer *t, const struct gguf *gguf, struct llm_e
     if (list->type != GGUF_ARRAY || (list->item_type != GGUF_STRING && list->n))
         return error_set(error, LLM_BAD_MODEL, "%s is not an array of strings", key);
     if (list->n > MAX_MERGES)
-        return error_set(error, LLM_BAD_MODEL, "%s has %" PRIu64 " items, more than %u", key, list->n, MAX_MERGES);
+        return error_set(error, LLM_BAD_MODEL, "%s has %" PRIu64 " items, more than %u", key,
+                         list->n, MAX_MERGES);
     size_t n_slots = 16, longest = 1;
     while (n_slots < 2 * list->n) n_slots *= 2;
     t->merges = alloc_new(t->alloc, n_slots * sizeof *t->merges);
@@ -202,13 +210,14 @@ llm_status bpe_merges(struct tokenizer *t, const struct gguf *gguf, struct llm_e
     char *scratch = alloc_new(t->alloc, longest);
     if (!scratch) return error_memory(error, "a merge", longest);
     const uint8_t *at = list->data;
-    for (uint32_t rank = 0; rank < list->n && gguf_next_string(list, &at, &text); rank++) add_merge(t, text, rank, scratch);
+    for (uint32_t rank = 0; rank < list->n && gguf_next_string(list, &at, &text); rank++)
+        add_merge(t, text, rank, scratch);
     alloc_free(t->alloc, scratch, longest);
     return LLM_OK;
 }
 
-static bool find_merge(const struct tokenizer *t, const char *text, const struct symbol *left, const struct symbol *right,
-                       struct pair *out)
+static bool find_merge(const struct tokenizer *t, const char *text, const struct symbol *left,
+                       const struct symbol *right, struct pair *out)
 {
     (void)text;
     if (left->id < 0 || right->id < 0) return false;
@@ -218,10 +227,10 @@ static bool find_merge(const struct tokenizer *t, const char *text, const struct
     return merge->id >= 0;
 }
 
-/* ---- words --------------------------------------------------------------------------------------------------------- */
+/* ---- words ----------------------------------------------------------------------------------- */
 
-static llm_status encode_word(const struct tokenizer *t, struct merger *m, const char *text, size_t size, struct ids *out,
-                              struct llm_error *error)
+static llm_status encode_word(const struct tokenizer *t, struct merger *m, const char *text,
+                              size_t size, struct ids *out, struct llm_error *error)
 {
     int32_t whole = pretokenize_ignores_merges(t->rule) ? tokenizer_find(t, text, size) : -1;
     if (whole >= 0) return tokenizer_push(out, whole, m->alloc, error);
@@ -231,13 +240,14 @@ static llm_status encode_word(const struct tokenizer *t, struct merger *m, const
         fits = merger_symbol(m, (uint32_t)i, 1, t->byte_ids[(unsigned char)text[i]]);
     if (!fits || !merger_run(m, t, text, find_merge))
         return error_memory(error, "the symbols of a word", (uint64_t)size * sizeof *m->symbols);
-    for (uint32_t i = 0; i != NO_SYMBOL; i = m->symbols[i].next) /* a byte that is no token is left out, as in llama.cpp */
+    for (uint32_t i = 0; i != NO_SYMBOL;
+         i = m->symbols[i].next) /* a byte that is no token is left out, as in llama.cpp */
         if (m->symbols[i].id >= 0) TRY(tokenizer_push(out, m->symbols[i].id, m->alloc, error));
     return LLM_OK;
 }
 
-llm_status bpe_encode(const struct tokenizer *t, struct merger *m, const char *text, size_t size, struct ids *out,
-                      struct llm_error *error)
+llm_status bpe_encode(const struct tokenizer *t, struct merger *m, const char *text, size_t size,
+                      struct ids *out, struct llm_error *error)
 {
     TRY(pretokenize(t->rule, text, size, &m->words, m->alloc, error));
     size_t at = 0;

@@ -5,8 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The first letter of the general category; each is a bit, and every code point has exactly one. White space that Unicode
- * files under control characters (tab, newline, ...) is UNICODE_SPACE; unassigned code points are UNICODE_OTHER. */
+/* The first letter of the general category; each is a bit, and every code point has exactly one.
+ * White space that Unicode files under control characters (tab, newline, ...) is UNICODE_SPACE;
+ * unassigned code points are UNICODE_OTHER. */
 enum unicode_class {
     UNICODE_LETTER = 1,
     UNICODE_NUMBER = 2,
@@ -22,10 +23,11 @@ enum unicode_class {
 
 enum unicode_class unicode_class(uint32_t code);
 
-/* Decodes the character at s, n > 0: returns its length. A byte that begins none (overlong forms, surrogates and what is
- * past U+10FFFF included) has length 1 and gives UNICODE_REPLACEMENT. */
+/* Decodes the character at s, n > 0: returns its length. A byte that begins none (overlong forms,
+ * surrogates and what is past U+10FFFF included) has length 1 and gives UNICODE_REPLACEMENT. */
 size_t unicode_decode(const char *s, size_t n, uint32_t *code);
-/* Writes at most 4 bytes; returns how many. What is no code point is written as UNICODE_REPLACEMENT. */
+/* Writes at most 4 bytes; returns how many. What is no code point is written as
+ * UNICODE_REPLACEMENT. */
 size_t unicode_encode(uint32_t code, char out[4]);
 
 #endif

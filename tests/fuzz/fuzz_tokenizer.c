@@ -1,15 +1,16 @@
-/* Vocabularies and texts. An input is lines that describe a vocabulary, an empty line, and the text:
- *     gpt2 llama-bpe         model and rule
- *     t1name                 a token of type 1; its score is minus its id modulo 8
- *     mleft right            a merge
- *     i2eos_token_id         a number, here 2
+/* Vocabularies and texts. An input is lines that describe a vocabulary, an empty line, and the
+ * text: gpt2 llama-bpe         model and rule t1name                 a token of type 1; its score
+ * is minus its id modulo 8 mleft right            a merge i2eos_token_id         a number, here 2
  *     badd_bos_token         a truth */
 #include <stdlib.h>
 
 #include "../support/vocabulary.h"
 #include "tokenizer.h"
 
-struct input { const char *text; size_t size, at; };
+struct input {
+    const char *text;
+    size_t size, at;
+};
 
 static bool next_line(struct input *in, const char **line, size_t *n)
 {
@@ -40,10 +41,18 @@ static void put_array(struct vocabulary *v, struct input in, enum array array)
         if (n < 2 || line[0] != (array == MERGES ? 'm' : 't')) continue;
         float score = -(float)(v->n_items % 8);
         switch (array) {
-        case TOKENS: vocabulary_item(v, line + 2, n - 2); continue;
-        case MERGES: vocabulary_item(v, line + 1, n - 1); continue;
-        case TYPES: vocabulary_put_int(v, (uint64_t)(line[1] - '0'), 4); break;
-        case SCORES: vocabulary_put(v, &score, 4); break;
+        case TOKENS:
+            vocabulary_item(v, line + 2, n - 2);
+            continue;
+        case MERGES:
+            vocabulary_item(v, line + 1, n - 1);
+            continue;
+        case TYPES:
+            vocabulary_put_int(v, (uint64_t)(line[1] - '0'), 4);
+            break;
+        case SCORES:
+            vocabulary_put(v, &score, 4);
+            break;
         }
         v->n_items++;
     }
@@ -78,7 +87,8 @@ static void require(bool what)
     if (!what) abort();
 }
 
-/* What comes out of byte pairs is what went in, but for bytes that are no tokens and white space after special ones. */
+/* What comes out of byte pairs is what went in, but for bytes that are no tokens and white space
+ * after special ones. */
 static bool is_part(const struct bytes *out, const char *text, size_t size)
 {
     size_t n = 0;
@@ -86,7 +96,8 @@ static bool is_part(const struct bytes *out, const char *text, size_t size)
     return n == out->n;
 }
 
-static void check(const struct tokenizer *t, const char *text, size_t size, bool special, bool byte_pair)
+static void check(const struct tokenizer *t, const char *text, size_t size, bool special,
+                  bool byte_pair)
 {
     struct ids ids = {0};
     struct bytes bytes = {0};

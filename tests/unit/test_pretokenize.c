@@ -13,7 +13,9 @@ static void rules_cut_words(void **state)
 {
     (void)state;
 #define SAMPLE "I'm  12345\tIT'S \n\n x!?\n~a"
-    static const struct { const char *rule, *text, *want; } cases[] = {
+    static const struct {
+        const char *rule, *text, *want;
+    } cases[] = {
         {"gpt-2", SAMPLE, "I|'m| | 12345|\t|IT|'|S| \n\n| x|!?|\n|~|a"},
         {"phi-2", "a1 b2", "a|1| b|2"},
         {"smollm", SAMPLE, "I|'m|  |1|2|3|4|5|\t|IT|'|S| \n\n| x|!?|\n|~|a"},
@@ -33,7 +35,8 @@ static void rules_cut_words(void **state)
         {"default", "a=b `c` 12345!", "a|=|b| `|c|`| |123|45|!"},
         {"", "1234", "123|4"},
         {"no-such-rule", "1234", "123|4"},
-        {"deepseek-llm", "Hi, w\xc3\xb6rld\xe4\xb8\xad\xe6\x96\x87 12  ", "Hi|,| w\xc3\xb6rld|\xe4\xb8\xad\xe6\x96\x87| |12|  "},
+        {"deepseek-llm", "Hi, w\xc3\xb6rld\xe4\xb8\xad\xe6\x96\x87 12  ",
+         "Hi|,| w\xc3\xb6rld|\xe4\xb8\xad\xe6\x96\x87| |12|  "},
         {"deepseek-llm", "a\n\nb", "a|\n|\n|b"},
         {"deepseek-coder", "ab, 12\n", "ab|,| |1|2|\n"},
         {"deepseek-v3", "a.b_c ~ 1234\xe4\xb8\xad x", "a|.b|_c| ~| |123|4|\xe4\xb8\xad| x"},
@@ -48,7 +51,9 @@ static void rules_cut_words(void **state)
     struct words words = {0};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const struct pretokenizer *rule = pretokenize_find(cases[i].rule, strlen(cases[i].rule));
-        assert_int_equal(pretokenize(rule, cases[i].text, strlen(cases[i].text), &words, &alloc_libc, NULL), LLM_OK);
+        assert_int_equal(
+            pretokenize(rule, cases[i].text, strlen(cases[i].text), &words, &alloc_libc, NULL),
+            LLM_OK);
         char got[256];
         size_t n = 0, at = 0;
         for (size_t w = 0; w < words.n; w++) {
@@ -57,7 +62,8 @@ static void rules_cut_words(void **state)
             for (; at < words.ends[w]; at++) got[n++] = cases[i].text[at];
         }
         got[n] = 0;
-        if (strcmp(got, cases[i].want) != 0) fail_msg("%s: '%s', not '%s'", cases[i].rule, got, cases[i].want);
+        if (strcmp(got, cases[i].want) != 0)
+            fail_msg("%s: '%s', not '%s'", cases[i].rule, got, cases[i].want);
     }
     pretokenize_free(&words, &alloc_libc);
 }
@@ -68,7 +74,8 @@ static void rules_say_more(void **state)
     assert_true(pretokenize_adds_bos(pretokenize_find("llama3", 6)));
     assert_true(pretokenize_ignores_merges(pretokenize_find("llama-bpe", 9)));
     assert_false(pretokenize_adds_bos(pretokenize_find("dbrx", 4)));
-    assert_false(pretokenize_adds_bos(pretokenize_find("llama", 5))); /* no part of a name is a name */
+    assert_false(
+        pretokenize_adds_bos(pretokenize_find("llama", 5))); /* no part of a name is a name */
     assert_ptr_equal(pretokenize_find("command-r", 9), pretokenize_find("smollm", 6));
 }
 
@@ -76,9 +83,13 @@ static void rules_say_more(void **state)
 static void long_texts_are_quick(void **state)
 {
     (void)state;
-    static const char *const rules[] = {"default", "gpt-2", "smollm", "llama-bpe", "tekken", "gpt-4o", "deepseek-llm",
-                                        "deepseek-coder", "deepseek-v3", "falcon", "bloom", "qwen35", "bailingmoe"};
-    static const char *const units[] = {" ", "a", "A", "1", "'", "\n", "\xc3\xa9", " \n", "\xc3\xa9" "A", "\xff", "\xcc\x81", "  a"};
+    static const char *const rules[] = {"default",     "gpt-2",  "smollm",       "llama-bpe",
+                                        "tekken",      "gpt-4o", "deepseek-llm", "deepseek-coder",
+                                        "deepseek-v3", "falcon", "bloom",        "qwen35",
+                                        "bailingmoe"};
+    static const char *const units[] = {
+        " ", "a", "A", "1", "'", "\n", " \n", "  a", "\xc3\xa9", "\xc3\xa9\x41", "\xff", "\xcc\x81",
+    };
     enum { SIZE = 1 << 18 };
     char *text = malloc(SIZE);
     struct words words = {0};

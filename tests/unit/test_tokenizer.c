@@ -15,10 +15,13 @@
 
 static struct vocabulary file;
 
-/* ---- helpers ------------------------------------------------------------------------------------------------------- */
+/* ---- helpers --------------------------------------------------------------------------------- */
 
 /* Counts what is allocated; after so many allocations there is no more. */
-struct budget { long left; size_t size; };
+struct budget {
+    long left;
+    size_t size;
+};
 
 static void *budget_realloc(void *user, void *ptr, size_t old_size, size_t new_size)
 {
@@ -29,9 +32,13 @@ static void *budget_realloc(void *user, void *ptr, size_t old_size, size_t new_s
     return p;
 }
 
-struct opened { struct gguf gguf; struct tokenizer *t; };
+struct opened {
+    struct gguf gguf;
+    struct tokenizer *t;
+};
 
-static llm_status open_bytes(struct opened *o, const void *bytes, size_t size, struct llm_error *error)
+static llm_status open_bytes(struct opened *o, const void *bytes, size_t size,
+                             struct llm_error *error)
 {
     memset(o, 0, sizeof *o);
     llm_status status = gguf_parse(&o->gguf, bytes, size, size, &alloc_libc, error);
@@ -53,11 +60,13 @@ static void open_file(struct opened *o)
 }
 
 /* Checks the ids of a text, written in decimal with spaces between. */
-static void check_ids(const struct tokenizer *t, const char *text, size_t size, bool special, const char *want)
+static void check_ids(const struct tokenizer *t, const char *text, size_t size, bool special,
+                      const char *want)
 {
     struct ids ids = {0};
     struct llm_error error = {.size = sizeof error};
-    if (tokenizer_encode(t, text, size, special, &ids, &alloc_libc, &error) != LLM_OK) fail_msg("%s", error.message);
+    if (tokenizer_encode(t, text, size, special, &ids, &alloc_libc, &error) != LLM_OK)
+        fail_msg("%s", error.message);
     char *got = malloc(12 * ids.n + 1), *at = got;
     assert_non_null(got);
     *got = 0;
@@ -78,9 +87,11 @@ static bool comes_back(const struct tokenizer *t, const char *text, size_t size)
     struct ids ids = {0};
     struct bytes out = {0};
     struct llm_error error = {.size = sizeof error};
-    if (tokenizer_encode(t, text, size, false, &ids, &alloc_libc, &error) != LLM_OK) fail_msg("%s", error.message);
+    if (tokenizer_encode(t, text, size, false, &ids, &alloc_libc, &error) != LLM_OK)
+        fail_msg("%s", error.message);
     for (size_t i = 0; i < ids.n; i++)
-        assert_int_equal(tokenizer_decode(t, ids.items[i], false, &out, &alloc_libc, &error), LLM_OK);
+        assert_int_equal(tokenizer_decode(t, ids.items[i], false, &out, &alloc_libc, &error),
+                         LLM_OK);
     size_t skip = size && tokenizer_info(t)->add_space_prefix;
     bool same = out.n == size + skip && (size == 0 || memcmp(out.items + skip, text, size) == 0);
     free(ids.items);
@@ -114,7 +125,7 @@ static char *read_file(const char *name, size_t *size)
     return bytes;
 }
 
-/* ---- published vocabularies ---------------------------------------------------------------------------------------- */
+/* ---- published vocabularies ------------------------------------------------------------------ */
 
 static void published(const char *name, const char *ends, bool add_bos, int32_t bos)
 {
@@ -130,7 +141,8 @@ static void published(const char *name, const char *ends, bool add_bos, int32_t 
     snprintf(path, sizeof path, "%s.gguf.out", name);
     char *ids = read_file(path, &size), *line = ids;
     static const char separator[] = "\n__ggml_vocab_test__\n";
-    for (char *text = texts, *end; (end = strstr(text, separator)); text = end + sizeof separator - 1) {
+    for (char *text = texts, *end; (end = strstr(text, separator));
+         text = end + sizeof separator - 1) {
         char *next = strchr(line, '\n'), *last = next;
         assert_non_null(next);
         while (last > line && last[-1] == ' ') last--;
@@ -184,10 +196,15 @@ static size_t random_text(uint32_t *seed, char *out, size_t n_characters)
     for (size_t i = 0; i < n_characters; i++) {
         *seed = *seed * 1664525u + 1013904223u;
         uint32_t r = *seed >> 8, kind = r % 16;
-        uint32_t code = kind < 7 ? 32 + r / 16 % 95 : kind < 10 ? r / 16 % 0x800 : kind < 13 ? r / 16 % 0x10000 : r / 16 % 0x110000;
+        uint32_t code = kind < 7    ? 32 + r / 16 % 95
+                        : kind < 10 ? r / 16 % 0x800
+                        : kind < 13 ? r / 16 % 0x10000
+                                    : r / 16 % 0x110000;
         if (kind == 0) code = 9 + r / 16 % 5;
-        if (kind == 15) out[n++] = (char)(r / 16);
-        else n += unicode_encode(code, out + n);
+        if (kind == 15)
+            out[n++] = (char)(r / 16);
+        else
+            n += unicode_encode(code, out + n);
     }
     return n;
 }
@@ -217,7 +234,8 @@ static void a_megabyte_is_quick(void **state)
 {
     (void)state;
     static const char *const names[] = {"gpt-2.gguf", "llama-spm.gguf"};
-    static const char *const units[] = {"a", " ", "The quick brown fox, 12 lazy dogs. ", "\xe6\xbc\xa2", "\xff", "a\n  ", "'"};
+    static const char *const units[] = {
+        "a", " ", "The quick brown fox, 12 lazy dogs. ", "\xe6\xbc\xa2", "\xff", "a\n  ", "'"};
     enum { SIZE = 1 << 20 };
     char *text = malloc(SIZE);
     assert_non_null(text);
@@ -239,9 +257,13 @@ static void a_megabyte_is_quick(void **state)
     free(text);
 }
 
-/* ---- small vocabularies -------------------------------------------------------------------------------------------- */
+/* ---- small vocabularies ---------------------------------------------------------------------- */
 
-struct line { const char *text; int32_t type; float score; };
+struct line {
+    const char *text;
+    int32_t type;
+    float score;
+};
 
 static void put_tokens(const struct line *lines, size_t n, bool scores)
 {
@@ -249,7 +271,8 @@ static void put_tokens(const struct line *lines, size_t n, bool scores)
     for (size_t i = 0; i < n; i++) vocabulary_item(&file, lines[i].text, strlen(lines[i].text));
     vocabulary_array_end(&file);
     vocabulary_array(&file, "token_type", GGUF_I32);
-    for (size_t i = 0; i < n; i++, file.n_items++) vocabulary_put_int(&file, (uint64_t)lines[i].type, 4);
+    for (size_t i = 0; i < n; i++, file.n_items++)
+        vocabulary_put_int(&file, (uint64_t)lines[i].type, 4);
     vocabulary_array_end(&file);
     if (!scores) return;
     vocabulary_array(&file, "scores", GGUF_F32);
@@ -258,14 +281,33 @@ static void put_tokens(const struct line *lines, size_t n, bool scores)
 }
 
 static const struct line bpe_lines[] = {
-    {"a", 1, 0},        {"b", 1, 0},        {"c", 1, 0},           {"\xc4\xa0", 1, 0},      {"ab", 1, 0},
-    {"bc", 1, 0},       {"abc", 1, 0},      {"\xc4\xa0" "a", 1, 0}, {"<|im_end|>", 1, 0},    {"<x>", 3, 0},
-    {"<x><y>", 3, 0},   {"ca", 4, 0},       {"\xc3\x83", 1, 0},    {"\xc2\xa9", 1, 0},      {"\xc3\x83\xc2\xa9", 1, 0},
-    {"aa", 1, 0},       {"", 1, 0},         {"ab", 1, 0},          {"<", 1, 0},             {"x", 1, 0},
+    {"a", 1, 0},
+    {"b", 1, 0},
+    {"c", 1, 0},
+    {"\xc4\xa0", 1, 0},
+    {"ab", 1, 0},
+    {"bc", 1, 0},
+    {"abc", 1, 0},
+    {"\xc4\xa0"
+     "a",
+     1, 0},
+    {"<|im_end|>", 1, 0},
+    {"<x>", 3, 0},
+    {"<x><y>", 3, 0},
+    {"ca", 4, 0},
+    {"\xc3\x83", 1, 0},
+    {"\xc2\xa9", 1, 0},
+    {"\xc3\x83\xc2\xa9", 1, 0},
+    {"aa", 1, 0},
+    {"", 1, 0},
+    {"ab", 1, 0},
+    {"<", 1, 0},
+    {"x", 1, 0},
     {"\xe4\xb8\xad", 1, 0},
 };
 static const char *const bpe_merges[] = {
-    "b c", "a b", "ab c", "\xc4\xa0 a", "a bc", "\xc3\x83 \xc2\xa9", "a a", "a zz", "zz", "", " ", "a ", " a", "c b", "b c",
+    "b c", "a b", "ab c", "\xc4\xa0 a", "a bc", "\xc3\x83 \xc2\xa9", "a a", "a zz", "zz", "",
+    " ",   "a ",  " a",   "c b",        "b c",
 };
 
 static void put_bpe(const char *pre)
@@ -287,8 +329,8 @@ static void byte_pairs(void **state)
     put_bpe("gpt-2");
     open_file(&o);
     check(o.t, "", true, "");
-    check(o.t, "abc", true, "6");        /* b c first, then a bc */
-    check(o.t, "aab", true, "0 4");      /* a b ranks before a a */
+    check(o.t, "abc", true, "6");         /* b c first, then a bc */
+    check(o.t, "aab", true, "0 4");       /* a b ranks before a a */
     check(o.t, "aaaaa", true, "15 15 0"); /* leftmost first */
     check(o.t, "a a", true, "0 7");
     check(o.t, "\xc3\xa9", true, "14");
@@ -311,9 +353,11 @@ static void byte_pairs(void **state)
     check_decode(o.t, 16, true, "");
     check_decode(o.t, 20, false, "\xe4\xb8\xad"); /* stands for no byte */
     struct llm_error error = {.size = sizeof error};
-    assert_int_equal(tokenizer_decode(o.t, 21, false, &(struct bytes){0}, &alloc_libc, &error), LLM_BAD_ARGUMENT);
+    assert_int_equal(tokenizer_decode(o.t, 21, false, &(struct bytes){0}, &alloc_libc, &error),
+                     LLM_BAD_ARGUMENT);
     assert_non_null(strstr(error.message, "21"));
-    assert_int_equal(tokenizer_decode(o.t, -1, false, &(struct bytes){0}, &alloc_libc, &error), LLM_BAD_ARGUMENT);
+    assert_int_equal(tokenizer_decode(o.t, -1, false, &(struct bytes){0}, &alloc_libc, &error),
+                     LLM_BAD_ARGUMENT);
 
     const struct tokenizer_info *info = tokenizer_info(o.t);
     assert_int_equal(info->n_tokens, 21);
@@ -332,7 +376,8 @@ static void ids_are_appended(void **state)
     put_bpe(NULL);
     open_file(&o);
     struct ids ids = {0};
-    for (int i = 0; i < 3; i++) assert_int_equal(tokenizer_encode(o.t, "abc", 3, false, &ids, &alloc_libc, NULL), LLM_OK);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(tokenizer_encode(o.t, "abc", 3, false, &ids, &alloc_libc, NULL), LLM_OK);
     assert_int_equal(ids.n, 3);
     assert_int_equal(ids.items[2], 6);
     free(ids.items);
@@ -362,10 +407,28 @@ static void whole_words_need_no_merges(void **state)
 }
 
 static const struct line spm_lines[] = {
-    {"<unk>", 2, 0},  {"<s>", 3, 0},  {"</s>", 3, 0},        {"<0x0A>", 6, 0},       {"<0xE4>", 6, 0},
-    {"a", 1, -10},    {"b", 1, -10},  {"\xe2\x96\x81", 1, -10}, {"ab", 1, -2},        {"ba", 1, -1},
-    {"aba", 1, -3},   {"\xe2\x96\x81" "a", 1, -4}, {"c", 1, -10}, {"cc", 1, -5},      {"  ", 4, 0},
-    {"unused", 5, 0}, {"<", 1, -10},  {"s", 1, -10},         {"<s", 1, -1},          {">", 1, -10},
+    {"<unk>", 2, 0},
+    {"<s>", 3, 0},
+    {"</s>", 3, 0},
+    {"<0x0A>", 6, 0},
+    {"<0xE4>", 6, 0},
+    {"a", 1, -10},
+    {"b", 1, -10},
+    {"\xe2\x96\x81", 1, -10},
+    {"ab", 1, -2},
+    {"ba", 1, -1},
+    {"aba", 1, -3},
+    {"\xe2\x96\x81"
+     "a",
+     1, -4},
+    {"c", 1, -10},
+    {"cc", 1, -5},
+    {"  ", 4, 0},
+    {"unused", 5, 0},
+    {"<", 1, -10},
+    {"s", 1, -10},
+    {"<s", 1, -1},
+    {">", 1, -10},
 };
 
 static void put_spm(void)
@@ -383,8 +446,8 @@ static void sentence_pieces(void **state)
     open_file(&o);
     check(o.t, "", true, "");
     check(o.t, "a", true, "11");
-    check(o.t, "bab", true, "7 9 6");   /* the highest score: ba */
-    check(o.t, "ccc", true, "7 13 12"); /* leftmost first */
+    check(o.t, "bab", true, "7 9 6");      /* the highest score: ba */
+    check(o.t, "ccc", true, "7 13 12");    /* leftmost first */
     check(o.t, "b aba", true, "7 6 7 10"); /* ba before ab, then a and ba */
     check(o.t, "\n", true, "7 3");
     check(o.t, "\xe4", true, "7 4");
@@ -419,8 +482,9 @@ static void ends_by_name(void **state)
 {
     (void)state;
     static const struct line lines[] = {
-        {"<|endoftext|>", 3, 0}, {"<|end|>", 3, 0}, {"<|eot_id|>", 3, 0}, {"<|eom_id|>", 3, 0}, {"a", 1, 0},
-        {"<|return|>", 3, 0},    {"<|call|>", 3, 0}, {"stop", 1, 0},       {"<|start|>", 3, 0},
+        {"<|endoftext|>", 3, 0}, {"<|end|>", 3, 0}, {"<|eot_id|>", 3, 0},
+        {"<|eom_id|>", 3, 0},    {"a", 1, 0},       {"<|return|>", 3, 0},
+        {"<|call|>", 3, 0},      {"stop", 1, 0},    {"<|start|>", 3, 0},
     };
     struct opened o;
     vocabulary_begin(&file);
@@ -430,7 +494,8 @@ static void ends_by_name(void **state)
     vocabulary_u32(&file, "eot_token_id", 0xffffffff);
     put_tokens(lines, sizeof lines / sizeof *lines, false);
     open_file(&o);
-    static const bool want[] = {true, false, true, true, false, true, true, true, false}; /* <|end|> ends no turn here */
+    static const bool want[] = {true, false, true, true, false,
+                                true, true,  true, false}; /* <|end|> ends no turn here */
     for (int32_t i = 0; i < 9; i++) assert_int_equal(tokenizer_is_end(o.t, i), want[i]);
     assert_int_equal(tokenizer_info(o.t)->n_ends, 6);
     assert_int_equal(tokenizer_info(o.t)->eot, 2);
@@ -439,7 +504,7 @@ static void ends_by_name(void **state)
     close_opened(&o);
 }
 
-/* ---- bad files ----------------------------------------------------------------------------------------------------- */
+/* ---- bad files ------------------------------------------------------------------------------- */
 
 static void refuse(llm_status want, const char *word)
 {
@@ -535,7 +600,8 @@ static void bad_files(void **state)
 static void odd_vocabularies(void **state)
 {
     (void)state;
-    static const struct line empty[] = {{"", 1, 0}, {"", 3, 0}, {"", 4, 0}, {"", 6, 0}, {"", -7, 0}, {"", 99, 0}};
+    static const struct line empty[] = {{"", 1, 0}, {"", 3, 0},  {"", 4, 0},
+                                        {"", 6, 0}, {"", -7, 0}, {"", 99, 0}};
     static const char *const models[] = {"llama", "gpt2"};
     for (int i = 0; i < 2; i++) {
         struct opened o;
@@ -561,18 +627,21 @@ static void odd_vocabularies(void **state)
     close_opened(&o);
 }
 
-/* ---- memory -------------------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 /* The n-th allocation fails, for every n, until the call succeeds; nothing is left then. */
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
     for (int kind = 0; kind < 2; kind++) {
-        if (kind) put_spm();
-        else put_bpe("default");
+        if (kind)
+            put_spm();
+        else
+            put_bpe("default");
         vocabulary_end(&file);
         struct gguf gguf = {0};
-        assert_int_equal(gguf_parse(&gguf, file.bytes, file.size, file.size, &alloc_libc, NULL), LLM_OK);
+        assert_int_equal(gguf_parse(&gguf, file.bytes, file.size, file.size, &alloc_libc, NULL),
+                         LLM_OK);
         struct budget budget = {0, 0};
         const struct alloc alloc = {budget_realloc, &budget};
         struct llm_error error = {.size = sizeof error};
@@ -586,7 +655,8 @@ static void every_allocation_may_fail(void **state)
             budget.left = n;
             status = tokenizer_create(&t, &gguf, &alloc, &error);
             if (status == LLM_OK) {
-                status = tokenizer_encode(t, "<s>a b ab\nabcabca <x>", 20, true, &ids, &alloc, &error);
+                status =
+                    tokenizer_encode(t, "<s>a b ab\nabcabca <x>", 20, true, &ids, &alloc, &error);
                 if (status != LLM_OK) assert_int_equal(ids.n, 0);
             }
             for (size_t i = 0; status == LLM_OK && i < ids.n; i++)
