@@ -229,6 +229,8 @@ llm_status blob_open(struct blob_reader *r, uint64_t size, llm_read_fn read, voi
     TRY(header_check(r, size, bytes, error));
     blob_sum_start(&r->sum);
     blob_sum_add(&r->sum, bytes, sizeof bytes);
+    r->part = alloc_new(alloc, BLOB_PART);
+    if (!r->part) return error_memory(error, "reading a saved session", BLOB_PART);
     if (r->header.n_tokens == 0) return LLM_OK;
     r->tokens = alloc_zero(alloc, r->header.n_tokens, sizeof *r->tokens);
     return r->tokens ? LLM_OK : error_memory(error, "the saved tokens", (uint64_t)r->header.n_tokens * sizeof *r->tokens);
@@ -265,18 +267,17 @@ static llm_status verify_end(struct blob_reader *r, struct llm_error *error)
 
 llm_status blob_verify(struct blob_reader *r, uint64_t max_bytes, struct llm_error *error)
 {
-    uint8_t part[4096];
     const uint64_t tokens_end = BLOB_HEADER + r->header.tokens_size, end = r->header.total_size - 8;
     if (r->is_verified) return LLM_OK;
     for (uint64_t done = 0; r->at < end;) {
         if (done >= max_bytes && done) return LLM_RUNNING;
         const bool is_tokens = r->at < tokens_end;
         const uint64_t left = (is_tokens ? tokens_end : end) - r->at;
-        const size_t n = left < sizeof part ? (size_t)left : sizeof part;
+        const size_t n = left < BLOB_PART ? (size_t)left : BLOB_PART;
         if (r->at == tokens_end) r->before = r->sum;
-        TRY(fetch(r, part, n, error));
-        blob_sum_add(&r->sum, part, n);
-        if (is_tokens) TRY(tokens_decode(r, part, n, error));
+        TRY(fetch(r, r->part, n, error));
+        blob_sum_add(&r->sum, r->part, n);
+        if (is_tokens) TRY(tokens_decode(r, r->part, n, error));
         done += n;
     }
     if (r->at == tokens_end) r->before = r->sum; /* no pages */
@@ -301,6 +302,7 @@ llm_status blob_finish(struct blob_reader *r, struct llm_error *error)
 
 void blob_close(struct blob_reader *r)
 {
+    alloc_free(r->alloc, r->part, BLOB_PART);
     alloc_free(r->alloc, r->tokens, (size_t)r->header.n_tokens * sizeof *r->tokens);
     *r = (struct blob_reader){0};
 }

@@ -5,7 +5,8 @@
  * 8 bytes for certain, others but for one in 2^64. It guards against damage, not against forgery: sizes and ids are checked too.
  *
  * Restoring reads the blob twice and uses nothing before it is known to be whole:
- *   blob_open    reads the header: foreign, newer and cut blobs, and sizes beyond the limits, end here. Allocates the tokens only.
+ *   blob_open    reads the header: foreign, newer and cut blobs, and sizes beyond the limits, end here. Allocates the tokens only,
+ *                and a buffer of BLOB_PART bytes.
  *   blob_verify  reads all the rest in bounded steps, decodes the tokens and compares the checksum. The tokens may then be used.
  *   blob_pages   reads the pages again, in order, into the caller's memory.
  *   blob_finish  compares the checksum of the second reading: the bytes did not change in between. The pages may then be used. */
@@ -18,7 +19,7 @@
 #include "kv.h"
 #include "llm.h"
 
-enum { BLOB_VERSION = 1, BLOB_HEADER = 80 };
+enum { BLOB_VERSION = 1, BLOB_HEADER = 80, BLOB_PART = 65536 };
 
 /* How the pages are laid out. Where it differs from the model's, the tokens still serve: their cache is computed again. */
 struct blob_layout {
@@ -62,6 +63,7 @@ struct blob_limits {
 struct blob_reader {
     struct blob_header header;
     int32_t *tokens; /* (header.n_tokens) valid after blob_verify */
+    uint8_t *part;   /* BLOB_PART bytes that verifying reads into */
     struct blob_limits limits;
     llm_read_fn read;
     void *user;

@@ -28,9 +28,6 @@ void llm_sleep(double seconds)
     os_sleep(seconds);
 }
 
-/* The longest sleep or wait; more would overflow the systems' types. */
-static const double longest = 1e8;
-
 static llm_status no_memory(const char *path, struct llm_error *error)
 {
     return error_set(error, LLM_OUT_OF_MEMORY, "out of memory while opening %.300s", path);
@@ -512,6 +509,9 @@ double os_clock(void)
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
+
+/* The longest sleep or wait in seconds; more would overflow a 32-bit time_t. */
+static const double longest = 1e8;
 
 static struct timespec duration(double seconds)
 {

@@ -23,13 +23,12 @@ enum {
     PRINT = 1 << 12,     /* the punctuation and symbols of ASCII */
     MATH = 1 << 13,      /* $+<=>^|~ */
     TICK = 1 << 14,      /* ` */
-    TILDE = 1 << 15,     /* ~, which llama.cpp's \p{S} lacks where it collapses classes */
-    SLASH = 1 << 16,     /* / */
-    KANJI = 1 << 17,     /* ideographs, hiragana, katakana */
-    CASED = 1 << 18,     /* DeepSeek's letters: the scripts that have cases */
-    DOTS = 1 << 19,      /* DeepSeek's punctuation */
-    EASTERN = 1 << 20,   /* DeepSeek's ideographs, which take in all from U+0800, and Hangul */
-    STOP = 1 << 21,      /* what ends a word of BLOOM */
+    SLASH = 1 << 15,     /* / */
+    KANJI = 1 << 16,     /* ideographs, hiragana, katakana */
+    CASED = 1 << 17,     /* DeepSeek's letters: the scripts that have cases */
+    DOTS = 1 << 18,      /* DeepSeek's punctuation */
+    EASTERN = 1 << 19,   /* DeepSeek's ideographs, which take in all from U+0800, and Hangul */
+    STOP = 1 << 20,      /* what ends a word of BLOOM */
 };
 
 struct range { uint32_t first, last; };
@@ -79,7 +78,6 @@ static const struct {
     {PRINT | DOTS, "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"},
     {MATH, "$+<=>^|~"},
     {TICK, "`"},
-    {TILDE, "~"},
     {SLASH, "/"},
     {STOP, "(|.,!?)"},
 };
@@ -221,10 +219,8 @@ static const struct expression coder_marks[] = {{{MAYBE(ALL(SPACE)), ONES(ALL(PU
 static const struct expression kanjis[] = {{{ONES(ALL(KANJI))}}};
 static const struct expression deepseek3[] = {
     {{ONE(ALL(PRINT)), ONES(ALL(LOWER | UPPER))}},
-    /* Anything but a line break, letter, punctuation or symbol; the tilde is no symbol here. */
-    {{ONE(ALL(TILDE)), ONES(ALL(LETTER | MARK))}},
     {{MAYBE(BUT(NEWLINE | LETTER | PUNCT | SYMBOL)), ONES(ALL(LETTER | MARK))}},
-    {{MAYBE(ALL(BLANK)), ONES(LESS(PUNCT | SYMBOL, TILDE)), ANYS(ALL(NEWLINE))}},
+    {{MAYBE(ALL(BLANK)), ONES(ALL(PUNCT | SYMBOL)), ANYS(ALL(NEWLINE))}},
     LINES, SPACES_BEFORE, SPACES,
 };
 static const struct expression bloom[] = {{{MAYBE(ALL(BLANK)), ONES(BUT(SPACE | STOP))}}};

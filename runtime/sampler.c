@@ -131,12 +131,18 @@ static double exp_same(double x)
 {
     static const double inverse[] = {0, 1, 1. / 2, 1. / 3, 1. / 4, 1. / 5, 1. / 6, 1. / 7, 1. / 8, 1. / 9, 1. / 10, 1. / 11, 1. / 12,
                                      1. / 13};
+    const double magic = 0x1.8p52; /* adding it rounds to whole numbers */
     if (!(x > -708)) return 0;
-    const double n = floor(x * 1.4426950408889634 + 0.5);
+    const double rounded = x * 1.4426950408889634 + magic, n = rounded - magic;
     const double r = (x - n * 0x1.62e42fee00000p-1) - n * 0x1.a39ef35793c76p-33;
     double sum = 1;
     for (int k = 13; k > 0; k--) sum = 1 + sum * (r * inverse[k]);
-    return ldexp(sum, (int)n);
+    uint64_t bits, scaled;
+    memcpy(&bits, &rounded, sizeof bits);
+    memcpy(&scaled, &sum, sizeof scaled);
+    scaled += bits << 52; /* the low bits of rounded are n */
+    memcpy(&sum, &scaled, sizeof sum);
+    return sum;
 }
 
 /* splitmix64's finalizer (Steele, Lea, Flood 2014). */
@@ -389,7 +395,7 @@ static float exp_quick(float x)
 /* ln of the sum of e^logit, NaN left out; -inf when there is nothing to sum. */
 static double log_sum(const float *logits, uint32_t n)
 {
-    enum { LANES = 8, BLOCK = 1024 };
+    enum { LANES = 8, BLOCK = 512 };
     float most[LANES], best = -INFINITY;
     double sum = 0;
     for (int j = 0; j < LANES; j++) most[j] = -INFINITY;
@@ -401,13 +407,15 @@ static double log_sum(const float *logits, uint32_t n)
     if (best == -INFINITY) return best;
     best = to_logit((double)best);
     for (uint32_t at = 0; at < n; at += BLOCK) {
-        const uint32_t end = n - at < BLOCK ? n : at + BLOCK;
+        const uint32_t size = n - at < BLOCK ? n - at : BLOCK;
+        const float *const x = logits + at;
+        float part[BLOCK];
+        for (uint32_t i = 0; i < size; i++) part[i] = exp_quick((x[i] > FLT_MAX ? FLT_MAX : x[i]) - best);
+        for (uint32_t i = size; i % LANES; i++) part[i] = 0;
         float lanes[LANES] = {0};
-        uint32_t i = at;
-        for (; i + LANES <= end; i += LANES) {
-            for (uint32_t j = 0; j < LANES; j++) lanes[j] += exp_quick((logits[i + j] > FLT_MAX ? FLT_MAX : logits[i + j]) - best);
+        for (uint32_t i = 0; i < size; i += LANES) {
+            for (uint32_t j = 0; j < LANES; j++) lanes[j] += part[i + j];
         }
-        for (; i < end; i++) sum += (double)exp_quick((logits[i] > FLT_MAX ? FLT_MAX : logits[i]) - best);
         for (int j = 0; j < LANES; j++) sum += (double)lanes[j];
     }
     return (double)best + log(sum);

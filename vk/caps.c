@@ -1,4 +1,5 @@
-/* caps.c - what a physical device is, can, and gets wrong. The only place that knows vendors and drivers. */
+/* caps.c - what a physical device is, can, and gets wrong. The only place that knows vendors and
+ * drivers. */
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -19,9 +20,9 @@ static const struct {
     uint32_t id;
     const char *name;
 } vendors[] = {
-    {0x1002, "AMD"},      {0x1010, "Imagination"}, {0x106B, "Apple"}, {0x10DE, "NVIDIA"},  {0x13B5, "Arm"},
-    {0x144D, "Samsung"},  {0x14E4, "Broadcom"},    {0x1AE0, "Google"}, {0x5143, "Qualcomm"}, {0x8086, "Intel"},
-    {VK_VENDOR_ID_MESA, "Mesa"},
+    {0x1002, "AMD"},      {0x1010, "Imagination"}, {0x106B, "Apple"},           {0x10DE, "NVIDIA"},
+    {0x13B5, "Arm"},      {0x144D, "Samsung"},     {0x14E4, "Broadcom"},        {0x1AE0, "Google"},
+    {0x5143, "Qualcomm"}, {0x8086, "Intel"},       {VK_VENDOR_ID_MESA, "Mesa"},
 };
 
 /* 0 is any vendor or driver; below: the first version without the quirk, 0: none yet. */
@@ -30,7 +31,8 @@ struct quirk {
     size_t flag; /* offset of a bool in struct gpu_info */
 };
 static const struct quirk quirks[] = {
-    {0, VK_DRIVER_ID_MESA_LLVMPIPE, VK_MAKE_API_VERSION(0, 25, 0, 0), offsetof(struct gpu_info, loop_limit)},
+    {0, VK_DRIVER_ID_MESA_LLVMPIPE, VK_MAKE_API_VERSION(0, 25, 0, 0),
+     offsetof(struct gpu_info, loop_limit)},
 };
 
 static const struct feature {
@@ -39,19 +41,20 @@ static const struct feature {
     uint32_t core; /* the version that has it without an extension, 0: none */
     const char *extension;
 } features[] = {
-    {VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES, offsetof(struct caps_features, storage16), VK_API_VERSION_1_1,
-     "VK_KHR_16bit_storage"},
-    {VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_8BIT_STORAGE_FEATURES, offsetof(struct caps_features, storage8), VK_API_VERSION_1_2,
-     "VK_KHR_8bit_storage"},
-    {VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES, offsetof(struct caps_features, small), VK_API_VERSION_1_2,
-     "VK_KHR_shader_float16_int8"},
-    {VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES, offsetof(struct caps_features, dot),
-     VK_API_VERSION_1_3, "VK_KHR_shader_integer_dot_product"},
-    {VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES, offsetof(struct caps_features, subgroup),
-     VK_API_VERSION_1_3, "VK_EXT_subgroup_size_control"},
-    {VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES, offsetof(struct caps_features, model), VK_API_VERSION_1_2,
-     "VK_KHR_vulkan_memory_model"},
-    {(VkStructureType)1000506000, offsetof(struct caps_features, matrix), 0, "VK_KHR_cooperative_matrix"},
+    {VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES,
+     offsetof(struct caps_features, storage16), VK_API_VERSION_1_1, "VK_KHR_16bit_storage"},
+    {VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_8BIT_STORAGE_FEATURES,
+     offsetof(struct caps_features, storage8), VK_API_VERSION_1_2, "VK_KHR_8bit_storage"},
+    {VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES,
+     offsetof(struct caps_features, small), VK_API_VERSION_1_2, "VK_KHR_shader_float16_int8"},
+    {VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES,
+     offsetof(struct caps_features, dot), VK_API_VERSION_1_3, "VK_KHR_shader_integer_dot_product"},
+    {VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES,
+     offsetof(struct caps_features, subgroup), VK_API_VERSION_1_3, "VK_EXT_subgroup_size_control"},
+    {VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES,
+     offsetof(struct caps_features, model), VK_API_VERSION_1_2, "VK_KHR_vulkan_memory_model"},
+    {(VkStructureType)1000506000, offsetof(struct caps_features, matrix), 0,
+     "VK_KHR_cooperative_matrix"},
 };
 
 /* The extensions of a device, by its driver or by who lends it. */
@@ -73,8 +76,9 @@ static bool caps_has(const struct caps_names *names, const char *name)
     return false;
 }
 
-static enum gpu_status caps_names_read(struct caps_names *out, const struct instance_functions *vki, VkPhysicalDevice physical,
-                                       const struct gpu_host *host, const struct gpu_lent *lent, struct gpu_error *error)
+static enum gpu_status caps_names_read(struct caps_names *out, const struct instance_functions *vki,
+                                       VkPhysicalDevice physical, const struct gpu_host *host,
+                                       const struct gpu_lent *lent, struct gpu_error *error)
 {
     *out = (struct caps_names){0};
     if (lent) {
@@ -87,7 +91,8 @@ static enum gpu_status caps_names_read(struct caps_names *out, const struct inst
     out->capacity = out->n;
     out->list = host_new(host, out->n, sizeof *out->list);
     if (!out->list) return host_no_memory(error, "the list of device extensions");
-    const VkResult result = vki->EnumerateDeviceExtensionProperties(physical, NULL, &out->n, out->list);
+    const VkResult result =
+        vki->EnumerateDeviceExtensionProperties(physical, NULL, &out->n, out->list);
     if (result >= 0) return GPU_OK;
     host_free(host, out->list, out->capacity * sizeof *out->list);
     return host_result(error, ".EnumerateDeviceExtensionProperties(", result);
@@ -113,7 +118,8 @@ static void caps_chain(struct caps_features *out, const struct caps_names *names
     }
 }
 
-/* The features that the lender enabled, be they in structs of their own or in those of a whole version. */
+/* The features that the lender enabled, be they in structs of their own or in those of a whole
+ * version. */
 static void caps_lent_features(struct caps_features *out, const void *lent)
 {
     memset(out, 0, sizeof *out);
@@ -123,10 +129,12 @@ static void caps_lent_features(struct caps_features *out, const void *lent)
             out->base.features = ((const VkPhysicalDeviceFeatures2 *)in)->features;
             break;
         case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES:
-            out->storage16.storageBuffer16BitAccess = ((const VkPhysicalDeviceVulkan11Features *)in)->storageBuffer16BitAccess;
+            out->storage16.storageBuffer16BitAccess =
+                ((const VkPhysicalDeviceVulkan11Features *)in)->storageBuffer16BitAccess;
             break;
         case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES: {
-            const VkPhysicalDeviceVulkan12Features *f = (const VkPhysicalDeviceVulkan12Features *)in;
+            const VkPhysicalDeviceVulkan12Features *f =
+                (const VkPhysicalDeviceVulkan12Features *)in;
             out->storage8.storageBuffer8BitAccess = f->storageBuffer8BitAccess;
             out->small.shaderFloat16 = f->shaderFloat16;
             out->small.shaderInt8 = f->shaderInt8;
@@ -134,7 +142,8 @@ static void caps_lent_features(struct caps_features *out, const void *lent)
             break;
         }
         case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES: {
-            const VkPhysicalDeviceVulkan13Features *f = (const VkPhysicalDeviceVulkan13Features *)in;
+            const VkPhysicalDeviceVulkan13Features *f =
+                (const VkPhysicalDeviceVulkan13Features *)in;
             out->subgroup.subgroupSizeControl = f->subgroupSizeControl;
             out->subgroup.computeFullSubgroups = f->computeFullSubgroups;
             out->dot.shaderIntegerDotProduct = f->shaderIntegerDotProduct;
@@ -161,7 +170,8 @@ static void caps_lent_features(struct caps_features *out, const void *lent)
         case 1000506000:
             out->matrix = *(const struct caps_matrix_features *)in;
             break;
-        default: break;
+        default:
+            break;
         }
     }
 }
@@ -174,10 +184,12 @@ struct caps_properties {
     VkPhysicalDeviceIDProperties id;
     VkPhysicalDeviceDriverProperties driver;
     VkPhysicalDeviceSubgroupSizeControlProperties size;
+    VkPhysicalDeviceMaintenance4Properties maintenance4;
 };
 
-static void caps_properties_read(struct caps_properties *out, const struct instance_functions *vki, VkPhysicalDevice physical,
-                                 const struct caps_names *names, uint32_t api)
+static void caps_properties_read(struct caps_properties *out, const struct instance_functions *vki,
+                                 VkPhysicalDevice physical, const struct caps_names *names,
+                                 uint32_t api)
 {
     memset(out, 0, sizeof *out);
     out->maintenance.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES;
@@ -197,6 +209,11 @@ static void caps_properties_read(struct caps_properties *out, const struct insta
         out->size.pNext = out->base.pNext;
         out->base.pNext = &out->size;
     }
+    if (api >= VK_API_VERSION_1_3 || caps_has(names, "VK_KHR_maintenance4")) {
+        out->maintenance4.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_PROPERTIES;
+        out->maintenance4.pNext = out->base.pNext;
+        out->base.pNext = &out->maintenance4;
+    }
     vki->GetPhysicalDeviceProperties2(physical, &out->base);
 }
 
@@ -214,10 +231,12 @@ static void caps_identity(struct gpu_info *info, const struct caps_properties *p
     const VkPhysicalDeviceProperties *base = &p->base.properties;
     snprintf(info->name, sizeof info->name, "%.255s", base->deviceName);
     const char *space = p->driver.driverName[0] && p->driver.driverInfo[0] ? " " : "";
-    snprintf(info->driver, sizeof info->driver, "%.127s%s%.127s", p->driver.driverName, space, p->driver.driverInfo);
+    snprintf(info->driver, sizeof info->driver, "%.127s%s%.127s", p->driver.driverName, space,
+             p->driver.driverInfo);
     snprintf(info->vendor, sizeof info->vendor, "0x%04" PRIx32, base->vendorID);
     for (size_t i = 0; i < COUNT(vendors); i++) {
-        if (vendors[i].id == base->vendorID) snprintf(info->vendor, sizeof info->vendor, "%s", vendors[i].name);
+        if (vendors[i].id == base->vendorID)
+            snprintf(info->vendor, sizeof info->vendor, "%s", vendors[i].name);
     }
     info->type = (size_t)base->deviceType < COUNT(types) ? types[base->deviceType] : GPU_OTHER;
     info->api_version = base->apiVersion;
@@ -242,9 +261,14 @@ static void caps_limits(struct caps *caps, const struct caps_properties *p)
 {
     const VkPhysicalDeviceLimits *limits = &p->base.properties.limits;
     struct gpu_info *info = &caps->info;
-    caps->max_allocation = p->maintenance.maxMemoryAllocationSize ? p->maintenance.maxMemoryAllocationSize : 1024 * MIB;
+    caps->max_allocation = p->maintenance.maxMemoryAllocationSize
+                               ? p->maintenance.maxMemoryAllocationSize
+                               : 1024 * MIB;
+    const uint64_t max_buffer = p->maintenance4.maxBufferSize;
+    if (max_buffer && caps->max_allocation > max_buffer) caps->max_allocation = max_buffer;
     caps->alignment = limits->minStorageBufferOffsetAlignment;
-    if (caps->alignment < limits->nonCoherentAtomSize) caps->alignment = limits->nonCoherentAtomSize;
+    if (caps->alignment < limits->nonCoherentAtomSize)
+        caps->alignment = limits->nonCoherentAtomSize;
     caps->timestamp_period = limits->timestampPeriod;
     memcpy(caps->max_groups, limits->maxComputeWorkGroupCount, sizeof caps->max_groups);
     memcpy(caps->cache_uuid, p->base.properties.pipelineCacheUUID, sizeof caps->cache_uuid);
@@ -255,17 +279,21 @@ static void caps_limits(struct caps *caps, const struct caps_properties *p)
     if (info->offset_alignment < 4) info->offset_alignment = 4;
     info->shared_size = limits->maxComputeSharedMemorySize;
     info->invocations = limits->maxComputeWorkGroupInvocations;
-    if (info->invocations > limits->maxComputeWorkGroupSize[0]) info->invocations = limits->maxComputeWorkGroupSize[0];
+    if (info->invocations > limits->maxComputeWorkGroupSize[0])
+        info->invocations = limits->maxComputeWorkGroupSize[0];
     info->bindings = limits->maxPerStageDescriptorStorageBuffers;
-    if (info->bindings > limits->maxDescriptorSetStorageBuffers) info->bindings = limits->maxDescriptorSetStorageBuffers;
-    if (info->bindings > limits->maxPerStageResources) info->bindings = limits->maxPerStageResources;
+    if (info->bindings > limits->maxDescriptorSetStorageBuffers)
+        info->bindings = limits->maxDescriptorSetStorageBuffers;
+    if (info->bindings > limits->maxPerStageResources)
+        info->bindings = limits->maxPerStageResources;
     info->push_size = limits->maxPushConstantsSize;
     info->subgroup = p->subgroup.subgroupSize;
     info->subgroup_min = p->size.minSubgroupSize ? p->size.minSubgroupSize : info->subgroup;
     info->subgroup_max = p->size.maxSubgroupSize ? p->size.maxSubgroupSize : info->subgroup;
 }
 
-static void caps_abilities(struct gpu_info *info, const struct caps_features *f, const struct caps_properties *p)
+static void caps_abilities(struct gpu_info *info, const struct caps_features *f,
+                           const struct caps_properties *p)
 {
     const bool compute = p->subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT;
     const VkSubgroupFeatureFlags operations = compute ? p->subgroup.supportedOperations : 0;
@@ -278,8 +306,9 @@ static void caps_abilities(struct gpu_info *info, const struct caps_features *f,
     info->int_dot = f->dot.shaderIntegerDotProduct;
     info->subgroup_arithmetic = operations & VK_SUBGROUP_FEATURE_ARITHMETIC_BIT;
     info->subgroup_shuffle = operations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
-    info->subgroup_size_control = f->subgroup.subgroupSizeControl && f->subgroup.computeFullSubgroups &&
-                                  (p->size.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT);
+    info->subgroup_size_control =
+        f->subgroup.subgroupSizeControl && f->subgroup.computeFullSubgroups &&
+        (p->size.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT);
     info->cooperative_matrix = f->matrix.cooperativeMatrix && f->model.vulkanMemoryModel;
 }
 
@@ -303,7 +332,8 @@ void caps_enable(const struct caps *caps, struct caps_features *out)
 
 static void caps_extensions(struct caps *caps, const struct caps_names *names)
 {
-    if (caps_has(names, "VK_KHR_portability_subset")) caps->extensions[caps->n_extensions++] = "VK_KHR_portability_subset";
+    if (caps_has(names, "VK_KHR_portability_subset"))
+        caps->extensions[caps->n_extensions++] = "VK_KHR_portability_subset";
     for (size_t i = 0; i < COUNT(features); i++) {
         const struct feature *f = &features[i];
         if (f->core && caps->info.api_version >= f->core) continue;
@@ -312,7 +342,8 @@ static void caps_extensions(struct caps *caps, const struct caps_names *names)
 }
 
 /* A family for compute alone where there is one, so that a game's drawing is not in the way. */
-static bool caps_family(struct caps *caps, const VkQueueFamilyProperties *families, uint32_t n, const struct gpu_lent *lent)
+static bool caps_family(struct caps *caps, const VkQueueFamilyProperties *families, uint32_t n,
+                        const struct gpu_lent *lent)
 {
     bool found = false;
     for (uint32_t i = 0; i < n; i++) {
@@ -344,14 +375,16 @@ static enum gpu_status caps_check(const struct caps *caps, struct gpu_error *err
     };
     for (size_t i = 0; i < COUNT(floor); i++) {
         if (floor[i].has >= floor[i].needs) continue;
-        return host_error(error, GPU_NO_DEVICE, "%.100s has %" PRIu64 " %s, at least %" PRIu64 " are needed", info->name,
+        return host_error(error, GPU_NO_DEVICE,
+                          "%.100s has %" PRIu64 " %s, at least %" PRIu64 " are needed", info->name,
                           floor[i].has, floor[i].what, floor[i].needs);
     }
     return GPU_OK;
 }
 
-static enum gpu_status caps_fill(struct caps *out, const struct instance_functions *vki, uint32_t api,
-                                 const struct caps_names *names, const struct gpu_lent *lent, struct gpu_error *error)
+static enum gpu_status caps_fill(struct caps *out, const struct instance_functions *vki,
+                                 uint32_t api, const struct caps_names *names,
+                                 const struct gpu_lent *lent, struct gpu_error *error)
 {
     struct caps_properties properties;
     caps_properties_read(&properties, vki, out->physical, names, api);
@@ -377,12 +410,14 @@ static enum gpu_status caps_fill(struct caps *out, const struct instance_functio
         return host_error(error, GPU_NO_DEVICE, "%.100s has no compute queue%s", out->info.name,
                           lent ? " in the family that is lent" : "");
     }
-    VkPhysicalDeviceMemoryProperties2 memory = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2};
+    VkPhysicalDeviceMemoryProperties2 memory = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2};
     vki->GetPhysicalDeviceMemoryProperties2(out->physical, &memory);
     out->memory = memory.memoryProperties;
     for (uint32_t i = 0; i < out->memory.memoryHeapCount; i++) {
         const VkMemoryHeap *heap = &out->memory.memoryHeaps[i];
-        if (!(heap->flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) || heap->size <= out->info.memory) continue;
+        if (!(heap->flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) || heap->size <= out->info.memory)
+            continue;
         out->info.memory = heap->size;
         out->heap = i;
     }
@@ -417,7 +452,8 @@ static void caps_machine_memory(uint64_t *total, uint64_t *available)
 #endif
 }
 
-uint64_t caps_available(const struct caps *caps, const struct instance_functions *vki, uint32_t heap, uint64_t taken)
+uint64_t caps_available(const struct caps *caps, const struct instance_functions *vki,
+                        uint32_t heap, uint64_t taken)
 {
     if (caps->info.type == GPU_CPU) {
         uint64_t total, available;
@@ -426,7 +462,8 @@ uint64_t caps_available(const struct caps *caps, const struct instance_functions
     }
     const uint64_t size = caps->memory.memoryHeaps[heap].size;
     if (!caps->budget) return taken < size ? size - taken : 0;
-    VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
+    VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
     VkPhysicalDeviceMemoryProperties2 memory = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2,
         .pNext = &budget,
@@ -436,14 +473,16 @@ uint64_t caps_available(const struct caps *caps, const struct instance_functions
     return used < limit ? limit - used : 0;
 }
 
-enum gpu_status caps_read(struct caps *out, const struct instance_functions *vki, VkPhysicalDevice physical, uint32_t api,
-                          const struct gpu_host *host, const struct gpu_lent *lent, struct gpu_error *error)
+enum gpu_status caps_read(struct caps *out, const struct instance_functions *vki,
+                          VkPhysicalDevice physical, uint32_t api, const struct gpu_host *host,
+                          const struct gpu_lent *lent, struct gpu_error *error)
 {
     *out = (struct caps){.physical = physical};
     VkPhysicalDeviceProperties base;
     vki->GetPhysicalDeviceProperties(physical, &base);
     if (base.apiVersion < VK_API_VERSION_1_1) {
-        return host_error(error, GPU_NO_DEVICE, "%.100s has Vulkan 1.0, 1.1 is needed", base.deviceName);
+        return host_error(error, GPU_NO_DEVICE, "%.100s has Vulkan 1.0, 1.1 is needed",
+                          base.deviceName);
     }
     if (api > base.apiVersion) api = base.apiVersion;
     struct caps_names names;

@@ -9,7 +9,8 @@ enum gpu_status device_lost(struct gpu_error *error)
     return host_error(error, GPU_LOST, "the device is lost");
 }
 
-enum gpu_status device_result(struct gpu_device *device, struct gpu_error *error, const char *call, VkResult result)
+enum gpu_status device_result(struct gpu_device *device, struct gpu_error *error, const char *call,
+                              VkResult result)
 {
     if (result == VK_ERROR_DEVICE_LOST) atomic_store(&device->lost, true);
     return host_result(error, call, result);
@@ -26,7 +27,8 @@ void device_unlock(struct gpu_device *device)
 }
 
 /* A device without anything in it. */
-static enum gpu_status device_new(struct gpu_device **out, const struct gpu_host *host, struct gpu_error *error)
+static enum gpu_status device_new(struct gpu_device **out, const struct gpu_host *host,
+                                  struct gpu_error *error)
 {
     *out = NULL;
     struct gpu_device *device = host_new(host, 1, sizeof *device);
@@ -55,12 +57,13 @@ static enum gpu_status device_create(struct gpu_device *device, struct gpu_error
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
         .pNext = &features.base,
         .queueCreateInfoCount = 1,
-        .pQueueCreateInfos = &(VkDeviceQueueCreateInfo){
-            .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
-            .queueFamilyIndex = caps->family,
-            .queueCount = 1,
-            .pQueuePriorities = &priority,
-        },
+        .pQueueCreateInfos =
+            &(VkDeviceQueueCreateInfo){
+                .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+                .queueFamilyIndex = caps->family,
+                .queueCount = 1,
+                .pQueuePriorities = &priority,
+            },
         .enabledExtensionCount = caps->n_extensions,
         .ppEnabledExtensionNames = caps->extensions,
     };
@@ -70,8 +73,9 @@ static enum gpu_status device_create(struct gpu_device *device, struct gpu_error
     return GPU_OK;
 }
 
-static enum gpu_status device_finish(struct gpu_device *device, enum gpu_status status, const void *cache, size_t cache_size,
-                                     struct gpu_device **out, struct gpu_error *error)
+static enum gpu_status device_finish(struct gpu_device *device, enum gpu_status status,
+                                     const void *cache, size_t cache_size, struct gpu_device **out,
+                                     struct gpu_error *error)
 {
     if (status == GPU_OK) status = memory_init(device, error);
     if (status != GPU_OK) {
@@ -83,12 +87,13 @@ static enum gpu_status device_finish(struct gpu_device *device, enum gpu_status 
     return GPU_OK;
 }
 
-enum gpu_status gpu_device_open(struct gpu_device **out, struct gpu *gpu, uint32_t index, const void *cache, size_t cache_size,
-                                struct gpu_error *error)
+enum gpu_status gpu_device_open(struct gpu_device **out, struct gpu *gpu, uint32_t index,
+                                const void *cache, size_t cache_size, struct gpu_error *error)
 {
     *out = NULL;
     if (index >= gpu_count(gpu)) {
-        return host_error(error, GPU_NO_DEVICE, "no Vulkan device %" PRIu32 ", there are %" PRIu32, index, gpu_count(gpu));
+        return host_error(error, GPU_NO_DEVICE, "no Vulkan device %" PRIu32 ", there are %" PRIu32,
+                          index, gpu_count(gpu));
     }
     gpu_info(gpu, index);
     struct gpu_device *device;
@@ -98,7 +103,8 @@ enum gpu_status gpu_device_open(struct gpu_device **out, struct gpu *gpu, uint32
     return device_finish(device, device_create(device, error), cache, cache_size, out, error);
 }
 
-static enum gpu_status device_adopt(struct gpu_device *device, const struct gpu_lent *lent, struct gpu_error *error)
+static enum gpu_status device_adopt(struct gpu_device *device, const struct gpu_lent *lent,
+                                    struct gpu_error *error)
 {
     PFN_vkGetInstanceProcAddr get;
     memcpy(&get, &lent->get_instance_proc_addr, sizeof get);
@@ -108,18 +114,21 @@ static enum gpu_status device_adopt(struct gpu_device *device, const struct gpu_
     device->lent_user = lent->user;
     device->queue = lent->queue;
     TRY(loader_instance(&device->vki, get, lent->instance, error));
-    TRY(caps_read(&device->caps, &device->vki, lent->physical_device, lent->api_version, &device->host, lent, error));
+    TRY(caps_read(&device->caps, &device->vki, lent->physical_device, lent->api_version,
+                  &device->host, lent, error));
     TRY(loader_device(&device->vk, &device->vki, lent->device, error));
     device->handle = lent->device;
     return GPU_OK;
 }
 
-enum gpu_status gpu_device_borrow(struct gpu_device **out, const struct gpu_host *host, const struct gpu_lent *lent,
-                                  struct gpu_error *error)
+enum gpu_status gpu_device_borrow(struct gpu_device **out, const struct gpu_host *host,
+                                  const struct gpu_lent *lent, struct gpu_error *error)
 {
     *out = NULL;
-    if (!lent->get_instance_proc_addr || !lent->instance || !lent->physical_device || !lent->device || !lent->queue) {
-        return host_error(error, GPU_FAILED, "the lent device lacks a handle or its vkGetInstanceProcAddr");
+    if (!lent->get_instance_proc_addr || !lent->instance || !lent->physical_device ||
+        !lent->device || !lent->queue) {
+        return host_error(error, GPU_FAILED,
+                          "the lent device lacks a handle or its vkGetInstanceProcAddr");
     }
     if (lent->api_version < VK_API_VERSION_1_1) {
         return host_error(error, GPU_NO_DEVICE, "the lent device has Vulkan 1.0, 1.1 is needed");

@@ -36,14 +36,16 @@ void host_free(const struct gpu_host *host, void *ptr, size_t size)
     if (ptr) host->realloc(host->realloc_user, ptr, size, 0);
 }
 
-void *host_grow(const struct gpu_host *host, void *items, size_t *capacity, size_t n, size_t item_size)
+void *host_grow(const struct gpu_host *host, void *items, size_t *capacity, size_t n,
+                size_t item_size)
 {
     if (n <= *capacity) return items;
     size_t wanted = *capacity + *capacity / 2;
     if (wanted < n) wanted = n;
     if (wanted < 8) wanted = 8;
     if (wanted > SIZE_MAX / item_size) return NULL;
-    void *grown = host->realloc(host->realloc_user, items, *capacity * item_size, wanted * item_size);
+    void *grown =
+        host->realloc(host->realloc_user, items, *capacity * item_size, wanted * item_size);
     if (grown) *capacity = wanted;
     return grown;
 }
@@ -74,7 +76,10 @@ struct result_row {
     const char *name;
 };
 
-#define ROW(result, status) {result, status, #result}
+#define ROW(result, status)                                                                        \
+    {                                                                                              \
+        result, status, #result                                                                    \
+    }
 static const struct result_row result_rows[] = {
     ROW(VK_ERROR_OUT_OF_HOST_MEMORY, GPU_OUT_OF_MEMORY),
     ROW(VK_ERROR_OUT_OF_DEVICE_MEMORY, GPU_OUT_OF_MEMORY),
@@ -105,7 +110,9 @@ enum gpu_status host_result(struct gpu_error *error, const char *call, VkResult 
     for (size_t i = 0; i < sizeof result_rows / sizeof result_rows[0]; i++) {
         const struct result_row *row = &result_rows[i];
         if (row->result != result) continue;
-        return host_error(error, row->status, "vk%.*s: %s", (int)(end - begin), call + begin, row->name);
+        return host_error(error, row->status, "vk%.*s: %s", (int)(end - begin), call + begin,
+                          row->name);
     }
-    return host_error(error, GPU_FAILED, "vk%.*s: VkResult %d", (int)(end - begin), call + begin, (int)result);
+    return host_error(error, GPU_FAILED, "vk%.*s: VkResult %d", (int)(end - begin), call + begin,
+                      (int)result);
 }

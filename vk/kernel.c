@@ -1,4 +1,5 @@
-/* kernel.c - compute pipelines, and the pipeline cache with a header of our own round it: drivers trust its bytes. */
+/* kernel.c - compute pipelines, and the pipeline cache with a header of our own round it: drivers
+ * trust its bytes. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,7 +26,8 @@ static uint64_t kernel_checksum(const unsigned char *bytes, size_t size)
 }
 
 /* The driver's part of bytes that are whole and of this very device and driver, else NULL. */
-static const void *kernel_cache_check(const struct caps *caps, const void *bytes, size_t size, size_t *data_size)
+static const void *kernel_cache_check(const struct caps *caps, const void *bytes, size_t size,
+                                      size_t *data_size)
 {
     struct kernel_cache_header header;
     VkPipelineCacheHeaderVersionOne driver;
@@ -35,9 +37,13 @@ static const void *kernel_cache_check(const struct caps *caps, const void *bytes
     memcpy(&driver, data, sizeof driver);
     *data_size = size - sizeof header;
     if (memcmp(header.magic, kernel_cache_magic, sizeof header.magic)) return NULL;
-    if (header.size != *data_size || header.checksum != kernel_checksum(data, *data_size)) return NULL;
-    if (driver.headerSize < sizeof driver || driver.headerVersion != VK_PIPELINE_CACHE_HEADER_VERSION_ONE) return NULL;
-    if (driver.vendorID != caps->info.vendor_id || driver.deviceID != caps->info.device_id) return NULL;
+    if (header.size != *data_size || header.checksum != kernel_checksum(data, *data_size))
+        return NULL;
+    if (driver.headerSize < sizeof driver ||
+        driver.headerVersion != VK_PIPELINE_CACHE_HEADER_VERSION_ONE)
+        return NULL;
+    if (driver.vendorID != caps->info.vendor_id || driver.deviceID != caps->info.device_id)
+        return NULL;
     if (memcmp(driver.pipelineCacheUUID, caps->cache_uuid, VK_UUID_SIZE)) return NULL;
     return data;
 }
@@ -65,25 +71,29 @@ void kernel_cache_open(struct gpu_device *device, const void *bytes, size_t size
     host_log(&device->host, 2, reason.message);
 }
 
-enum gpu_status gpu_device_cache(struct gpu_device *device, void **bytes, size_t *size, struct gpu_error *error)
+enum gpu_status gpu_device_cache(struct gpu_device *device, void **bytes, size_t *size,
+                                 struct gpu_error *error)
 {
     *bytes = NULL;
     *size = 0;
     size_t data_size = 0;
     if (!device->cache) return GPU_OK;
-    TRY_DEVICE(device, error, device->vk.GetPipelineCacheData(device->handle, device->cache, &data_size, NULL));
+    TRY_DEVICE(device, error,
+               device->vk.GetPipelineCacheData(device->handle, device->cache, &data_size, NULL));
     if (data_size == 0) return GPU_OK;
     const size_t capacity = sizeof(struct kernel_cache_header) + data_size;
     unsigned char *out = host_new(&device->host, capacity, 1);
     if (!out) return host_no_memory(error, "the pipeline cache");
     unsigned char *data = out + sizeof(struct kernel_cache_header);
-    const VkResult result = device->vk.GetPipelineCacheData(device->handle, device->cache, &data_size, data);
+    const VkResult result =
+        device->vk.GetPipelineCacheData(device->handle, device->cache, &data_size, data);
     /* It may have grown or shrunk in between: then it is left for the next time. */
     if (result != VK_SUCCESS || data_size != capacity - sizeof(struct kernel_cache_header)) {
         host_free(&device->host, out, capacity);
         return result < 0 ? device_result(device, error, ".GetPipelineCacheData(", result) : GPU_OK;
     }
-    struct kernel_cache_header header = {.size = data_size, .checksum = kernel_checksum(data, data_size)};
+    struct kernel_cache_header header = {.size = data_size,
+                                         .checksum = kernel_checksum(data, data_size)};
     memcpy(header.magic, kernel_cache_magic, sizeof header.magic);
     memcpy(out, &header, sizeof header);
     *bytes = out;
@@ -98,32 +108,42 @@ void gpu_free_bytes(struct gpu_device *device, void *bytes, size_t size)
 
 /* ---- kernels ---- */
 
-static enum gpu_status kernel_check(const struct gpu_info *info, const struct gpu_kernel_desc *desc, struct gpu_error *error)
+static enum gpu_status kernel_check(const struct gpu_info *info, const struct gpu_kernel_desc *desc,
+                                    struct gpu_error *error)
 {
     if (desc->n_buffers > info->bindings || desc->n_buffers > KERNEL_MAX_BUFFERS) {
-        return host_error(error, GPU_UNSUPPORTED, "kernel %s: %" PRIu32 " buffers, the device has room for %" PRIu32,
+        return host_error(error, GPU_UNSUPPORTED,
+                          "kernel %s: %" PRIu32 " buffers, the device has room for %" PRIu32,
                           desc->name, desc->n_buffers, info->bindings);
     }
     if (desc->push_size > info->push_size || desc->push_size % 4) {
-        return host_error(error, GPU_UNSUPPORTED, "kernel %s: %" PRIu32 " bytes of push constants, the device has %" PRIu32,
+        return host_error(error, GPU_UNSUPPORTED,
+                          "kernel %s: %" PRIu32 " bytes of push constants, the device has %" PRIu32,
                           desc->name, desc->push_size, info->push_size);
     }
     if (desc->n_spec > KERNEL_MAX_SPEC) {
-        return host_error(error, GPU_FAILED, "kernel %s: %" PRIu32 " specialization constants, at most %d", desc->name,
+        return host_error(error, GPU_FAILED,
+                          "kernel %s: %" PRIu32 " specialization constants, at most %d", desc->name,
                           desc->n_spec, KERNEL_MAX_SPEC);
     }
-    if (!desc->spirv || desc->spirv_size < 20 || desc->spirv_size % 4 || desc->spirv[0] != SPIRV_MAGIC) {
-        return host_error(error, GPU_FAILED, "kernel %s: its %zu bytes are no SPIR-V", desc->name, desc->spirv_size);
+    if (!desc->spirv || desc->spirv_size < 20 || desc->spirv_size % 4 ||
+        desc->spirv[0] != SPIRV_MAGIC) {
+        return host_error(error, GPU_FAILED, "kernel %s: its %zu bytes are no SPIR-V", desc->name,
+                          desc->spirv_size);
     }
     if (desc->subgroup && desc->subgroup != info->subgroup &&
-        (!info->subgroup_size_control || desc->subgroup < info->subgroup_min || desc->subgroup > info->subgroup_max)) {
-        return host_error(error, GPU_UNSUPPORTED, "kernel %s: subgroups of %" PRIu32 ", the device has %" PRIu32 " to %" PRIu32,
+        (!info->subgroup_size_control || desc->subgroup < info->subgroup_min ||
+         desc->subgroup > info->subgroup_max)) {
+        return host_error(error, GPU_UNSUPPORTED,
+                          "kernel %s: subgroups of %" PRIu32 ", the device has %" PRIu32
+                          " to %" PRIu32,
                           desc->name, desc->subgroup, info->subgroup_min, info->subgroup_max);
     }
     return GPU_OK;
 }
 
-static enum gpu_status kernel_layout(struct gpu_device *device, struct gpu_kernel *kernel, struct gpu_error *error)
+static enum gpu_status kernel_layout(struct gpu_device *device, struct gpu_kernel *kernel,
+                                     struct gpu_error *error)
 {
     VkDescriptorSetLayoutBinding bindings[KERNEL_MAX_BUFFERS];
     for (uint32_t i = 0; i < kernel->n_buffers; i++) {
@@ -140,24 +160,29 @@ static enum gpu_status kernel_layout(struct gpu_device *device, struct gpu_kerne
         .pBindings = bindings,
     };
     if (kernel->n_buffers) {
-        TRY_DEVICE(device, error, device->vk.CreateDescriptorSetLayout(device->handle, &set, NULL, &kernel->set_layout));
+        TRY_DEVICE(
+            device, error,
+            device->vk.CreateDescriptorSetLayout(device->handle, &set, NULL, &kernel->set_layout));
     }
     const VkPipelineLayoutCreateInfo layout = {
         .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
         .setLayoutCount = kernel->n_buffers ? 1 : 0,
         .pSetLayouts = &kernel->set_layout,
         .pushConstantRangeCount = kernel->push_size ? 1 : 0,
-        .pPushConstantRanges = &(VkPushConstantRange){VK_SHADER_STAGE_COMPUTE_BIT, 0, kernel->push_size},
+        .pPushConstantRanges =
+            &(VkPushConstantRange){VK_SHADER_STAGE_COMPUTE_BIT, 0, kernel->push_size},
     };
-    TRY_DEVICE(device, error, device->vk.CreatePipelineLayout(device->handle, &layout, NULL, &kernel->layout));
+    TRY_DEVICE(device, error,
+               device->vk.CreatePipelineLayout(device->handle, &layout, NULL, &kernel->layout));
     return GPU_OK;
 }
 
-static enum gpu_status kernel_pipeline(struct gpu_device *device, struct gpu_kernel *kernel, const struct gpu_kernel_desc *desc,
-                                       struct gpu_error *error)
+static enum gpu_status kernel_pipeline(struct gpu_device *device, struct gpu_kernel *kernel,
+                                       const struct gpu_kernel_desc *desc, struct gpu_error *error)
 {
     VkSpecializationMapEntry entries[KERNEL_MAX_SPEC];
-    for (uint32_t i = 0; i < desc->n_spec; i++) entries[i] = (VkSpecializationMapEntry){i, i * 4, 4};
+    for (uint32_t i = 0; i < desc->n_spec; i++)
+        entries[i] = (VkSpecializationMapEntry){i, i * 4, 4};
     const VkSpecializationInfo spec = {desc->n_spec, entries, desc->n_spec * 4u, desc->spec};
     const VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup = {
         .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
@@ -169,30 +194,34 @@ static enum gpu_status kernel_pipeline(struct gpu_device *device, struct gpu_ker
         .pCode = desc->spirv,
     };
     VkShaderModule module;
-    TRY_DEVICE(device, error, device->vk.CreateShaderModule(device->handle, &module_info, NULL, &module));
+    TRY_DEVICE(device, error,
+               device->vk.CreateShaderModule(device->handle, &module_info, NULL, &module));
     const VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
-        .stage = {
-            .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
-            .pNext = desc->subgroup && device->caps.info.subgroup_size_control ? &subgroup : NULL,
-            .stage = VK_SHADER_STAGE_COMPUTE_BIT,
-            .module = module,
-            .pName = "main",
-            .pSpecializationInfo = desc->n_spec ? &spec : NULL,
-        },
+        .stage =
+            {
+                .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                .pNext =
+                    desc->subgroup && device->caps.info.subgroup_size_control ? &subgroup : NULL,
+                .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                .module = module,
+                .pName = "main",
+                .pSpecializationInfo = desc->n_spec ? &spec : NULL,
+            },
         .layout = kernel->layout,
     };
-    const VkResult result =
-        device->vk.CreateComputePipelines(device->handle, device->cache, 1, &info, NULL, &kernel->pipeline);
+    const VkResult result = device->vk.CreateComputePipelines(device->handle, device->cache, 1,
+                                                              &info, NULL, &kernel->pipeline);
     device->vk.DestroyShaderModule(device->handle, module, NULL);
     if (result == VK_SUCCESS) return GPU_OK;
     struct gpu_error reason;
-    const enum gpu_status status = device_result(device, &reason, ".CreateComputePipelines(", result);
+    const enum gpu_status status =
+        device_result(device, &reason, ".CreateComputePipelines(", result);
     return host_error(error, status, "kernel %s: %s", kernel->name, reason.message);
 }
 
-enum gpu_status gpu_kernel_create(struct gpu_device *device, struct gpu_kernel **out, const struct gpu_kernel_desc *desc,
-                                  struct gpu_error *error)
+enum gpu_status gpu_kernel_create(struct gpu_device *device, struct gpu_kernel **out,
+                                  const struct gpu_kernel_desc *desc, struct gpu_error *error)
 {
     *out = NULL;
     if (atomic_load(&device->lost)) return device_lost(error);
@@ -218,6 +247,7 @@ void gpu_kernel_free(struct gpu_device *device, struct gpu_kernel *kernel)
     if (!kernel) return;
     if (kernel->pipeline) device->vk.DestroyPipeline(device->handle, kernel->pipeline, NULL);
     if (kernel->layout) device->vk.DestroyPipelineLayout(device->handle, kernel->layout, NULL);
-    if (kernel->set_layout) device->vk.DestroyDescriptorSetLayout(device->handle, kernel->set_layout, NULL);
+    if (kernel->set_layout)
+        device->vk.DestroyDescriptorSetLayout(device->handle, kernel->set_layout, NULL);
     host_free(&device->host, kernel, sizeof *kernel);
 }

@@ -8,7 +8,8 @@ enum {
     LOCAL = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT,
     MAPPED = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
     CACHED = VK_MEMORY_PROPERTY_HOST_CACHED_BIT,
-    /* Lazily allocated or protected memory cannot hold buffers; AMD's two want a feature of their own. */
+    /* Lazily allocated or protected memory cannot hold buffers; AMD's two want a feature of their
+       own. */
     STRANGE = ~(LOCAL | MAPPED | CACHED)
 };
 
@@ -20,7 +21,8 @@ static bool memory_visible(const struct caps *caps)
     for (uint32_t i = 0; i < caps->memory.memoryTypeCount; i++) {
         const VkMemoryType *type = &caps->memory.memoryTypes[i];
         const VkMemoryPropertyFlags flags = type->propertyFlags;
-        if (type->heapIndex == caps->heap && (flags & (LOCAL | MAPPED)) == (LOCAL | MAPPED) && !(flags & (VkFlags)STRANGE)) {
+        if (type->heapIndex == caps->heap && (flags & (LOCAL | MAPPED)) == (LOCAL | MAPPED) &&
+            !(flags & (VkFlags)STRANGE)) {
             return true;
         }
     }
@@ -37,12 +39,13 @@ bool memory_unified(const struct caps *caps)
     return true;
 }
 
-/* What a kind must have, would like and would rather not have, where host and device have memory apart (with all of the
- * device's visible, or a small window or none) and where they share it. */
+/* What a kind must have, would like and would rather not have, where host and device have memory
+ * apart (with all of the device's visible, or a small window or none) and where they share it. */
 struct memory_wish {
     VkMemoryPropertyFlags must, like, dislike;
 };
 enum { APART, VISIBLE, SHARED };
+/* clang-format off */
 static const struct memory_wish wishes[3][MEMORY_KINDS] = {
     [APART] = {
         [GPU_MEMORY_DEVICE] = {LOCAL, 0, MAPPED | CACHED},
@@ -63,6 +66,7 @@ static const struct memory_wish wishes[3][MEMORY_KINDS] = {
         [GPU_MEMORY_HOST] = {MAPPED, 0, LOCAL},
     },
 };
+/* clang-format on */
 
 static int memory_bits(VkMemoryPropertyFlags flags)
 {
@@ -81,12 +85,15 @@ uint32_t memory_type(const struct caps *caps, uint32_t bits, enum gpu_memory kin
     for (uint32_t i = 0; i < caps->memory.memoryTypeCount; i++) {
         const VkMemoryType *type = &caps->memory.memoryTypes[i];
         const VkMemoryPropertyFlags flags = type->propertyFlags;
-        if (!(bits >> i & 1) || (flags & wish->must) != wish->must || (flags & (VkFlags)STRANGE)) continue;
+        if (!(bits >> i & 1) || (flags & wish->must) != wish->must || (flags & (VkFlags)STRANGE))
+            continue;
         const int score = 4 * memory_bits(flags & wish->like) - memory_bits(flags & wish->dislike);
         const uint64_t size = caps->memory.memoryHeaps[type->heapIndex].size;
         /* Weights never go to a small window, however well its flags fit. */
         if ((wish->must & LOCAL) && size < caps->memory.memoryHeaps[caps->heap].size) continue;
-        if (best != UINT32_MAX && (score < best_score || (score == best_score && size <= best_size))) continue;
+        if (best != UINT32_MAX &&
+            (score < best_score || (score == best_score && size <= best_size)))
+            continue;
         best = i;
         best_score = score;
         best_size = size;
@@ -106,7 +113,8 @@ static uint32_t memory_heap(const struct gpu_device *device, enum gpu_memory kin
     return device->caps.memory.memoryTypes[device->memory.type[kind]].heapIndex;
 }
 
-static VkResult memory_buffer(struct gpu_device *device, uint64_t size, VkBuffer *out, VkMemoryRequirements *needs)
+static VkResult memory_buffer(struct gpu_device *device, uint64_t size, VkBuffer *out,
+                              VkMemoryRequirements *needs)
 {
     const VkBufferCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
@@ -128,18 +136,21 @@ enum gpu_status memory_init(struct gpu_device *device, struct gpu_error *error)
     VkMemoryRequirements needs;
     TRY_DEVICE(device, error, memory_buffer(device, 65536, &probe, &needs));
     device->vk.DestroyBuffer(device->handle, probe, NULL);
-    m->alignment = device->caps.alignment > needs.alignment ? device->caps.alignment : needs.alignment;
+    m->alignment =
+        device->caps.alignment > needs.alignment ? device->caps.alignment : needs.alignment;
     if (m->alignment < 16) m->alignment = 16;
     for (enum gpu_memory kind = 0; kind < MEMORY_KINDS; kind++) {
         m->type[kind] = memory_type(&device->caps, needs.memoryTypeBits, kind);
         if (m->type[kind] == UINT32_MAX) {
-            return host_error(error, GPU_NO_DEVICE, "%.100s has no memory type for %s", device->caps.info.name,
-                              kind == GPU_MEMORY_DEVICE ? "weights" : "buffers that the host writes or reads");
+            return host_error(
+                error, GPU_NO_DEVICE, "%.100s has no memory type for %s", device->caps.info.name,
+                kind == GPU_MEMORY_DEVICE ? "weights" : "buffers that the host writes or reads");
         }
         const bool large = kind == GPU_MEMORY_DEVICE || kind == GPU_MEMORY_HOST;
         const uint64_t heap = device->caps.memory.memoryHeaps[memory_heap(device, kind)].size;
         m->block_size[kind] = large ? 64 * MIB : 8 * MIB;
-        while (m->block_size[kind] > heap / 16 && m->block_size[kind] > MIB) m->block_size[kind] /= 2;
+        while (m->block_size[kind] > heap / 16 && m->block_size[kind] > MIB)
+            m->block_size[kind] /= 2;
     }
     return GPU_OK;
 }
@@ -149,13 +160,15 @@ void memory_free(struct gpu_device *device)
     struct memory *m = &device->memory;
     for (size_t i = 0; i < m->n_blocks; i++) {
         if (m->blocks[i].memory) device->vk.FreeMemory(device->handle, m->blocks[i].memory, NULL);
-        host_free(&device->host, m->blocks[i].free, m->blocks[i].capacity * sizeof *m->blocks[i].free);
+        host_free(&device->host, m->blocks[i].free,
+                  m->blocks[i].capacity * sizeof *m->blocks[i].free);
     }
     host_free(&device->host, m->blocks, m->capacity * sizeof *m->blocks);
     memset(m, 0, sizeof *m);
 }
 
-/* The bytes that a buffer takes of a block; a large one has a block of its own, so that no block has a large rest. */
+/* The bytes that a buffer takes of a block; a large one has a block of its own, so that no block
+ * has a large rest. */
 static bool memory_alone(const struct gpu_device *device, uint64_t size, enum gpu_memory kind)
 {
     return size > device->memory.block_size[kind] / 4;
@@ -177,13 +190,15 @@ static void memory_release(struct gpu_device *device, struct memory_block *block
     *block = (struct memory_block){0};
 }
 
-static enum gpu_status memory_allocate(struct gpu_device *device, struct memory_block *block, struct gpu_error *error)
+static enum gpu_status memory_allocate(struct gpu_device *device, struct memory_block *block,
+                                       struct gpu_error *error)
 {
     struct memory *m = &device->memory;
     const uint32_t type = m->type[block->kind], heap = memory_heap(device, block->kind);
     const uint64_t available = caps_available(&device->caps, &device->vki, heap, m->taken[heap]);
     if (block->size > available) {
-        return host_error(error, GPU_OUT_OF_MEMORY, "%" PRIu64 " bytes are needed and %" PRIu64 " are available on %.100s",
+        return host_error(error, GPU_OUT_OF_MEMORY,
+                          "%" PRIu64 " bytes are needed and %" PRIu64 " are available on %.100s",
                           block->size, available, device->caps.info.name);
     }
     const VkMemoryAllocateInfo info = {
@@ -193,33 +208,41 @@ static enum gpu_status memory_allocate(struct gpu_device *device, struct memory_
     };
     const VkResult result = device->vk.AllocateMemory(device->handle, &info, NULL, &block->memory);
     if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY) {
-        return host_error(error, GPU_OUT_OF_MEMORY, "the driver of %.100s has no %" PRIu64 " bytes though it tells of %" PRIu64,
+        return host_error(error, GPU_OUT_OF_MEMORY,
+                          "the driver of %.100s has no %" PRIu64
+                          " bytes though it tells of %" PRIu64,
                           device->caps.info.name, block->size, available);
     }
     if (result < 0) return device_result(device, error, ".AllocateMemory(", result);
     m->taken[heap] += block->size;
-    if (!(device->caps.memory.memoryTypes[type].propertyFlags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT)) return GPU_OK;
+    if (!(device->caps.memory.memoryTypes[type].propertyFlags &
+          VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT))
+        return GPU_OK;
     if (block->kind == GPU_MEMORY_DEVICE && !device->caps.info.unified) return GPU_OK;
     void *map;
-    TRY_DEVICE(device, error, device->vk.MapMemory(device->handle, block->memory, 0, VK_WHOLE_SIZE, 0, &map));
+    TRY_DEVICE(device, error,
+               device->vk.MapMemory(device->handle, block->memory, 0, VK_WHOLE_SIZE, 0, &map));
     block->map = map;
     return GPU_OK;
 }
 
-static enum gpu_status memory_block_new(struct gpu_device *device, uint64_t size, enum gpu_memory kind, uint32_t *index,
+static enum gpu_status memory_block_new(struct gpu_device *device, uint64_t size,
+                                        enum gpu_memory kind, uint32_t *index,
                                         struct gpu_error *error)
 {
     struct memory *m = &device->memory;
     size_t i = 0;
     while (i < m->n_blocks && m->blocks[i].memory) i++;
     if (i == m->n_blocks) {
-        struct memory_block *grown = host_grow(&device->host, m->blocks, &m->capacity, i + 1, sizeof *grown);
+        struct memory_block *grown =
+            host_grow(&device->host, m->blocks, &m->capacity, i + 1, sizeof *grown);
         if (!grown) return host_no_memory(error, "the list of memory blocks");
         m->blocks = grown;
         m->blocks[m->n_blocks++] = (struct memory_block){0};
     }
     struct memory_block *block = &m->blocks[i];
-    *block = (struct memory_block){.kind = kind, .size = memory_alone(device, size, kind) ? size : m->block_size[kind]};
+    *block = (struct memory_block){
+        .kind = kind, .size = memory_alone(device, size, kind) ? size : m->block_size[kind]};
     block->free = host_grow(&device->host, NULL, &block->capacity, 2, sizeof *block->free);
     if (!block->free) return host_no_memory(error, "a memory block");
     block->free[block->n_free++] = (struct memory_range){0, block->size};
@@ -229,15 +252,16 @@ static enum gpu_status memory_block_new(struct gpu_device *device, uint64_t size
     return status;
 }
 
-/* Takes the first range that is large enough. The list has room for one range more than there are buffers, so that
- * giving back never needs memory. */
-static bool memory_take(struct gpu_device *device, struct memory_block *block, uint64_t size, uint64_t *offset)
+/* Takes the first range that is large enough. The list has room for one range more than there are
+ * buffers, so that giving back never needs memory. */
+static bool memory_take(struct gpu_device *device, struct memory_block *block, uint64_t size,
+                        uint64_t *offset)
 {
     size_t i = 0;
     while (i < block->n_free && block->free[i].size < size) i++;
     if (i == block->n_free) return false;
-    struct memory_range *grown =
-        host_grow(&device->host, block->free, &block->capacity, block->n_buffers + 2u, sizeof *grown);
+    struct memory_range *grown = host_grow(&device->host, block->free, &block->capacity,
+                                           block->n_buffers + 2u, sizeof *grown);
     if (!grown) return false;
     block->free = grown;
     struct memory_range *range = &block->free[i];
@@ -274,26 +298,29 @@ static void memory_give(struct memory_block *block, uint64_t offset, uint64_t si
     block->n_buffers--;
 }
 
-static enum gpu_status memory_place(struct gpu_device *device, struct gpu_buffer *buffer, uint64_t size,
-                                    struct gpu_error *error)
+static enum gpu_status memory_place(struct gpu_device *device, struct gpu_buffer *buffer,
+                                    uint64_t size, struct gpu_error *error)
 {
     struct memory *m = &device->memory;
     for (uint32_t i = 0; i < m->n_blocks && !memory_alone(device, size, buffer->memory); i++) {
         struct memory_block *block = &m->blocks[i];
-        if (!block->memory || block->kind != buffer->memory || block->size != m->block_size[buffer->memory]) continue;
+        if (!block->memory || block->kind != buffer->memory ||
+            block->size != m->block_size[buffer->memory])
+            continue;
         buffer->block = i;
         if (memory_take(device, block, size, &buffer->allocation_offset)) return GPU_OK;
     }
     TRY(memory_block_new(device, size, buffer->memory, &buffer->block, error));
-    if (memory_take(device, &m->blocks[buffer->block], size, &buffer->allocation_offset)) return GPU_OK;
+    if (memory_take(device, &m->blocks[buffer->block], size, &buffer->allocation_offset))
+        return GPU_OK;
     memory_release(device, &m->blocks[buffer->block]);
     return host_no_memory(error, "a memory block");
 }
 
 /* ---- buffers ---- */
 
-static enum gpu_status memory_fill(struct gpu_device *device, struct gpu_buffer *buffer, VkBuffer handle, uint64_t size,
-                                   struct gpu_error *error)
+static enum gpu_status memory_fill(struct gpu_device *device, struct gpu_buffer *buffer,
+                                   VkBuffer handle, uint64_t size, struct gpu_error *error)
 {
     device_lock(device);
     const enum gpu_status status = memory_place(device, buffer, size, error);
@@ -304,26 +331,30 @@ static enum gpu_status memory_fill(struct gpu_device *device, struct gpu_buffer 
     buffer->handle = (uint64_t)handle;
     if (block.map) buffer->map = block.map + buffer->allocation_offset;
     TRY_DEVICE(device, error,
-               device->vk.BindBufferMemory(device->handle, handle, block.memory, buffer->allocation_offset));
+               device->vk.BindBufferMemory(device->handle, handle, block.memory,
+                                           buffer->allocation_offset));
     return GPU_OK;
 }
 
-enum gpu_status gpu_buffer_create(struct gpu_device *device, struct gpu_buffer *out, uint64_t size, enum gpu_memory memory,
-                                  struct gpu_error *error)
+enum gpu_status gpu_buffer_create(struct gpu_device *device, struct gpu_buffer *out, uint64_t size,
+                                  enum gpu_memory memory, struct gpu_error *error)
 {
     *out = (struct gpu_buffer){0};
     if (atomic_load(&device->lost)) return device_lost(error);
     if (size == 0) return host_error(error, GPU_FAILED, "a buffer of 0 bytes");
-    if (size > device->caps.max_allocation - device->memory.alignment) {
-        return host_error(error, GPU_UNSUPPORTED, "a buffer of %" PRIu64 " bytes, at most %" PRIu64 " are possible on %.100s",
+    if (size > device->caps.max_allocation ||
+        memory_round(size, device->memory.alignment) > device->caps.max_allocation) {
+        return host_error(error, GPU_UNSUPPORTED,
+                          "a buffer of %" PRIu64 " bytes, at most %" PRIu64
+                          " are possible on %.100s",
                           size, device->caps.max_allocation, device->caps.info.name);
     }
     VkBuffer handle;
     VkMemoryRequirements needs;
     TRY_DEVICE(device, error, memory_buffer(device, memory_round(size, 16), &handle, &needs));
     struct gpu_buffer buffer = {.size = size, .memory = memory};
-    const enum gpu_status status =
-        memory_fill(device, &buffer, handle, memory_round(needs.size, device->memory.alignment), error);
+    const enum gpu_status status = memory_fill(
+        device, &buffer, handle, memory_round(needs.size, device->memory.alignment), error);
     if (status == GPU_OK) {
         *out = buffer;
     } else if (buffer.handle) {
@@ -343,7 +374,8 @@ void gpu_buffer_free(struct gpu_device *device, struct gpu_buffer *buffer)
     device->vk.DestroyBuffer(device->handle, handle, NULL);
     device_lock(device);
     struct memory_block *block = &device->memory.blocks[buffer->block];
-    memory_give(block, buffer->allocation_offset, memory_round(needs.size, device->memory.alignment));
+    memory_give(block, buffer->allocation_offset,
+                memory_round(needs.size, device->memory.alignment));
     if (block->n_buffers == 0) memory_release(device, block);
     device_unlock(device);
     memset(buffer, 0, sizeof *buffer);

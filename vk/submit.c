@@ -6,11 +6,13 @@
 
 /* All but gpu_... functions are called with the device's lock held. */
 
-static enum gpu_status submit_fence(struct gpu_device *device, VkFence *out, struct gpu_error *error)
+static enum gpu_status submit_fence(struct gpu_device *device, VkFence *out,
+                                    struct gpu_error *error)
 {
     struct submit *s = &device->submit;
     if (s->n_fences) {
-        TRY_DEVICE(device, error, device->vk.ResetFences(device->handle, 1, &s->fences[s->n_fences - 1]));
+        TRY_DEVICE(device, error,
+                   device->vk.ResetFences(device->handle, 1, &s->fences[s->n_fences - 1]));
         *out = s->fences[--s->n_fences];
         return GPU_OK;
     }
@@ -19,7 +21,8 @@ static enum gpu_status submit_fence(struct gpu_device *device, VkFence *out, str
     return GPU_OK;
 }
 
-/* Asks for what is done, oldest first; fences that nobody waits for go back to the pool, which has room for all. */
+/* Asks for what is done, oldest first; fences that nobody waits for go back to the pool, which has
+ * room for all. */
 static enum gpu_status submit_poll(struct gpu_device *device, struct gpu_error *error)
 {
     struct submit *s = &device->submit;
@@ -47,19 +50,19 @@ static enum gpu_status submit_poll(struct gpu_device *device, struct gpu_error *
 static enum gpu_status submit_reserve(struct gpu_device *device, struct gpu_error *error)
 {
     struct submit *s = &device->submit;
-    struct submit_pending *pending =
-        host_grow(&device->host, s->pending, &s->pending_capacity, s->n_pending + 1, sizeof *pending);
+    struct submit_pending *pending = host_grow(&device->host, s->pending, &s->pending_capacity,
+                                               s->n_pending + 1, sizeof *pending);
     if (!pending) return host_no_memory(error, "the list of submissions");
     s->pending = pending;
-    VkFence *fences =
-        host_grow(&device->host, s->fences, &s->fences_capacity, s->n_pending + s->n_fences + 1, sizeof *fences);
+    VkFence *fences = host_grow(&device->host, s->fences, &s->fences_capacity,
+                                s->n_pending + s->n_fences + 1, sizeof *fences);
     if (!fences) return host_no_memory(error, "the list of fences");
     s->fences = fences;
     return GPU_OK;
 }
 
-static enum gpu_status submit_locked(struct gpu_device *device, const VkCommandBuffer *buffers, uint32_t n, uint64_t *ticket,
-                                     struct gpu_error *error)
+static enum gpu_status submit_locked(struct gpu_device *device, const VkCommandBuffer *buffers,
+                                     uint32_t n, uint64_t *ticket, struct gpu_error *error)
 {
     struct submit *s = &device->submit;
     TRY(submit_poll(device, error));
@@ -83,8 +86,8 @@ static enum gpu_status submit_locked(struct gpu_device *device, const VkCommandB
     return GPU_OK;
 }
 
-enum gpu_status submit_buffers(struct gpu_device *device, const VkCommandBuffer *buffers, uint32_t n, uint64_t *ticket,
-                               struct gpu_error *error)
+enum gpu_status submit_buffers(struct gpu_device *device, const VkCommandBuffer *buffers,
+                               uint32_t n, uint64_t *ticket, struct gpu_error *error)
 {
     *ticket = 0;
     if (atomic_load(&device->lost)) return device_lost(error);
@@ -99,25 +102,30 @@ void submit_free(struct gpu_device *device)
     struct submit *s = &device->submit;
     for (size_t i = 0; i < s->n_pending; i++) {
         const VkFence fence = s->pending[i].fence;
-        if (!atomic_load(&device->lost)) device->vk.WaitForFences(device->handle, 1, &fence, VK_TRUE, UINT64_MAX);
+        if (!atomic_load(&device->lost))
+            device->vk.WaitForFences(device->handle, 1, &fence, VK_TRUE, UINT64_MAX);
         device->vk.DestroyFence(device->handle, fence, NULL);
     }
-    for (size_t i = 0; i < s->n_fences; i++) device->vk.DestroyFence(device->handle, s->fences[i], NULL);
+    for (size_t i = 0; i < s->n_fences; i++)
+        device->vk.DestroyFence(device->handle, s->fences[i], NULL);
     host_free(&device->host, s->pending, s->pending_capacity * sizeof *s->pending);
     host_free(&device->host, s->fences, s->fences_capacity * sizeof *s->fences);
 }
 
-enum gpu_status gpu_submit(struct gpu_device *device, struct gpu_commands *const *list, uint32_t n, uint64_t *ticket,
-                           struct gpu_error *error)
+enum gpu_status gpu_submit(struct gpu_device *device, struct gpu_commands *const *list, uint32_t n,
+                           uint64_t *ticket, struct gpu_error *error)
 {
     enum { FEW = 32 };
     *ticket = 0;
     for (uint32_t i = 0; i < n; i++) {
         if (!list[i]->ended || list[i]->status != GPU_OK) {
-            return host_error(error, GPU_FAILED, "command list %" PRIu32 " of %" PRIu32 " was not ended without an error", i, n);
+            return host_error(
+                error, GPU_FAILED,
+                "command list %" PRIu32 " of %" PRIu32 " was not ended without an error", i, n);
         }
         if (gpu_done(device, list[i]->ticket) == GPU_NOT_READY) {
-            return host_error(error, GPU_FAILED, "command list %" PRIu32 " of %" PRIu32 " is still running", i, n);
+            return host_error(error, GPU_FAILED,
+                              "command list %" PRIu32 " of %" PRIu32 " is still running", i, n);
         }
     }
     VkCommandBuffer few[FEW] = {0}, *buffers = few;
@@ -151,7 +159,8 @@ static struct submit_pending *submit_find(struct submit *s, uint64_t ticket)
     return NULL;
 }
 
-enum gpu_status gpu_wait(struct gpu_device *device, uint64_t ticket, uint64_t nanoseconds, struct gpu_error *error)
+enum gpu_status gpu_wait(struct gpu_device *device, uint64_t ticket, uint64_t nanoseconds,
+                         struct gpu_error *error)
 {
     struct submit *s = &device->submit;
     const enum gpu_status now = gpu_done(device, ticket);
@@ -167,7 +176,8 @@ enum gpu_status gpu_wait(struct gpu_device *device, uint64_t ticket, uint64_t na
         if (gpu_done(device, ticket) == GPU_OK) return GPU_OK;
         return host_error(error, GPU_FAILED, "ticket %" PRIu64 " was never given", ticket);
     }
-    const VkResult result = device->vk.WaitForFences(device->handle, 1, &fence, VK_TRUE, nanoseconds);
+    const VkResult result =
+        device->vk.WaitForFences(device->handle, 1, &fence, VK_TRUE, nanoseconds);
     device_lock(device);
     submit_find(s, ticket)->waiters--;
     if (result == VK_SUCCESS && atomic_load(&s->done) < ticket) atomic_store(&s->done, ticket);

@@ -1,4 +1,5 @@
-/* upload.c - stream data into buffers: straight into mapped memory, else through two staging buffers in turn. */
+/* upload.c - stream data into buffers: straight into mapped memory, else through two staging
+ * buffers in turn. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -33,10 +34,12 @@ static enum gpu_status upload_staging(struct gpu_upload *u, struct gpu_error *er
     if (!u->pool) {
         const VkCommandPoolCreateInfo info = {
             .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
-            .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT | VK_COMMAND_POOL_CREATE_TRANSIENT_BIT,
+            .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT |
+                     VK_COMMAND_POOL_CREATE_TRANSIENT_BIT,
             .queueFamilyIndex = device->caps.family,
         };
-        TRY_DEVICE(device, error, device->vk.CreateCommandPool(device->handle, &info, NULL, &u->pool));
+        TRY_DEVICE(device, error,
+                   device->vk.CreateCommandPool(device->handle, &info, NULL, &u->pool));
     }
     for (uint32_t i = 0; i < STAGES; i++) {
         struct upload_stage *stage = &u->stages[i];
@@ -50,12 +53,14 @@ static enum gpu_status upload_staging(struct gpu_upload *u, struct gpu_error *er
             .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
             .commandBufferCount = 1,
         };
-        TRY_DEVICE(device, error, device->vk.AllocateCommandBuffers(device->handle, &info, &stage->commands));
+        TRY_DEVICE(device, error,
+                   device->vk.AllocateCommandBuffers(device->handle, &info, &stage->commands));
     }
     return GPU_OK;
 }
 
-enum gpu_status gpu_upload_create(struct gpu_device *device, struct gpu_upload **out, struct gpu_error *error)
+enum gpu_status gpu_upload_create(struct gpu_device *device, struct gpu_upload **out,
+                                  struct gpu_error *error)
 {
     *out = NULL;
     if (atomic_load(&device->lost)) return device_lost(error);
@@ -72,15 +77,17 @@ size_t gpu_upload_piece(const struct gpu_upload *upload)
     return upload_piece;
 }
 
-enum gpu_status gpu_upload_begin(struct gpu_upload *upload, struct gpu_buffer *to, uint64_t offset, size_t size, void **memory,
-                                 struct gpu_error *error)
+enum gpu_status gpu_upload_begin(struct gpu_upload *upload, struct gpu_buffer *to, uint64_t offset,
+                                 size_t size, void **memory, struct gpu_error *error)
 {
     *memory = NULL;
     if (atomic_load(&upload->device->lost)) return device_lost(error);
-    if (upload->to) return host_error(error, GPU_FAILED, "an upload begins before the last one ends");
+    if (upload->to)
+        return host_error(error, GPU_FAILED, "an upload begins before the last one ends");
     if (size > upload_piece || offset > to->size || size > to->size - offset) {
-        return host_error(error, GPU_FAILED, "upload of %zu bytes (at most %" PRIu64 ") to %" PRIu64 " of %" PRIu64, size,
-                          upload_piece, offset, to->size);
+        return host_error(error, GPU_FAILED,
+                          "upload of %zu bytes (at most %" PRIu64 ") to %" PRIu64 " of %" PRIu64,
+                          size, upload_piece, offset, to->size);
     }
     if (to->map) {
         *memory = (char *)to->map + offset;
@@ -96,8 +103,8 @@ enum gpu_status gpu_upload_begin(struct gpu_upload *upload, struct gpu_buffer *t
 }
 
 /* The copy, and a barrier for the submissions that follow. */
-static enum gpu_status upload_record(struct gpu_upload *u, const struct upload_stage *stage, const struct gpu_buffer *to,
-                                     struct gpu_error *error)
+static enum gpu_status upload_record(struct gpu_upload *u, const struct upload_stage *stage,
+                                     const struct gpu_buffer *to, struct gpu_error *error)
 {
     struct gpu_device *device = u->device;
     const VkCommandBufferBeginInfo begin = {
@@ -108,13 +115,16 @@ static enum gpu_status upload_record(struct gpu_upload *u, const struct upload_s
     const VkMemoryBarrier barrier = {
         .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
         .srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT,
-        .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_READ_BIT |
-                         VK_ACCESS_TRANSFER_WRITE_BIT | VK_ACCESS_INDIRECT_COMMAND_READ_BIT,
+        .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT |
+                         VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT |
+                         VK_ACCESS_INDIRECT_COMMAND_READ_BIT,
     };
     TRY_DEVICE(device, error, device->vk.BeginCommandBuffer(stage->commands, &begin));
-    device->vk.CmdCopyBuffer(stage->commands, (VkBuffer)stage->buffer.handle, (VkBuffer)to->handle, 1, &region);
+    device->vk.CmdCopyBuffer(stage->commands, (VkBuffer)stage->buffer.handle, (VkBuffer)to->handle,
+                             1, &region);
     device->vk.CmdPipelineBarrier(stage->commands, VK_PIPELINE_STAGE_TRANSFER_BIT,
-                                  VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT |
+                                  VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT |
+                                      VK_PIPELINE_STAGE_TRANSFER_BIT |
                                       VK_PIPELINE_STAGE_DRAW_INDIRECT_BIT,
                                   0, 1, &barrier, 0, NULL, 0, NULL);
     TRY_DEVICE(device, error, device->vk.EndCommandBuffer(stage->commands));
@@ -136,7 +146,8 @@ enum gpu_status gpu_upload_end(struct gpu_upload *upload, struct gpu_error *erro
 
 enum gpu_status gpu_upload_finish(struct gpu_upload *upload, struct gpu_error *error)
 {
-    for (uint32_t i = 0; i < STAGES; i++) TRY(gpu_wait(upload->device, upload->stages[i].ticket, UINT64_MAX, error));
+    for (uint32_t i = 0; i < STAGES; i++)
+        TRY(gpu_wait(upload->device, upload->stages[i].ticket, UINT64_MAX, error));
     return GPU_OK;
 }
 

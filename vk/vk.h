@@ -12,30 +12,31 @@
 
 #define MIB (1024ull * 1024)
 
-/* Every Vulkan function that is called, without its vk. The tables are filled by loader.c; those after the first line of
- * VK_INSTANCE may be missing. */
-#define VK_GLOBAL(X)                                                                                                 \
-    X(EnumerateInstanceVersion) X(EnumerateInstanceExtensionProperties) X(EnumerateInstanceLayerProperties)         \
-    X(CreateInstance)
-#define VK_INSTANCE(X)                                                                                               \
-    X(DestroyInstance) X(EnumeratePhysicalDevices) X(EnumerateDeviceExtensionProperties)                             \
-    X(GetPhysicalDeviceProperties) X(GetPhysicalDeviceProperties2) X(GetPhysicalDeviceFeatures2)                     \
-    X(GetPhysicalDeviceQueueFamilyProperties) X(GetPhysicalDeviceMemoryProperties2) X(CreateDevice)                  \
-    X(GetDeviceProcAddr)
+/* clang-format off */
+/* Every Vulkan function that is called, without its vk. The tables are filled by loader.c. */
+#define VK_GLOBAL(X)                                                                               \
+    X(EnumerateInstanceVersion) X(EnumerateInstanceExtensionProperties)                            \
+    X(EnumerateInstanceLayerProperties) X(CreateInstance)
+#define VK_INSTANCE(X)                                                                             \
+    X(DestroyInstance) X(EnumeratePhysicalDevices) X(EnumerateDeviceExtensionProperties)           \
+    X(GetPhysicalDeviceProperties) X(GetPhysicalDeviceProperties2) X(GetPhysicalDeviceFeatures2)   \
+    X(GetPhysicalDeviceQueueFamilyProperties) X(GetPhysicalDeviceMemoryProperties2)                \
+    X(CreateDevice) X(GetDeviceProcAddr)
 #define VK_INSTANCE_OPTIONAL(X) X(CreateDebugUtilsMessengerEXT) X(DestroyDebugUtilsMessengerEXT)
-#define VK_DEVICE(X)                                                                                                 \
-    X(DestroyDevice) X(GetDeviceQueue) X(QueueSubmit)                                                                \
-    X(AllocateMemory) X(FreeMemory) X(MapMemory)                                                                     \
-    X(CreateBuffer) X(DestroyBuffer) X(GetBufferMemoryRequirements) X(BindBufferMemory)                              \
-    X(CreateFence) X(DestroyFence) X(ResetFences) X(GetFenceStatus) X(WaitForFences)                                 \
-    X(CreatePipelineCache) X(DestroyPipelineCache) X(GetPipelineCacheData)                                           \
-    X(CreateShaderModule) X(DestroyShaderModule) X(CreateDescriptorSetLayout) X(DestroyDescriptorSetLayout)          \
-    X(CreatePipelineLayout) X(DestroyPipelineLayout) X(CreateComputePipelines) X(DestroyPipeline)                    \
-    X(CreateDescriptorPool) X(DestroyDescriptorPool) X(AllocateDescriptorSets) X(UpdateDescriptorSets)               \
-    X(CreateQueryPool) X(DestroyQueryPool) X(GetQueryPoolResults)                                                    \
-    X(CreateCommandPool) X(DestroyCommandPool) X(AllocateCommandBuffers) X(BeginCommandBuffer) X(EndCommandBuffer)   \
-    X(CmdBindPipeline) X(CmdBindDescriptorSets) X(CmdPushConstants) X(CmdDispatch) X(CmdDispatchIndirect)            \
-    X(CmdCopyBuffer) X(CmdFillBuffer) X(CmdPipelineBarrier) X(CmdResetQueryPool) X(CmdWriteTimestamp)
+#define VK_DEVICE(X)                                                                               \
+    X(DestroyDevice) X(GetDeviceQueue) X(QueueSubmit) X(AllocateMemory) X(FreeMemory)              \
+    X(MapMemory) X(CreateBuffer) X(DestroyBuffer) X(GetBufferMemoryRequirements)                   \
+    X(BindBufferMemory) X(CreateFence) X(DestroyFence) X(ResetFences) X(GetFenceStatus)            \
+    X(WaitForFences) X(CreatePipelineCache) X(DestroyPipelineCache) X(GetPipelineCacheData)        \
+    X(CreateShaderModule) X(DestroyShaderModule) X(CreateDescriptorSetLayout)                      \
+    X(DestroyDescriptorSetLayout) X(CreatePipelineLayout) X(DestroyPipelineLayout)                 \
+    X(CreateComputePipelines) X(DestroyPipeline) X(CreateDescriptorPool)                           \
+    X(DestroyDescriptorPool) X(AllocateDescriptorSets) X(UpdateDescriptorSets)                     \
+    X(CreateQueryPool) X(DestroyQueryPool) X(GetQueryPoolResults) X(CreateCommandPool)             \
+    X(DestroyCommandPool) X(AllocateCommandBuffers) X(BeginCommandBuffer) X(EndCommandBuffer)      \
+    X(CmdBindPipeline) X(CmdBindDescriptorSets) X(CmdPushConstants) X(CmdDispatch)                 \
+    X(CmdDispatchIndirect) X(CmdCopyBuffer) X(CmdFillBuffer) X(CmdPipelineBarrier)                 \
+    X(CmdResetQueryPool) X(CmdWriteTimestamp)
 
 #define VK_MEMBER(name) PFN_vk##name name;
 struct global_functions {
@@ -50,50 +51,54 @@ struct device_functions {
     VK_DEVICE(VK_MEMBER)
 };
 #undef VK_MEMBER
+/* clang-format on */
 
 /* ---- host.c: memory, locks, log and errors ---- */
 
 void host_init(struct gpu_host *out, const struct gpu_host *host);
-void *host_new(const struct gpu_host *host, size_t n, size_t size); /* zeroed; NULL also on overflow */
+void *host_new(const struct gpu_host *host, size_t n,
+               size_t size); /* zeroed; NULL also on overflow */
 void host_free(const struct gpu_host *host, void *ptr, size_t size);
 /* As alloc_grow of the runtime: the old array stays when there is no memory. */
-void *host_grow(const struct gpu_host *host, void *items, size_t *capacity, size_t n, size_t item_size);
+void *host_grow(const struct gpu_host *host, void *items, size_t *capacity, size_t n,
+                size_t item_size);
 void host_log(const struct gpu_host *host, int level, const char *text);
 
 #if defined __GNUC__
 __attribute__((format(printf, 3, 4)))
 #endif
-enum gpu_status host_error(struct gpu_error *error, enum gpu_status status, const char *format, ...);
+enum gpu_status
+host_error(struct gpu_error *error, enum gpu_status status, const char *format, ...);
 enum gpu_status host_no_memory(struct gpu_error *error, const char *what);
 /* The status and the words for a failed call, whose text is #call. */
 enum gpu_status host_result(struct gpu_error *error, const char *call, VkResult result);
 
-#define TRY(call)                                        \
-    do {                                                 \
-        enum gpu_status try_status_ = (call);            \
-        if (try_status_ != GPU_OK) return try_status_;   \
+#define TRY(call)                                                                                  \
+    do {                                                                                           \
+        enum gpu_status try_status_ = (call);                                                      \
+        if (try_status_ != GPU_OK) return try_status_;                                             \
     } while (0)
-#define TRY_VK(error, call)                                                    \
-    do {                                                                       \
-        VkResult result_ = (call);                                             \
-        if (result_ < 0) return host_result(error, #call, result_);            \
+#define TRY_VK(error, call)                                                                        \
+    do {                                                                                           \
+        VkResult result_ = (call);                                                                 \
+        if (result_ < 0) return host_result(error, #call, result_);                                \
     } while (0)
 /* The same for a call on a device, which remembers that it was lost. */
-#define TRY_DEVICE(device, error, call)                                        \
-    do {                                                                       \
-        VkResult result_ = (call);                                             \
-        if (result_ < 0) return device_result(device, error, #call, result_);  \
+#define TRY_DEVICE(device, error, call)                                                            \
+    do {                                                                                           \
+        VkResult result_ = (call);                                                                 \
+        if (result_ < 0) return device_result(device, error, #call, result_);                      \
     } while (0)
 
 /* ---- loader.c ---- */
 
 /* As gpu_open, through a vkGetInstanceProcAddr of the caller's. */
-enum gpu_status loader_open(struct gpu **out, const struct gpu_host *host, PFN_vkGetInstanceProcAddr get,
-                            struct gpu_error *error);
-enum gpu_status loader_instance(struct instance_functions *out, PFN_vkGetInstanceProcAddr get, VkInstance instance,
-                                struct gpu_error *error);
-enum gpu_status loader_device(struct device_functions *out, const struct instance_functions *vki, VkDevice device,
-                              struct gpu_error *error);
+enum gpu_status loader_open(struct gpu **out, const struct gpu_host *host,
+                            PFN_vkGetInstanceProcAddr get, struct gpu_error *error);
+enum gpu_status loader_instance(struct instance_functions *out, PFN_vkGetInstanceProcAddr get,
+                                VkInstance instance, struct gpu_error *error);
+enum gpu_status loader_device(struct device_functions *out, const struct instance_functions *vki,
+                              VkDevice device, struct gpu_error *error);
 
 /* ---- caps.c ---- */
 
@@ -104,15 +109,15 @@ struct caps {
     struct gpu_info info;
     VkPhysicalDevice physical;
     VkPhysicalDeviceMemoryProperties memory;
-    uint32_t heap;               /* the largest device-local one */
+    uint32_t heap; /* the largest device-local one */
     uint32_t family, timestamp_bits;
-    double timestamp_period;     /* nanoseconds */
-    uint64_t max_allocation;     /* bytes of one buffer */
-    uint64_t alignment;          /* of a buffer in its block */
+    double timestamp_period; /* nanoseconds */
+    uint64_t max_allocation; /* bytes of one buffer */
+    uint64_t alignment;      /* of a buffer in its block */
     uint32_t max_groups[3];
     uint8_t cache_uuid[VK_UUID_SIZE];
-    bool budget;                 /* VK_EXT_memory_budget */
-    uint32_t n_extensions;       /* to enable */
+    bool budget;           /* VK_EXT_memory_budget */
+    uint32_t n_extensions; /* to enable */
     const char *extensions[CAPS_MAX_EXTENSIONS];
 };
 
@@ -134,13 +139,16 @@ struct caps_features {
     struct caps_matrix_features matrix;
 };
 
-/* GPU_NO_DEVICE where it lacks what T0 needs. lent may be NULL; api is what the instance was made for. */
-enum gpu_status caps_read(struct caps *out, const struct instance_functions *vki, VkPhysicalDevice physical, uint32_t api,
-                          const struct gpu_host *host, const struct gpu_lent *lent, struct gpu_error *error);
+/* GPU_NO_DEVICE where it lacks what T0 needs. lent may be NULL; api is what the instance was made
+ * for. */
+enum gpu_status caps_read(struct caps *out, const struct instance_functions *vki,
+                          VkPhysicalDevice physical, uint32_t api, const struct gpu_host *host,
+                          const struct gpu_lent *lent, struct gpu_error *error);
 /* The features to enable: the chain starts at &out->base. */
 void caps_enable(const struct caps *caps, struct caps_features *out);
 /* Bytes left in a heap, of which this device has taken so many itself. */
-uint64_t caps_available(const struct caps *caps, const struct instance_functions *vki, uint32_t heap, uint64_t taken);
+uint64_t caps_available(const struct caps *caps, const struct instance_functions *vki,
+                        uint32_t heap, uint64_t taken);
 
 /* ---- memory.c ---- */
 
@@ -186,14 +194,14 @@ struct submit_pending {
 struct submit {
     struct submit_pending *pending; /* by ticket */
     size_t n_pending, pending_capacity;
-    VkFence *fences;                /* free ones */
+    VkFence *fences; /* free ones */
     size_t n_fences, fences_capacity;
-    uint64_t last;                  /* ticket */
+    uint64_t last; /* ticket */
     _Atomic uint64_t done;
 };
 
-enum gpu_status submit_buffers(struct gpu_device *device, const VkCommandBuffer *buffers, uint32_t n, uint64_t *ticket,
-                               struct gpu_error *error);
+enum gpu_status submit_buffers(struct gpu_device *device, const VkCommandBuffer *buffers,
+                               uint32_t n, uint64_t *ticket, struct gpu_error *error);
 void submit_free(struct gpu_device *device); /* waits for all */
 
 /* ---- device.c ---- */
@@ -226,7 +234,8 @@ struct gpu_device {
     atomic_bool lost;
 };
 
-enum gpu_status device_result(struct gpu_device *device, struct gpu_error *error, const char *call, VkResult result);
+enum gpu_status device_result(struct gpu_device *device, struct gpu_error *error, const char *call,
+                              VkResult result);
 enum gpu_status device_lost(struct gpu_error *error);
 void device_lock(struct gpu_device *device);
 void device_unlock(struct gpu_device *device);

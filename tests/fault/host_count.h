@@ -9,7 +9,7 @@ struct host_count {
     size_t bytes;            /* in use */
     unsigned wrong_sizes;    /* frees and resizes that told ananother size than the block has */
     unsigned logs;
-    char log[2048];          /* the first messages, for the words of a failed test */
+    char log[2048]; /* the first messages, for the words of a failed test */
 };
 
 struct gpu_host host_count(struct host_count *count);

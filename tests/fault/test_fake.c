@@ -28,7 +28,8 @@ enum {
 #define CPU VK_PHYSICAL_DEVICE_TYPE_CPU
 #define OTHER VK_PHYSICAL_DEVICE_TYPE_OTHER
 
-#define APART(bytes) .types = {{L, 0}, {M, 1}, {M | C, 1}}, .heaps = {bytes, bytes}, .local_heaps = 1
+#define APART(bytes)                                                                               \
+    .types = {{L, 0}, {M, 1}, {M | C, 1}}, .heaps = {bytes, bytes}, .local_heaps = 1
 #define SHARED(bytes) .types = {{L | M, 0}, {L | M | C, 0}}, .heaps = {bytes}, .local_heaps = 1
 
 static struct gpu *open_fake(struct host_count *count)
@@ -36,7 +37,8 @@ static struct gpu *open_fake(struct host_count *count)
     struct gpu *gpu;
     struct gpu_error error = {""};
     const struct gpu_host host = host_count(count);
-    if (loader_open(&gpu, &host, fake_get_instance_proc_addr, &error) != GPU_OK) fail_msg("%s", error.message);
+    if (loader_open(&gpu, &host, fake_get_instance_proc_addr, &error) != GPU_OK)
+        fail_msg("%s", error.message);
     return gpu;
 }
 
@@ -71,7 +73,8 @@ static void test_order(void **state)
     struct host_count count = {0};
     struct gpu *gpu = open_fake(&count);
     assert_int_equal(gpu_count(gpu), COUNT(order));
-    for (uint32_t i = 0; i < COUNT(order); i++) assert_string_equal(gpu_info(gpu, i)->name, order[i]);
+    for (uint32_t i = 0; i < COUNT(order); i++)
+        assert_string_equal(gpu_info(gpu, i)->name, order[i]);
     assert_null(gpu_info(gpu, COUNT(order)));
     struct gpu_device *device;
     struct gpu_error error;
@@ -88,11 +91,16 @@ static void test_refused(void **state)
         struct fake_device device;
         const char *words;
     } rows[] = {
-        {{.name = "Tiny", .type = DISCRETE, .bindings = 4, APART(GIB)}, "Tiny has 4 storage buffers a stage, at least 8"},
-        {{.name = "Tiny", .type = DISCRETE, .invocations = 64, APART(GIB)}, "Tiny has 64 invocations a workgroup"},
-        {{.name = "Tiny", .type = DISCRETE, .shared_size = 8192, APART(GIB)}, "Tiny has 8192 bytes of shared memory"},
-        {{.name = "Tiny", .type = DISCRETE, .no_compute = true, APART(GIB)}, "Tiny has no compute queue"},
-        {{.name = "Tiny", .type = DISCRETE, .api = VK_API_VERSION_1_0, APART(GIB)}, "Tiny has Vulkan 1.0"},
+        {{.name = "Tiny", .type = DISCRETE, .bindings = 4, APART(GIB)},
+         "Tiny has 4 storage buffers a stage, at least 8"},
+        {{.name = "Tiny", .type = DISCRETE, .invocations = 64, APART(GIB)},
+         "Tiny has 64 invocations a workgroup"},
+        {{.name = "Tiny", .type = DISCRETE, .shared_size = 8192, APART(GIB)},
+         "Tiny has 8192 bytes of shared memory"},
+        {{.name = "Tiny", .type = DISCRETE, .no_compute = true, APART(GIB)},
+         "Tiny has no compute queue"},
+        {{.name = "Tiny", .type = DISCRETE, .api = VK_API_VERSION_1_0, APART(GIB)},
+         "Tiny has Vulkan 1.0"},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         fake_reset(&rows[i].device, 1);
@@ -100,8 +108,10 @@ static void test_refused(void **state)
         const struct gpu_host host = host_count(&count);
         struct gpu *gpu;
         struct gpu_error error = {""};
-        assert_int_equal(loader_open(&gpu, &host, fake_get_instance_proc_addr, &error), GPU_NO_DEVICE);
-        if (!strstr(error.message, rows[i].words)) fail_msg("\"%s\" lacks \"%s\"", error.message, rows[i].words);
+        assert_int_equal(loader_open(&gpu, &host, fake_get_instance_proc_addr, &error),
+                         GPU_NO_DEVICE);
+        if (!strstr(error.message, rows[i].words))
+            fail_msg("\"%s\" lacks \"%s\"", error.message, rows[i].words);
         assert_null(gpu);
         assert_clean(&count);
     }
@@ -135,14 +145,42 @@ static void test_quirks(void **state)
         bool software, loop_limit;
         const char *vendor;
     } rows[] = {
-        {{.name = "a", .type = CPU, .vendor_id = 0x10005, .driver_id = VK_DRIVER_ID_MESA_LLVMPIPE, .driver_version = 1,
-          SHARED(GIB)}, true, true, "Mesa"},
-        {{.name = "b", .type = CPU, .vendor_id = 0x10005, .driver_id = VK_DRIVER_ID_MESA_LLVMPIPE,
-          .driver_version = VK_MAKE_API_VERSION(0, 24, 3, 9), SHARED(GIB)}, true, true, "Mesa"},
-        {{.name = "c", .type = CPU, .vendor_id = 0x10005, .driver_id = VK_DRIVER_ID_MESA_LLVMPIPE,
-          .driver_version = VK_MAKE_API_VERSION(0, 25, 0, 0), SHARED(GIB)}, true, false, "Mesa"},
-        {{.name = "d", .type = CPU, .vendor_id = 0x1AE0, .driver_id = VK_DRIVER_ID_GOOGLE_SWIFTSHADER, .driver_version = 1,
-          SHARED(GIB)}, true, false, "Google"},
+        {{.name = "a",
+          .type = CPU,
+          .vendor_id = 0x10005,
+          .driver_id = VK_DRIVER_ID_MESA_LLVMPIPE,
+          .driver_version = 1,
+          SHARED(GIB)},
+         true,
+         true,
+         "Mesa"},
+        {{.name = "b",
+          .type = CPU,
+          .vendor_id = 0x10005,
+          .driver_id = VK_DRIVER_ID_MESA_LLVMPIPE,
+          .driver_version = VK_MAKE_API_VERSION(0, 24, 3, 9),
+          SHARED(GIB)},
+         true,
+         true,
+         "Mesa"},
+        {{.name = "c",
+          .type = CPU,
+          .vendor_id = 0x10005,
+          .driver_id = VK_DRIVER_ID_MESA_LLVMPIPE,
+          .driver_version = VK_MAKE_API_VERSION(0, 25, 0, 0),
+          SHARED(GIB)},
+         true,
+         false,
+         "Mesa"},
+        {{.name = "d",
+          .type = CPU,
+          .vendor_id = 0x1AE0,
+          .driver_id = VK_DRIVER_ID_GOOGLE_SWIFTSHADER,
+          .driver_version = 1,
+          SHARED(GIB)},
+         true,
+         false,
+         "Google"},
         {{.name = "e", .type = DISCRETE, .vendor_id = 0x10DE, APART(GIB)}, false, false, "NVIDIA"},
         {{.name = "f", .type = DISCRETE, .vendor_id = 0xABCD, APART(GIB)}, false, false, "0xabcd"},
     };
@@ -169,24 +207,76 @@ static void test_memory_types(void **state)
         bool unified;
         uint32_t types[MEMORY_KINDS]; /* device, step, readback, host */
     } rows[] = {
-        {{.name = "small window", .type = DISCRETE, .types = {{L | M, 2}, {L, 0}, {M, 1}, {M | C, 1}},
-          .heaps = {8 * GIB, 16 * GIB, 256 * MIB}, .local_heaps = 5}, false, {1, 2, 3, 2}},
-        {{.name = "small window, larger host", .type = DISCRETE, .types = {{M, 1}, {M | C, 1}, {L | M | AMD, 2}, {L, 0}, {L | M, 2}},
-          .heaps = {8 * GIB, 64 * GIB, 256 * MIB}, .local_heaps = 5}, false, {3, 0, 1, 0}},
-        {{.name = "all visible", .type = DISCRETE, .types = {{L, 0}, {M, 1}, {L | M, 0}, {M | C, 1}},
-          .heaps = {8 * GIB, 16 * GIB}, .local_heaps = 1}, false, {0, 2, 3, 1}},
-        {{.name = "all visible, strange types first", .type = DISCRETE,
+        {{.name = "small window",
+          .type = DISCRETE,
+          .types = {{L | M, 2}, {L, 0}, {M, 1}, {M | C, 1}},
+          .heaps = {8 * GIB, 16 * GIB, 256 * MIB},
+          .local_heaps = 5},
+         false,
+         {1, 2, 3, 2}},
+        {{.name = "small window, larger host",
+          .type = DISCRETE,
+          .types = {{M, 1}, {M | C, 1}, {L | M | AMD, 2}, {L, 0}, {L | M, 2}},
+          .heaps = {8 * GIB, 64 * GIB, 256 * MIB},
+          .local_heaps = 5},
+         false,
+         {3, 0, 1, 0}},
+        {{.name = "all visible",
+          .type = DISCRETE,
+          .types = {{L, 0}, {M, 1}, {L | M, 0}, {M | C, 1}},
+          .heaps = {8 * GIB, 16 * GIB},
+          .local_heaps = 1},
+         false,
+         {0, 2, 3, 1}},
+        {{.name = "all visible, strange types first",
+          .type = DISCRETE,
           .types = {{L | AMD, 0}, {L | M | AMD, 0}, {L, 0}, {M, 1}, {L | M, 0}, {M | C, 1}},
-          .heaps = {8 * GIB, 16 * GIB}, .local_heaps = 1}, false, {2, 4, 5, 3}},
-        {{.name = "all visible, no cached", .type = DISCRETE, .types = {{L | M, 0}, {M, 1}}, .heaps = {8 * GIB, 4 * GIB},
-          .local_heaps = 1}, false, {0, 0, 1, 1}},
-        {{.name = "one heap", .type = INTEGRATED, .types = {{L, 0}, {L | M, 0}, {L | M | C, 0}}, .heaps = {8 * GIB},
-          .local_heaps = 1}, true, {1, 1, 2, 1}},
-        {{.name = "two heaps", .type = INTEGRATED, .types = {{L, 1}, {M, 0}, {L | M, 1}, {M | C, 0}},
-          .heaps = {5 * GIB, 10 * GIB}, .local_heaps = 2}, true, {2, 2, 3, 1}},
-        {{.name = "one type", .type = CPU, .types = {{L | M | C, 0}}, .heaps = {2 * GIB}, .local_heaps = 1}, true, {0, 0, 0, 0}},
-        {{.name = "a card behind a machine", .type = VIRTUAL, .types = {{L, 0}, {M, 1}, {L | M, 0}},
-          .heaps = {8 * GIB, 8 * GIB}, .local_heaps = 1}, false, {0, 2, 1, 1}},
+          .heaps = {8 * GIB, 16 * GIB},
+          .local_heaps = 1},
+         false,
+         {2, 4, 5, 3}},
+        {{.name = "all visible, no cached",
+          .type = DISCRETE,
+          .types = {{L | M, 0}, {M, 1}},
+          .heaps = {8 * GIB, 4 * GIB},
+          .local_heaps = 1},
+         false,
+         {0, 0, 1, 1}},
+        {{.name = "the plain type has a small heap",
+          .type = DISCRETE,
+          .types = {{L, 1}, {L | M, 0}, {M, 2}, {M | C, 2}},
+          .heaps = {8 * GIB, 256 * MIB, 16 * GIB},
+          .local_heaps = 3},
+         false,
+         {1, 1, 3, 2}},
+        {{.name = "one heap",
+          .type = INTEGRATED,
+          .types = {{L, 0}, {L | M, 0}, {L | M | C, 0}},
+          .heaps = {8 * GIB},
+          .local_heaps = 1},
+         true,
+         {1, 1, 2, 1}},
+        {{.name = "two heaps",
+          .type = INTEGRATED,
+          .types = {{L, 1}, {M, 0}, {L | M, 1}, {M | C, 0}},
+          .heaps = {5 * GIB, 10 * GIB},
+          .local_heaps = 2},
+         true,
+         {2, 2, 3, 1}},
+        {{.name = "one type",
+          .type = CPU,
+          .types = {{L | M | C, 0}},
+          .heaps = {2 * GIB},
+          .local_heaps = 1},
+         true,
+         {0, 0, 0, 0}},
+        {{.name = "a card behind a machine",
+          .type = VIRTUAL,
+          .types = {{L, 0}, {M, 1}, {L | M, 0}},
+          .heaps = {8 * GIB, 8 * GIB},
+          .local_heaps = 1},
+         false,
+         {0, 2, 1, 1}},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         fake_reset(&rows[i].device, 1);
@@ -198,8 +288,8 @@ static void test_memory_types(void **state)
         assert_int_equal(gpu_device_info(device)->unified, rows[i].unified);
         for (enum gpu_memory kind = 0; kind < MEMORY_KINDS; kind++) {
             if (device->memory.type[kind] != rows[i].types[kind]) {
-                fail_msg("%s, kind %d: type %u, wanted %u", rows[i].device.name, (int)kind, device->memory.type[kind],
-                         rows[i].types[kind]);
+                fail_msg("%s, kind %d: type %u, wanted %u", rows[i].device.name, (int)kind,
+                         device->memory.type[kind], rows[i].types[kind]);
             }
             struct gpu_buffer buffer;
             assert_int_equal(gpu_buffer_create(device, &buffer, 1000, kind, &error), GPU_OK);
@@ -212,7 +302,8 @@ static void test_memory_types(void **state)
     }
 }
 
-static const struct fake_device card = {.name = "Card", .type = DISCRETE, APART(8 * GIB), .budget = {GIB, 16 * GIB}};
+static const struct fake_device card = {
+    .name = "Card", .type = DISCRETE, APART(8 * GIB), .budget = {GIB, 16 * GIB}};
 
 struct opened {
     struct host_count count;
@@ -243,27 +334,33 @@ static void test_budget(void **state)
     open_card(&o);
     assert_int_equal(gpu_info(o.gpu, 0)->available, GIB);
     struct gpu_buffer buffer;
-    assert_int_equal(gpu_buffer_create(o.device, &buffer, GIB - 64 * MIB, GPU_MEMORY_DEVICE, &o.error), GPU_OK);
+    assert_int_equal(
+        gpu_buffer_create(o.device, &buffer, GIB - 64 * MIB, GPU_MEMORY_DEVICE, &o.error), GPU_OK);
     gpu_buffer_free(o.device, &buffer);
     const uint64_t calls = fake.calls;
-    assert_int_equal(gpu_buffer_create(o.device, &buffer, GIB - 64, GPU_MEMORY_DEVICE, &o.error), GPU_OK);
+    assert_int_equal(gpu_buffer_create(o.device, &buffer, GIB - 64, GPU_MEMORY_DEVICE, &o.error),
+                     GPU_OK);
     gpu_buffer_free(o.device, &buffer);
     assert_true(fake.calls > calls);
     fake.fail_name = "vkAllocateMemory"; /* must not even be asked for */
-    assert_int_equal(gpu_buffer_create(o.device, &buffer, 2 * GIB, GPU_MEMORY_DEVICE, &o.error), GPU_UNSUPPORTED);
+    assert_int_equal(gpu_buffer_create(o.device, &buffer, 2 * GIB, GPU_MEMORY_DEVICE, &o.error),
+                     GPU_UNSUPPORTED);
     assert_non_null(strstr(o.error.message, "2147483648"));
     assert_null(fake.failed);
-    assert_int_equal(gpu_buffer_create(o.device, &buffer, 0, GPU_MEMORY_DEVICE, &o.error), GPU_FAILED);
+    assert_int_equal(gpu_buffer_create(o.device, &buffer, 0, GPU_MEMORY_DEVICE, &o.error),
+                     GPU_FAILED);
     close_card(&o);
 
-    static const struct fake_device small = {.name = "Small", .type = DISCRETE, APART(8 * GIB), .budget = {100 * MIB, GIB}};
+    static const struct fake_device small = {
+        .name = "Small", .type = DISCRETE, APART(8 * GIB), .budget = {100 * MIB, GIB}};
     struct host_count count = {0};
     fake_reset(&small, 1);
     struct gpu *gpu = open_fake(&count);
     struct gpu_device *device;
     struct gpu_error error;
     assert_int_equal(gpu_device_open(&device, gpu, 0, NULL, 0, &error), GPU_OK);
-    assert_int_equal(gpu_buffer_create(device, &buffer, 200 * MIB, GPU_MEMORY_DEVICE, &error), GPU_OUT_OF_MEMORY);
+    assert_int_equal(gpu_buffer_create(device, &buffer, 200 * MIB, GPU_MEMORY_DEVICE, &error),
+                     GPU_OUT_OF_MEMORY);
     assert_non_null(strstr(error.message, "209715200"));
     assert_non_null(strstr(error.message, "104857600"));
     assert_null(buffer.map);
@@ -313,11 +410,18 @@ static void test_blocks(void **state)
 /* ---- the whole way, with each call failing once ---- */
 
 /* Small, because what is mapped is allocated. */
-static const struct fake_device small_card = {.name = "Small card", .type = DISCRETE, APART(256 * MIB), .budget = {GIB, GIB}};
+static const struct fake_device small_card = {
+    .name = "Small card", .type = DISCRETE, APART(256 * MIB), .budget = {GIB, GIB}};
 
 static const struct gpu_kernel_desc desc = {
-    .name = "double", .spirv = double_spirv, .spirv_size = sizeof double_spirv, .n_buffers = 2, .written = 2,
-    .push_size = 8, .n_spec = 2, .spec = (const uint32_t[]){64, 3},
+    .name = "double",
+    .spirv = double_spirv,
+    .spirv_size = sizeof double_spirv,
+    .n_buffers = 2,
+    .written = 2,
+    .push_size = 8,
+    .n_spec = 2,
+    .spec = (const uint32_t[]){64, 3},
 };
 
 struct way {
@@ -396,7 +500,8 @@ static void way_free(struct way *w)
 /* Failures that are survived: without a cache, and a poll that is followed by a wait. */
 static bool survived(const char *name)
 {
-    return !strcmp(name, "vkCreatePipelineCache") || !strcmp(name, "vkGetFenceStatus") || !strcmp(name, "vkWaitForFences");
+    return !strcmp(name, "vkCreatePipelineCache") || !strcmp(name, "vkGetFenceStatus") ||
+           !strcmp(name, "vkWaitForFences");
 }
 
 static void test_each_call_fails(void **state)
@@ -422,11 +527,13 @@ static void test_each_call_fails(void **state)
             struct way way = {0};
             struct gpu_error error = {""};
             const enum gpu_status status = way_go(&way, &host, &error);
-            const bool skipped = fake.failed && !strcmp(fake.failed, "vkEnumerateDeviceExtensionProperties") &&
-                                 status == GPU_NO_DEVICE; /* a broken driver does not hide the others */
-            if (fake.failed && status != rows[i].status && !skipped && !(status == GPU_OK && survived(fake.failed))) {
-                fail_msg("call %llu, %s fails with %d: status %d, %s", (unsigned long long)n, fake.failed, rows[i].result,
-                         (int)status, error.message);
+            const bool skipped =
+                fake.failed && !strcmp(fake.failed, "vkEnumerateDeviceExtensionProperties") &&
+                status == GPU_NO_DEVICE; /* a broken driver does not hide the others */
+            if (fake.failed && status != rows[i].status && !skipped &&
+                !(status == GPU_OK && survived(fake.failed))) {
+                fail_msg("call %llu, %s fails with %d: status %d, %s", (unsigned long long)n,
+                         fake.failed, rows[i].result, (int)status, error.message);
             }
             if (fake.failed && status != GPU_OK) assert_true(error.message[0] != 0);
             way_free(&way);
@@ -471,10 +578,8 @@ static void test_each_function_missing(void **state)
         const bool optional = fake.failed && strstr(fake.failed, "DebugUtilsMessengerEXT");
         assert_int_equal(status, !fake.failed || optional ? GPU_OK : GPU_NO_DEVICE);
         if (status != GPU_OK) assert_non_null(strstr(error.message, fake.failed));
-        const bool leaks = fake.failed && strstr(fake.failed, "vkDestroy"); /* what cannot be destroyed stays */
         way_free(&way);
-        if (!leaks) assert_clean(&count);
-        assert_int_equal(count.bytes, 0);
+        assert_clean(&count);
         if (!fake.failed) break;
     }
 }
@@ -654,20 +759,13 @@ static void test_null(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_loader),
-        cmocka_unit_test(test_quirks),
-        cmocka_unit_test(test_memory_types),
-        cmocka_unit_test(test_budget),
-        cmocka_unit_test(test_blocks),
-        cmocka_unit_test(test_each_call_fails),
-        cmocka_unit_test(test_no_host_memory),
-        cmocka_unit_test(test_each_function_missing),
-        cmocka_unit_test(test_lost),
-        cmocka_unit_test(test_fences_are_reused),
-        cmocka_unit_test(test_time),
-        cmocka_unit_test(test_lent),
+        cmocka_unit_test(test_order),          cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_loader),         cmocka_unit_test(test_quirks),
+        cmocka_unit_test(test_memory_types),   cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_blocks),         cmocka_unit_test(test_each_call_fails),
+        cmocka_unit_test(test_no_host_memory), cmocka_unit_test(test_each_function_missing),
+        cmocka_unit_test(test_lost),           cmocka_unit_test(test_fences_are_reused),
+        cmocka_unit_test(test_time),           cmocka_unit_test(test_lent),
         cmocka_unit_test(test_null),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

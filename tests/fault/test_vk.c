@@ -7,10 +7,19 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <dlfcn.h>
+#include <pthread.h>
 
 #include "double.h"
-#include "gpu.h"
 #include "host_count.h"
+#include "vk.h"
+
+/* For AddressSanitizer: drivers and layers leak; what we take is counted. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "detect_leaks=0";
+}
 
 enum { N = 1000 };
 
@@ -19,15 +28,18 @@ static struct gpu *gpu;
 static struct gpu_device *device;
 static struct gpu_error error;
 
-#define OK(call) \
-    do { if ((call) != GPU_OK) fail_msg("%s: %s", #call, error.message); } while (0)
+#define OK(call)                                                                                   \
+    do {                                                                                           \
+        if ((call) != GPU_OK) fail_msg("%s: %s", #call, error.message);                            \
+    } while (0)
 
 static int setup(void **state)
 {
     (void)state;
     struct gpu_host host = host_count(&count);
     host.validation = true;
-    if (gpu_open(&gpu, &host, &error) != GPU_OK || gpu_device_open(&device, gpu, 0, NULL, 0, &error) != GPU_OK) {
+    if (gpu_open(&gpu, &host, &error) != GPU_OK ||
+        gpu_device_open(&device, gpu, 0, NULL, 0, &error) != GPU_OK) {
         print_message("no test: %s\n", error.message);
         gpu_close(gpu);
         gpu = NULL;
@@ -41,7 +53,8 @@ static int teardown(void **state)
     (void)state;
     gpu_device_close(device);
     gpu_close(gpu);
-    if (count.bytes || count.wrong_sizes) print_error("%zu bytes not freed, %u wrong sizes\n", count.bytes, count.wrong_sizes);
+    if (count.bytes || count.wrong_sizes)
+        print_error("%zu bytes not freed, %u wrong sizes\n", count.bytes, count.wrong_sizes);
     return count.bytes || count.wrong_sizes ? -1 : 0;
 }
 
@@ -57,8 +70,14 @@ static void assert_silent(void)
 
 static const uint32_t spec[] = {64, 3};
 static const struct gpu_kernel_desc desc = {
-    .name = "double", .spirv = double_spirv, .spirv_size = sizeof double_spirv, .n_buffers = 2, .written = 2,
-    .push_size = 8, .n_spec = 2, .spec = spec,
+    .name = "double",
+    .spirv = double_spirv,
+    .spirv_size = sizeof double_spirv,
+    .n_buffers = 2,
+    .written = 2,
+    .push_size = 8,
+    .n_spec = 2,
+    .spec = spec,
 };
 
 /* Two buffers, a kernel and a list to record into. */
@@ -166,7 +185,8 @@ static void test_indirect(void **state)
     struct bench b;
     bench_open(&b);
     const struct gpu_range ranges[] = {{&b.x, 0, 0}, {&b.y, 0, 0}};
-    gpu_commands_dispatch_indirect(b.commands, b.kernel, ranges, (const uint32_t[]){N, 1}, &b.counts, 4);
+    gpu_commands_dispatch_indirect(b.commands, b.kernel, ranges, (const uint32_t[]){N, 1},
+                                   &b.counts, 4);
     OK(gpu_commands_end(b.commands, &error));
     const uint32_t *y = b.y.map;
     for (uint32_t groups = 0; groups < 4; groups++) {
@@ -196,12 +216,14 @@ static void test_transfer(void **state)
     OK(gpu_commands_end(b.commands, &error));
     bench_run(&b);
     const uint32_t *y = b.y.map;
-    for (uint32_t i = 0; i < N; i++) assert_int_equal(y[i], 3 * (i >= 100 && i < 200 ? i - 90 : 11));
+    for (uint32_t i = 0; i < N; i++)
+        assert_int_equal(y[i], 3 * (i >= 100 && i < 200 ? i - 90 : 11));
     gpu_buffer_free(device, &far);
     bench_close(&b);
 }
 
-/* More dispatches than one pool of descriptors or queries holds, several lists in one submission. */
+/* More dispatches than one pool of descriptors or queries holds, several lists in one submission.
+ */
 static void test_many(void **state)
 {
     (void)state;
@@ -212,7 +234,8 @@ static void test_many(void **state)
     for (uint32_t i = 0; i < 40; i++) {
         struct gpu_commands *c;
         OK(gpu_commands_create(device, &c, i == 39, &error));
-        const struct gpu_range there[] = {{&b.x, 0, 0}, {&b.y, 0, 0}}, back[] = {{&b.y, 0, 0}, {&b.x, 0, 0}};
+        const struct gpu_range there[] = {{&b.x, 0, 0}, {&b.y, 0, 0}},
+                               back[] = {{&b.y, 0, 0}, {&b.x, 0, 0}};
         for (uint32_t k = 0; k < (i == 39 ? 150u : 1u); k++) {
             const uint32_t push[] = {10, 1};
             if (k) gpu_commands_barrier(c);
@@ -255,7 +278,8 @@ static void test_upload(void **state)
         const size_t n = total - done < piece ? total - done : piece;
         void *memory;
         OK(gpu_upload_begin(upload, &to, done, n, &memory, &error));
-        for (size_t i = 0; i < n; i++) ((unsigned char *)memory)[i] = (unsigned char)((done + i) * 7 >> 3);
+        for (size_t i = 0; i < n; i++)
+            ((unsigned char *)memory)[i] = (unsigned char)((done + i) * 7 >> 3);
         OK(gpu_upload_end(upload, &error));
         done += n;
     }
@@ -268,7 +292,8 @@ static void test_upload(void **state)
     OK(gpu_submit(device, &c, 1, &ticket, &error));
     OK(gpu_wait(device, ticket, UINT64_MAX, &error));
     size_t wrong = 0;
-    for (size_t i = 0; i < total; i++) wrong += ((unsigned char *)back.map)[i] != (unsigned char)(i * 7 >> 3);
+    for (size_t i = 0; i < total; i++)
+        wrong += ((unsigned char *)back.map)[i] != (unsigned char)(i * 7 >> 3);
     assert_int_equal(wrong, 0);
     void *memory;
     assert_int_equal(gpu_upload_begin(upload, &to, 0, piece + 1, &memory, &error), GPU_FAILED);
@@ -283,7 +308,19 @@ static void test_upload(void **state)
 
 /* ---- mistakes in recording ---- */
 
-enum mistake { NO_BUFFER, OFFSET, PAST_END, ALIGNMENT, GROUPS, NO_PUSH, COUNTS, COPY, FILL, AFTER_END, N_MISTAKES };
+enum mistake {
+    NO_BUFFER,
+    OFFSET,
+    PAST_END,
+    ALIGNMENT,
+    GROUPS,
+    NO_PUSH,
+    COUNTS,
+    COPY,
+    FILL,
+    AFTER_END,
+    N_MISTAKES
+};
 
 static void make_mistake(struct bench *b, enum mistake mistake)
 {
@@ -292,16 +329,36 @@ static void make_mistake(struct bench *b, enum mistake mistake)
     const struct gpu_buffer none = {0};
     uint32_t x = 1;
     switch (mistake) {
-    case NO_BUFFER: r[1].buffer = &none; break;
-    case OFFSET: r[0].offset = 4 * N; break;
-    case PAST_END: r[0].size = 4 * N + 4; break;
-    case ALIGNMENT: r[0].offset = 2; break;
-    case GROUPS: x = UINT32_MAX; break;
-    case COUNTS: gpu_commands_dispatch_indirect(b->commands, b->kernel, r, push, &b->counts, 56); return;
-    case COPY: gpu_commands_copy(b->commands, &b->x, 8, &b->y, 0, 4 * N); return;
-    case FILL: gpu_commands_fill(b->commands, &b->x, 2, 4, 0); return;
-    case AFTER_END: assert_int_equal(gpu_commands_end(b->commands, &error), GPU_OK); break;
-    case NO_PUSH: case N_MISTAKES: break;
+    case NO_BUFFER:
+        r[1].buffer = &none;
+        break;
+    case OFFSET:
+        r[0].offset = 4 * N;
+        break;
+    case PAST_END:
+        r[0].size = 4 * N + 4;
+        break;
+    case ALIGNMENT:
+        r[0].offset = 2;
+        break;
+    case GROUPS:
+        x = UINT32_MAX;
+        break;
+    case COUNTS:
+        gpu_commands_dispatch_indirect(b->commands, b->kernel, r, push, &b->counts, 56);
+        return;
+    case COPY:
+        gpu_commands_copy(b->commands, &b->x, 8, &b->y, 0, 4 * N);
+        return;
+    case FILL:
+        gpu_commands_fill(b->commands, &b->x, 2, 4, 0);
+        return;
+    case AFTER_END:
+        assert_int_equal(gpu_commands_end(b->commands, &error), GPU_OK);
+        break;
+    case NO_PUSH:
+    case N_MISTAKES:
+        break;
     }
     gpu_commands_dispatch(b->commands, b->kernel, r, mistake == NO_PUSH ? NULL : push, x, 1, 1);
 }
@@ -328,7 +385,8 @@ static void test_mistakes(void **state)
         make_mistake(&b, m);
         bench_dispatch(&b, N, 0); /* what follows an error changes nothing */
         assert_int_equal(gpu_commands_end(b.commands, &error), GPU_FAILED);
-        if (!strstr(error.message, words[m])) fail_msg("\"%s\" lacks \"%s\"", error.message, words[m]);
+        if (!strstr(error.message, words[m]))
+            fail_msg("\"%s\" lacks \"%s\"", error.message, words[m]);
         uint64_t ticket;
         assert_int_equal(gpu_submit(device, &b.commands, 1, &ticket, &error), GPU_FAILED);
         assert_int_equal(ticket, 0);
@@ -371,7 +429,8 @@ static void test_hazards(void **state)
     bench_dispatch(&b, N, 0);
     bench_dispatch(&b, N, 0);
     assert_int_equal(gpu_commands_end(b.commands, &error), GPU_FAILED);
-    assert_non_null(strstr(error.message, "no barrier between double, which writes bytes 0 to 4000"));
+    assert_non_null(
+        strstr(error.message, "no barrier between double, which writes bytes 0 to 4000"));
     bench_close(&b);
 
     bench_open(&b); /* parts that do not touch, and two readers, are no hazard */
@@ -446,6 +505,144 @@ static void test_cache(void **state)
     assert_silent();
 }
 
+/* ---- a device that somebody else made ---- */
+
+static void test_borrow(void **state)
+{
+    (void)state;
+    need_device();
+    void *library = dlopen("libvulkan.so.1", RTLD_NOW | RTLD_LOCAL);
+    if (!library) skip();
+    struct gpu_device *const lender = device;
+    const struct gpu_lent lent = {
+        .api_version = gpu->api,
+        .get_instance_proc_addr = dlsym(library, "vkGetInstanceProcAddr"),
+        .instance = gpu->instance,
+        .physical_device = lender->caps.physical,
+        .device = lender->handle,
+        .queue = lender->queue,
+        .queue_family = lender->caps.family,
+    };
+    const struct gpu_host host = host_count(&count);
+    OK(gpu_device_borrow(&device, &host, &lent, &error));
+    assert_false(gpu_device_info(device)->storage16); /* no features were told of */
+    struct bench b;
+    bench_open(&b);
+    bench_dispatch(&b, N, 5);
+    OK(gpu_commands_end(b.commands, &error));
+    bench_run(&b);
+    const uint32_t *y = b.y.map;
+    for (uint32_t i = 0; i < N; i++) assert_int_equal(y[i], 3 * i + 5);
+    bench_close(&b);
+    gpu_device_close(device);
+    device = lender;
+    dlclose(library);
+    test_dispatch(state); /* the lender's own work goes on */
+}
+
+/* ---- threads: all that may run at once, under the host's lock ---- */
+
+static void *mutex_create(void)
+{
+    pthread_mutex_t *mutex = malloc(sizeof *mutex);
+    if (mutex) pthread_mutex_init(mutex, NULL);
+    return mutex;
+}
+
+static void mutex_free(void *mutex)
+{
+    pthread_mutex_destroy(mutex);
+    free(mutex);
+}
+
+static void mutex_lock(void *mutex)
+{
+    pthread_mutex_lock(mutex);
+}
+
+static void mutex_unlock(void *mutex)
+{
+    pthread_mutex_unlock(mutex);
+}
+
+struct worker {
+    struct gpu_device *device;
+    uint32_t seed;
+    struct gpu_error error;
+    const char *failed;
+};
+
+#define WORK(call)                                                                                 \
+    do {                                                                                           \
+        if ((call) != GPU_OK) {                                                                    \
+            w->failed = #call;                                                                     \
+            return;                                                                                \
+        }                                                                                          \
+    } while (0)
+
+static void worker_step(struct worker *w, struct bench *b, uint32_t a)
+{
+    uint64_t ticket;
+    WORK(gpu_buffer_create(w->device, &b->x, 40000 + 4 * a, GPU_MEMORY_STEP, &w->error));
+    WORK(gpu_buffer_create(w->device, &b->y, 4 * N, GPU_MEMORY_READBACK, &w->error));
+    WORK(gpu_kernel_create(w->device, &b->kernel, &desc, &w->error));
+    WORK(gpu_commands_create(w->device, &b->commands, false, &w->error));
+    uint32_t *x = b->x.map, *y = b->y.map;
+    for (uint32_t i = 0; i < N; i++) x[i] = i * a;
+    bench_dispatch(b, N, a);
+    WORK(gpu_commands_end(b->commands, &w->error));
+    WORK(gpu_submit(w->device, &b->commands, 1, &ticket, &w->error));
+    while (gpu_done(w->device, ticket) == GPU_NOT_READY &&
+           gpu_wait(w->device, ticket, 10000, NULL) == GPU_NOT_READY) {
+    }
+    WORK(gpu_wait(w->device, ticket, UINT64_MAX, &w->error));
+    for (uint32_t i = 0; i < N; i++) {
+        if (y[i] != 3 * x[i] + a) w->failed = "the result";
+    }
+}
+
+static void *worker_run(void *user)
+{
+    struct worker *w = user;
+    for (uint32_t i = 0; i < 30 && !w->failed; i++) {
+        struct bench b = {0};
+        worker_step(w, &b, w->seed + i);
+        gpu_commands_free(w->device, b.commands);
+        gpu_kernel_free(w->device, b.kernel);
+        gpu_buffer_free(w->device, &b.x);
+        gpu_buffer_free(w->device, &b.y);
+    }
+    return NULL;
+}
+
+static void test_threads(void **state)
+{
+    (void)state;
+    need_device();
+    enum { THREADS = 3 };
+    const struct gpu_host host = {.lock_create = mutex_create,
+                                  .lock_free = mutex_free,
+                                  .lock = mutex_lock,
+                                  .unlock = mutex_unlock};
+    struct gpu *own;
+    struct gpu_device *shared;
+    OK(gpu_open(&own, &host, &error));
+    OK(gpu_device_open(&shared, own, 0, NULL, 0, &error));
+    struct worker workers[THREADS] = {{0}};
+    pthread_t threads[THREADS];
+    for (uint32_t i = 0; i < THREADS; i++) {
+        workers[i].device = shared;
+        workers[i].seed = 1000 * i;
+        assert_int_equal(pthread_create(&threads[i], NULL, worker_run, &workers[i]), 0);
+    }
+    for (uint32_t i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+    for (uint32_t i = 0; i < THREADS; i++) {
+        if (workers[i].failed) fail_msg("%s: %s", workers[i].failed, workers[i].error.message);
+    }
+    gpu_device_close(shared);
+    gpu_close(own);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -460,6 +657,8 @@ int main(void)
         cmocka_unit_test(test_bad_kernels),
         cmocka_unit_test(test_hazards),
         cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_borrow),
+        cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
