@@ -39,16 +39,18 @@ static struct gpu_host host_of(llm *root)
                              gpu_log,             root,             false};
 }
 
-struct gpu *root_gpu(llm *root, struct llm_error *error)
+llm_status root_gpu(llm *root, struct gpu **out, struct llm_error *error)
 {
     os_lock(root->lock);
     if (!root->gpu_tried) {
         struct gpu_host host = host_of(root);
-        root->gpu_tried = gpu_open(&root->gpu, &host, &root->gpu_error) != GPU_OUT_OF_MEMORY;
+        root->gpu_status = gpu_open(&root->gpu, &host, &root->gpu_error);
+        root->gpu_tried = root->gpu_status != GPU_OUT_OF_MEMORY;
     }
-    if (!root->gpu) error_set(error, LLM_NO_DEVICE, "%s", root->gpu_error.message);
+    *out = root->gpu;
+    llm_status status = gpu_failed(root->gpu_status, &root->gpu_error, error);
     os_unlock(root->lock);
-    return root->gpu;
+    return status;
 }
 
 void device_info_fill(struct gpu *gpu, const struct gpu_info *info, uint32_t index, struct llm_device_info *out)
@@ -73,14 +75,14 @@ void device_info_fill(struct gpu *gpu, const struct gpu_info *info, uint32_t ind
 
 uint32_t llm_device_count(llm *root)
 {
-    struct gpu *gpu = root_gpu(root, NULL);
-    return gpu ? gpu_count(gpu) : 0;
+    struct gpu *gpu;
+    return root_gpu(root, &gpu, NULL) == LLM_OK ? gpu_count(gpu) : 0;
 }
 
 llm_status llm_device_get(llm *root, uint32_t index, struct llm_device_info *info, struct llm_error *error)
 {
-    struct gpu *gpu = root_gpu(root, error);
-    if (!gpu) return LLM_NO_DEVICE;
+    struct gpu *gpu;
+    TRY(root_gpu(root, &gpu, error));
     if (index >= gpu_count(gpu))
         return error_set(error, LLM_NO_DEVICE, "there is no device %" PRIu32 ", only %" PRIu32, index, gpu_count(gpu));
     os_lock(root->lock);
@@ -160,8 +162,7 @@ static llm_status open_locked(llm *root, const struct llm_load_options *o, struc
     uint32_t index = UINT32_MAX;
     struct gpu *gpu = NULL;
     if (!o->vulkan_device) {
-        gpu = root_gpu(root, error);
-        if (!gpu) return LLM_NO_DEVICE;
+        TRY(root_gpu(root, &gpu, error));
         TRY(choose_index(gpu, o, &index, error));
         for (struct device *d = root->devices; d; d = d->next) {
             if (d->index != index || gpu_done(d->gpu, 0) != GPU_OK) continue;

@@ -26,6 +26,7 @@ struct llm {
 
     struct gpu *gpu; /* opened at first use; NULL with gpu_error when there is none */
     bool gpu_tried;
+    enum gpu_status gpu_status;
     struct gpu_error gpu_error;
     struct device *devices;
 
@@ -48,8 +49,8 @@ bool root_pump(llm *root, double deadline);
 /* The clock's deadline that is so many seconds ahead; negative: none. */
 double root_deadline(double seconds);
 
-/* Opens the loader at first use. NULL with error when there is none. Under the lock, as are all below. */
-struct gpu *root_gpu(llm *root, struct llm_error *error);
+/* Opens the loader at first use; LLM_NO_DEVICE when there is none. Under the lock, as are all below. */
+llm_status root_gpu(llm *root, struct gpu **out, struct llm_error *error);
 
 struct device {
     struct device *next;
