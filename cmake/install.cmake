@@ -1,9 +1,12 @@
-# Library, header, module, CMake package (llm::llm, llm::static) and pkg-config file.
+# Library, header, module, CMake package (llm::llm, llm::static, llm::lua) and pkg-config file.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 if(TARGET llm)
   install(TARGETS llm llm_archive EXPORT llm)
+  if(TARGET llm_lua_static)
+    install(TARGETS llm_lua_static EXPORT llm)
+  endif()
   install(FILES runtime/llm.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 
   set(package ${CMAKE_INSTALL_LIBDIR}/cmake/llm)

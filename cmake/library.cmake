@@ -31,14 +31,21 @@ function(llm_library target type)
   endif()
 endfunction()
 
+set(LLM_LAYERS llm_static llm_pure vk)
 if(TARGET llm_static)
-  set(layers llm_static llm_pure vk)
   llm_library(llm SHARED $<TARGET_OBJECTS:llm_static> $<TARGET_OBJECTS:llm_pure> $<TARGET_OBJECTS:vk>)
   set_target_properties(llm PROPERTIES VERSION ${PROJECT_VERSION}
     SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
   target_link_options(llm PRIVATE -Wl,--no-undefined)
 
-  llm_public_object(object llm ${layers})
+  llm_public_object(object llm ${LLM_LAYERS})
   llm_library(llm_archive STATIC ${object})
   set_target_properties(llm_archive PROPERTIES OUTPUT_NAME llm EXPORT_NAME static)
+endif()
+
+# The same with the Lua binding, for programs that host Lua and link the module in. The host brings Lua.
+if(TARGET llm_static AND TARGET llm_lua)
+  llm_public_object(object llm_lua llm_lua ${LLM_LAYERS})
+  llm_library(llm_lua_static STATIC ${object})
+  set_target_properties(llm_lua_static PROPERTIES OUTPUT_NAME llm_lua EXPORT_NAME lua)
 endif()

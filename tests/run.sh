@@ -82,13 +82,21 @@ run_lua() {
     $limit "$@"
 }
 
-# The module is loaded into an interpreter that was built without sanitizers.
-sanitized_lua() {
-    LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)"
-    export LD_PRELOAD
-    export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0
+# sanitized LIBRARIES: the environment of a sanitized run, with these preloaded
+sanitized() {
+    keep_open=$out/keep_open.so
+    gcc -shared -fPIC -o "$keep_open" tests/keep_open.c || return 1
+    export LD_PRELOAD="${1:+$1 }$keep_open"
+    export ASAN_OPTIONS=detect_leaks=1:verify_asan_link_order=0
     export LSAN_OPTIONS="suppressions=$root/tests/leaks.supp:print_suppressions=0"
-    run_lua sanitize "$@"
+}
+
+sanitized_c_tests() { sanitized '' && c_tests sanitize '^(unit|fuzz|fault)'; }
+
+# The interpreter was built without sanitizers, so their libraries come first.
+sanitized_lua_tests() {
+    sanitized "$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" &&
+        run_lua sanitize lua5.4 tests/lua/run.lua
 }
 
 run_c_example() { $limit "$out/gcc/examples/$1" "$stories"; }
@@ -152,8 +160,8 @@ stage_clang() {
 
 stage_sanitize() {
     build sanitize && use_lavapipe || return
-    step "sanitizers: C tests" c_tests sanitize '^(unit|fuzz|fault)'
-    step "sanitizers: Lua tests" sanitized_lua lua5.4 tests/lua/run.lua
+    step "sanitizers: C tests" sanitized_c_tests
+    step "sanitizers: Lua tests" sanitized_lua_tests
 }
 
 stage_luajit() {
