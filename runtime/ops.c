@@ -21,7 +21,7 @@ struct ops {
     struct kernels kernels;
     const struct gpu_info *info;
     const struct profile *profile;
-    bool shuffle;
+    bool texels;
     const struct alloc *alloc;
 };
 
@@ -32,10 +32,10 @@ enum { AXIS = 65535 }; /* workgroups along one axis that every device allows */
 /* The modules of each format. */
 struct format_modules {
     enum quant_type type;
-    enum module mat, mat_shuffle, embed;
+    enum module mat, mat_texels, embed;
 };
 
-#define FORMAT_MODULES(constant, name) {constant, MODULE_mat_##name, MODULE_mat_##name##_shuffle, MODULE_embed_##name}
+#define FORMAT_MODULES(constant, name) {constant, MODULE_mat_##name, MODULE_mat_##name##_texels, MODULE_embed_##name}
 static const struct format_modules format_modules[] = {
     FORMAT_MODULES(QUANT_F32, f32),   FORMAT_MODULES(QUANT_F16, f16),   FORMAT_MODULES(QUANT_BF16, bf16),
     FORMAT_MODULES(QUANT_Q4_0, q4_0), FORMAT_MODULES(QUANT_Q4_1, q4_1), FORMAT_MODULES(QUANT_Q5_0, q5_0),
@@ -66,7 +66,7 @@ llm_status ops_create(struct ops **out, struct gpu_device *device, bool high, bo
     ops->kernels.alloc = alloc;
     ops->info = gpu_device_info(device);
     ops->profile = ops->info->software ? &software : &hardware;
-    ops->shuffle = ops->info->software && ops->info->subgroup == 8 && ops->info->subgroup_shuffle;
+    ops->texels = ops->info->texel_loads && ops->info->subgroup == 8 && ops->info->subgroup_shuffle;
     *out = ops;
     return LLM_OK;
 }
@@ -132,7 +132,7 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
     TRY(modules_of(first, &m, error));
     TRY(tiles_a_binding(ops, first, &cut, error));
     const uint32_t spec[] = {8 * p->mat_tiles, p->mat_pieces, columns, second ? 2 : 1, add};
-    TRY(kernels_get(&ops->kernels, ops->shuffle ? m->mat_shuffle : m->mat, spec, 5, &kernel, error));
+    TRY(kernels_get(&ops->kernels, ops->texels ? m->mat_texels : m->mat, spec, 5, &kernel, error));
 
     uint32_t tiles = divide_up(first->rows, REPACK_TILE);
     for (uint32_t tile = 0; tile < tiles; tile += cut) {
@@ -145,7 +145,7 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
             .y_at = (y_at + row) / 4,
         };
         const struct gpu_range a = tile_range(first, tile, n), b = second ? tile_range(second, tile, n) : a;
-        const struct gpu_range ranges[] = {a, a, b, b, all_of(x), all_of(y)};
+        const struct gpu_range ranges[] = {a, b, all_of(x), all_of(y)};
         if (tile > 0) gpu_commands_barrier(c);
         gpu_commands_dispatch(c, kernel, ranges, &args, minimum(groups, AXIS), n_rows / columns, divide_up(groups, AXIS));
     }
@@ -184,7 +184,7 @@ llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weigh
         const struct embed_args args = {row, minimum(w->rows - row, n * REPACK_TILE), blocks, ops_stride(w->cols) / 4};
         const struct gpu_range words = tile_range(w, tile, n);
         const struct gpu_range rows = {&step->buffer, step->rows, n_rows * sizeof(struct step_row)};
-        const struct gpu_range ranges[] = {words, words, rows, all_of(out)};
+        const struct gpu_range ranges[] = {words, rows, all_of(out)};
         if (tile > 0) gpu_commands_barrier(c);
         gpu_commands_dispatch(c, kernel, ranges, &args, divide_up(blocks, lanes), n_rows, 1);
     }

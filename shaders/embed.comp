@@ -3,16 +3,15 @@
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_GOOGLE_include_directive : require
 #include "args.h"
+#include "words.glsl"
 
 layout(local_size_x_id = 0) in;
-layout(std430, binding = 0) readonly buffer Words4 { uvec4 words4[]; };
-layout(std430, binding = 1) readonly buffer Words2 { uvec2 words2[]; };
-layout(std430, binding = 2) readonly buffer Rows { uvec4 rows[]; }; // struct step_row
-layout(std430, binding = 3) writeonly buffer Out { vec4 result[]; };
+WORDS(0, words);
+layout(std430, binding = 1) readonly buffer Rows { uvec4 rows[]; }; // struct step_row
+layout(std430, binding = 2) writeonly buffer Out { vec4 result[]; };
 layout(push_constant) uniform Push { embed_args a; };
 
-uvec4 W4(uint i) { return words4[i]; }
-uvec2 W2(uint i) { return words2[i]; }
+uvec4 W4(uint i) { return WORD(words, i); }
 #include "format.glsl"
 
 void main()

@@ -6,8 +6,15 @@
 //   scale(j, h), offset(j, h)                   of half h
 // A weight is scale * (weights * fold) + offset.
 //
-// The including shader gives W4(i) and W2(i): the matrix as uvec4 and as uvec2.
+// The including shader gives W4(i): word i, a uvec4, of the matrix.
 #include "planes.glsl"
+
+// The same memory as uvec2.
+uvec2 W2(uint i)
+{
+    uvec4 v = W4(i >> 1);
+    return (i & 1u) == 0u ? v.xy : v.zw;
+}
 
 #if FORMAT == 0
 #include "f32.glsl"

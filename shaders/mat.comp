@@ -7,23 +7,25 @@
 #extension GL_KHR_shader_subgroup_shuffle : require
 #endif
 #include "args.h"
+#include "words.glsl"
 
 layout(local_size_x_id = 0, local_size_y_id = 1) in; // 8 lanes a tile; pieces of K
 layout(constant_id = 2) const int COLUMNS = 1;
 layout(constant_id = 3) const int MATRICES = 1;      // 2: y = silu(first) * second
 layout(constant_id = 4) const bool ADD = false;      // to what y holds
 
-layout(std430, binding = 0) readonly buffer First4 { uvec4 first4[]; };
-layout(std430, binding = 1) readonly buffer First2 { uvec2 first2[]; };
-layout(std430, binding = 2) readonly buffer Second4 { uvec4 second4[]; };
-layout(std430, binding = 3) readonly buffer Second2 { uvec2 second2[]; };
-layout(std430, binding = 4) readonly buffer X { vec4 x[]; };
-layout(std430, binding = 5) buffer Y { vec4 y[]; };
+WORDS(0, first);
+WORDS(1, second);
+WORDS(2, x);
+layout(std430, binding = 3) buffer Y { vec4 y[]; };
 layout(push_constant) uniform Push { mat_args a; };
 
 int matrix;
-uvec4 W4(uint i) { return matrix == 0 ? first4[i] : second4[i]; }
-uvec2 W2(uint i) { return matrix == 0 ? first2[i] : second2[i]; }
+uvec4 W4(uint i)
+{
+    if (matrix == 0) return WORD(first, i);
+    return WORD(second, i);
+}
 #include "format.glsl"
 
 const int SUMS = MATRICES * COLUMNS;
@@ -50,7 +52,7 @@ void load_x(uint at, uint lane)
     [[unroll]] for (int n = 0; n < COLUMNS; n++) {
         uint row = at + uint(n) * a.x_stride;
 #ifdef SHUFFLE
-        own[n] = x[row + lane];
+        own[n] = uintBitsToFloat(WORD(x, row + lane));
         if (OFFSET == 0) continue;
         float s = (own[n].x + own[n].y) + (own[n].z + own[n].w);
         s += subgroupShuffleXor(s, 1);
@@ -61,7 +63,7 @@ void load_x(uint at, uint lane)
         } else
             x_sum[2 * n] = s + subgroupShuffleXor(s, 4);
 #else
-        [[unroll]] for (int g = 0; g < 8; g++) block[n * 8 + g] = x[row + uint(g)];
+        [[unroll]] for (int g = 0; g < 8; g++) block[n * 8 + g] = uintBitsToFloat(WORD(x, row + uint(g)));
         if (OFFSET == 0) continue;
         [[unroll]] for (int h = 0; h < 2; h++) {
             vec4 s = (block[n * 8 + 4 * h] + block[n * 8 + 4 * h + 1]) + (block[n * 8 + 4 * h + 2] + block[n * 8 + 4 * h + 3]);
@@ -105,13 +107,13 @@ void main()
 
     uint units = a.blocks / SUBS, pieces_of = gl_WorkGroupSize.y;
     uint piece = gl_LocalInvocationID.y;
-    uint first = units * piece / pieces_of, last = units * (piece + 1) / pieces_of;
-    if (!inside) last = first;
+    uint from_unit = units * piece / pieces_of, to_unit = units * (piece + 1) / pieces_of;
+    if (!inside) to_unit = from_unit;
 
     [[unroll]] for (int i = 0; i < SUMS; i++) sums[i] = vec4(0.0);
-    uint at = tile * tile_words(a.blocks) + first * uint(HEAD + SUBS * BLOCK);
-    uint x_at = column * a.x_stride + first * uint(SUBS * 8);
-    for (uint u = first; u < last; u++) {
+    uint at = tile * tile_words(a.blocks) + from_unit * uint(HEAD + SUBS * BLOCK);
+    uint x_at = column * a.x_stride + from_unit * uint(SUBS * 8);
+    for (uint u = from_unit; u < to_unit; u++) {
         for (int sub = 0; sub < SUBS; sub++) {
             load_x(x_at, lane);
             [[unroll]] for (matrix = 0; matrix < MATRICES; matrix++) {
