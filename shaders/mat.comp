@@ -118,6 +118,18 @@ void add_half(uint x_at, uint block_at, int h)
     }
 }
 
+void add_block(int m, uint unit_at, uint block_at, uint x_at)
+{
+    matrix = m;
+    if (MATRICES == 2) load_head(unit_at);
+    load_block(block_at);
+    if (SUMS < 8) {
+        [[unroll]] for (int h = 0; h < 2; h++) add_half(x_at, block_at, h);
+    } else { // else the loop outgrows the instruction cache
+        [[dont_unroll]] for (int h = 0; h < 2; h++) add_half(x_at, block_at, h);
+    }
+}
+
 vec4 silu(vec4 v) { return v / (1.0 + exp(-max(v, vec4(-80.0)))); }
 
 void main()
@@ -141,15 +153,8 @@ void main()
         for (int sub = 0; sub < SUBS; sub++) {
             uint block_at = at + uint(HEAD) + uint(sub * BLOCK);
             load_x(x_at);
-            [[unroll]] for (matrix = 0; matrix < MATRICES; matrix++) {
-                if (MATRICES > 1) load_head(at);
-                load_block(block_at);
-                if (SUMS < 8) {
-                    [[unroll]] for (int h = 0; h < 2; h++) add_half(x_at, block_at, h);
-                } else { // else the loop outgrows the instruction cache
-                    [[dont_unroll]] for (int h = 0; h < 2; h++) add_half(x_at, block_at, h);
-                }
-            }
+            add_block(0, at, block_at, x_at);
+            if (MATRICES == 2) add_block(1, at, block_at, x_at);
             x_at += 8;
         }
         at += uint(HEAD + SUBS * BLOCK);
