@@ -10,12 +10,12 @@ struct module_info {
     const char *name;
     const uint32_t *spirv;
     size_t spirv_size;
-    uint32_t n_buffers, written, push_size;
+    uint32_t n_buffers, written, texels, push_size;
 };
 
 static const struct module_info modules[N_MODULES] = {
-#define KERNEL(name, source, defines, buffers, written, args) \
-    {#name, name##_spirv, sizeof name##_spirv, buffers, written, sizeof(struct args)},
+#define KERNEL(name, source, defines, buffers, written, texels, args) \
+    {#name, name##_spirv, sizeof name##_spirv, buffers, written, texels, sizeof(struct args)},
 #include "kernels.def"
 #undef KERNEL
 };
@@ -57,6 +57,7 @@ llm_status kernels_get(struct kernels *k, enum module module, const uint32_t *sp
         .spirv_size = m->spirv_size,
         .n_buffers = m->n_buffers,
         .written = m->written,
+        .texels = m->texels,
         .push_size = m->push_size,
         .n_spec = n_spec,
         .spec = spec,

@@ -7,7 +7,7 @@
 #include "llm.h"
 
 enum module {
-#define KERNEL(name, source, defines, buffers, written, args) MODULE_##name,
+#define KERNEL(name, source, defines, buffers, written, texels, args) MODULE_##name,
 #include "kernels.def"
 #undef KERNEL
     N_MODULES

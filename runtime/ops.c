@@ -21,7 +21,7 @@ struct ops {
     struct kernels kernels;
     const struct gpu_info *info;
     const struct profile *profile;
-    bool shuffle;
+    bool texels;
     const struct alloc *alloc;
 };
 
@@ -29,13 +29,13 @@ const uint32_t ops_buckets[] = {1, 2, 4, 8, 16, 32, 64, 128, 0};
 
 enum { AXIS = 65535 }; /* workgroups along one axis that every device allows */
 
-/* The modules of each format. */
+/* The modules of each format, see pick. */
 struct format_modules {
     enum quant_type type;
-    enum module mat, mat_shuffle, embed;
+    enum module mat, embed;
 };
 
-#define FORMAT_MODULES(constant, name) {constant, MODULE_mat_##name, MODULE_mat_##name##_shuffle, MODULE_embed_##name}
+#define FORMAT_MODULES(constant, name) {constant, MODULE_mat_##name, MODULE_embed_##name}
 static const struct format_modules format_modules[] = {
     FORMAT_MODULES(QUANT_F32, f32),   FORMAT_MODULES(QUANT_F16, f16),   FORMAT_MODULES(QUANT_BF16, bf16),
     FORMAT_MODULES(QUANT_Q4_0, q4_0), FORMAT_MODULES(QUANT_Q4_1, q4_1), FORMAT_MODULES(QUANT_Q5_0, q5_0),
@@ -66,7 +66,7 @@ llm_status ops_create(struct ops **out, struct gpu_device *device, bool high, bo
     ops->kernels.alloc = alloc;
     ops->info = gpu_device_info(device);
     ops->profile = ops->info->software ? &software : &hardware;
-    ops->shuffle = ops->info->software && ops->info->subgroup == 8 && ops->info->subgroup_shuffle;
+    ops->texels = ops->info->texel_loads && ops->info->subgroup == 8 && ops->info->subgroup_shuffle;
     *out = ops;
     return LLM_OK;
 }
@@ -76,6 +76,12 @@ void ops_free(struct ops *ops)
     if (!ops) return;
     kernels_free(&ops->kernels);
     alloc_free(ops->alloc, ops, sizeof *ops);
+}
+
+/* The row of kernels.def for this device: one with texel buffers follows. */
+static enum module pick(const struct ops *ops, enum module module)
+{
+    return ops->texels ? module + 1 : module;
 }
 
 static uint32_t divide_up(uint32_t n, uint32_t by)
@@ -122,7 +128,7 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
     const struct format_modules *m;
     const struct profile *p = ops->profile;
     const struct gpu_kernel *kernel;
-    uint32_t columns = minimum(n_rows, p->mat_columns), cut = 0;
+    uint32_t columns = minimum(n_rows, p->mat_columns / (second ? 2 : 1)), cut = 0;
     if (y_stride % 4 || y_at % 4 || n_rows == 0 || n_rows % columns || first->rows == 0 || first->cols == 0) {
         return error_set(error, LLM_BAD_ARGUMENT,
                          "a matrix of %" PRIu32 " x %" PRIu32 " for %" PRIu32 " rows, written at %" PRIu32 " of %" PRIu32
@@ -131,8 +137,8 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
     }
     TRY(modules_of(first, &m, error));
     TRY(tiles_a_binding(ops, first, &cut, error));
-    const uint32_t spec[] = {8 * p->mat_tiles, p->mat_pieces, columns, second ? 2 : 1, add};
-    TRY(kernels_get(&ops->kernels, ops->shuffle ? m->mat_shuffle : m->mat, spec, 5, &kernel, error));
+    const uint32_t spec[] = {8 * p->mat_tiles, p->mat_pieces, columns, second ? 2 : 1, add, columns < 4 ? 4 : 2};
+    TRY(kernels_get(&ops->kernels, pick(ops, m->mat), spec, 6, &kernel, error));
 
     uint32_t tiles = divide_up(first->rows, REPACK_TILE);
     for (uint32_t tile = 0; tile < tiles; tile += cut) {
@@ -145,7 +151,7 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
             .y_at = (y_at + row) / 4,
         };
         const struct gpu_range a = tile_range(first, tile, n), b = second ? tile_range(second, tile, n) : a;
-        const struct gpu_range ranges[] = {a, a, b, b, all_of(x), all_of(y)};
+        const struct gpu_range ranges[] = {a, b, all_of(x), all_of(y)};
         if (tile > 0) gpu_commands_barrier(c);
         gpu_commands_dispatch(c, kernel, ranges, &args, minimum(groups, AXIS), n_rows / columns, divide_up(groups, AXIS));
     }
@@ -184,7 +190,7 @@ llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weigh
         const struct embed_args args = {row, minimum(w->rows - row, n * REPACK_TILE), blocks, ops_stride(w->cols) / 4};
         const struct gpu_range words = tile_range(w, tile, n);
         const struct gpu_range rows = {&step->buffer, step->rows, n_rows * sizeof(struct step_row)};
-        const struct gpu_range ranges[] = {words, words, rows, all_of(out)};
+        const struct gpu_range ranges[] = {words, rows, all_of(out)};
         if (tile > 0) gpu_commands_barrier(c);
         gpu_commands_dispatch(c, kernel, ranges, &args, divide_up(blocks, lanes), n_rows, 1);
     }
@@ -199,7 +205,7 @@ llm_status ops_norm(struct ops *ops, struct gpu_commands *c, const struct gpu_bu
 {
     const struct gpu_kernel *kernel;
     if (dim == 0 || dim % 4) return error_set(error, LLM_UNSUPPORTED, "a norm of %" PRIu32 " values: not a multiple of 4", dim);
-    TRY(kernels_get(&ops->kernels, MODULE_norm, &ops->profile->norm_lanes, 1, &kernel, error));
+    TRY(kernels_get(&ops->kernels, pick(ops, MODULE_norm), &ops->profile->norm_lanes, 1, &kernel, error));
     const struct norm_args args = {dim / 4, ops_stride(dim) / 4, (float)dim, eps, gather};
     const struct gpu_range outputs = {gather ? &step->buffer : in, gather ? step->outputs : 0, n_rows * sizeof(uint32_t)};
     const struct gpu_range ranges[] = {all_of(in), *gain, outputs, all_of(out)};
@@ -211,7 +217,7 @@ llm_status ops_argmax(struct ops *ops, struct gpu_commands *c, const struct gpu_
                       const struct gpu_buffer *out, uint32_t n_rows, struct llm_error *error)
 {
     const struct gpu_kernel *kernel;
-    TRY(kernels_get(&ops->kernels, MODULE_argmax, &ops->profile->norm_lanes, 1, &kernel, error));
+    TRY(kernels_get(&ops->kernels, pick(ops, MODULE_argmax), &ops->profile->norm_lanes, 1, &kernel, error));
     const struct argmax_args args = {n, ops_stride(n)};
     const struct gpu_range ranges[] = {all_of(logits), all_of(out)};
     gpu_commands_dispatch(c, kernel, ranges, &args, n_rows, 1, 1);
@@ -293,9 +299,9 @@ llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct a
     uint32_t shared = s->n_heads / s->n_kv_heads, heads = minimum(shared, p->attention_heads);
     while (shared % heads) heads--;
     const uint32_t spec[] = {p->attention_lanes, heads, s->head_dim, s->kv_f16, shared / heads, alone};
-    TRY(kernels_get(&ops->kernels, MODULE_attention, spec, 6, &attention, error));
+    TRY(kernels_get(&ops->kernels, pick(ops, MODULE_attention), spec, 6, &attention, error));
     const uint32_t merge_spec[] = {p->attention_lanes, s->head_dim};
-    TRY(kernels_get(&ops->kernels, MODULE_merge, merge_spec, 2, &merge, error));
+    TRY(kernels_get(&ops->kernels, pick(ops, MODULE_merge), merge_spec, 2, &merge, error));
 
     const struct attention_args args = {s->stride, s->q, s->n_kv_heads, max_groups, ops_stride(s->n_heads * s->head_dim), s->scale};
     const struct gpu_range rows = {&step->buffer, step->rows, n_rows * sizeof(struct step_row)};

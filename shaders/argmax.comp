@@ -2,9 +2,10 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "args.h"
+#include "words.glsl"
 
 layout(local_size_x_id = 0) in;
-layout(std430, binding = 0) readonly buffer Logits { vec4 logits[]; };
+WORDS(0, logits);
 layout(std430, binding = 1) writeonly buffer Out { uint result[]; };
 layout(push_constant) uniform Push { argmax_args a; };
 
@@ -18,7 +19,7 @@ void main()
     float value = 0.0;
     uint index = NONE;
     for (uint i = lane; i * 4 < a.n; i += gl_WorkGroupSize.x) {
-        vec4 v = logits[row * (a.stride / 4) + i];
+        vec4 v = uintBitsToFloat(WORD(logits, row * (a.stride / 4) + i));
         for (int k = 0; k < 4; k++) {
             if (i * 4 + uint(k) >= a.n) continue;
             // The bits say what is NaN: a compiler may assume that no comparison sees one.

@@ -4,6 +4,7 @@
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_GOOGLE_include_directive : require
 #include "args.h"
+#include "words.glsl"
 #include "cache.glsl"
 #include "softmax.glsl"
 
@@ -14,11 +15,11 @@ layout(constant_id = 3) const bool F16 = false;
 layout(constant_id = 4) const int PARTS = 1;  // turns that take a KV head's queries, HEADS each
 layout(constant_id = 5) const bool ALONE = false; // one group is all there is: out, not partial, is written
 
-layout(std430, binding = 0) readonly buffer Qkv { vec4 qkv[]; };
+WORDS(0, qkv);
 layout(std430, binding = 1) readonly buffer Rows { uvec4 rows[]; }; // struct step_row
 layout(std430, binding = 2) readonly buffer Pages { uint pages[]; };
-layout(std430, binding = 3) readonly buffer K { uvec4 k_pages[]; };
-layout(std430, binding = 4) readonly buffer V { uvec4 v_pages[]; };
+WORDS(3, k_pages);
+WORDS(4, v_pages);
 layout(std430, binding = 5) writeonly buffer Out { vec4 result[]; }; // out or partial, see merge.comp
 layout(push_constant) uniform Push { attention_args a; };
 
@@ -56,11 +57,11 @@ void attend(uvec4 r, uint head)
             vec4 q0[HEADS], q1[HEADS];
             [[unroll]] for (int h = 0; h < HEADS; h++) {
                 uint q = q_at + uint(h * (HEAD_DIM / 4) + d * (WIDE / 4));
-                q0[h] = qkv[q];
-                if (F16) q1[h] = qkv[q + 1];
+                q0[h] = uintBitsToFloat(WORD(qkv, q));
+                if (F16) q1[h] = uintBitsToFloat(WORD(qkv, q + 1));
             }
             [[unroll]] for (int i = 0; i < MINE; i++) {
-                uvec4 word = k_pages[at + uint(d) * PIECE + uint(i * LANES) + lane];
+                uvec4 word = WORD(k_pages, at + uint(d) * PIECE + uint(i * LANES) + lane);
                 vec4 k0 = first_four(word);
                 [[unroll]] for (int h = 0; h < HEADS; h++) {
                     dots[h * MINE + i] = fma(q0[h], k0, dots[h * MINE + i]);
@@ -106,7 +107,7 @@ void attend(uvec4 r, uint head)
             [[unroll]] for (int s = 0; s < SPANS; s++) {
                 uint d = uint(s * LANES) + lane;
                 uvec4 word = uvec4(0u);
-                if (WORDS % LANES == 0 || d < uint(WORDS)) word = v_pages[at + i * uint(WORDS) + d];
+                if (WORDS % LANES == 0 || d < uint(WORDS)) word = WORD(v_pages, at + i * uint(WORDS) + d);
                 [[unroll]] for (int h = 0; h < HEADS; h++) {
                     float w = scores[uint(h) * PIECE + i];
                     int to = (h * SPANS + s) * 2;

@@ -1,12 +1,20 @@
 // The weight format FORMAT (ggml's id). Each file describes its layout and offers
 //   SUBS            blocks of 32 columns a unit; HEAD and BLOCK: uvec4 of 8 lanes for what a unit begins with, and for a block
-//   SCALES          of a block and row: 0, 1 or 2 (one a half); OFFSET: 1 where a multiple of the sum of x is added
-//   load_head(at, lane), load_block(at, lane)   at: uvec4 index of the unit's head, of the block
-//   weights(j, g) * fold(j)                     columns 4g..4g+3 of the lane's row j, before scale
-//   scale(j, h), offset(j, h)                   of half h
-// A weight is scale * (weights * fold) + offset.
-//
-// The including shader gives W4(i) and W2(i): the matrix as uvec4 and as uvec2.
+//   SCALES          of a row in a block: 0, 1 or 2 (one a half); OFFSET: 1 where a multiple of the sum of x is added
+//   load_head(at), load_block(at), load_half(at, h)   at: first uvec4 of the unit's head, of the block
+//   weights(j, g)                  columns 4g..4g+3 of the half in the lane's row j: times X_SCALE, fold(j) and scale, plus offset
+//   scale(j, h), offset(j, h)
+// The including shader gives W4(i), word i (a uvec4) of the matrix, and sets lane.
+uint lane;
+
+// What 8 lanes load together, one uvec4 or uvec2 each, lies together from word at on.
+uvec4 L4(uint at) { return W4(at + lane); }
+uvec2 L2(uint at)
+{
+    uvec4 v = W4(at + (lane >> 1));
+    return (lane & 1u) == 0u ? v.xy : v.zw;
+}
+
 #include "planes.glsl"
 
 #if FORMAT == 0

@@ -7,89 +7,126 @@
 #extension GL_KHR_shader_subgroup_shuffle : require
 #endif
 #include "args.h"
+#include "words.glsl"
 
 layout(local_size_x_id = 0, local_size_y_id = 1) in; // 8 lanes a tile; pieces of K
 layout(constant_id = 2) const int COLUMNS = 1;
 layout(constant_id = 3) const int MATRICES = 1;      // 2: y = silu(first) * second
+layout(constant_id = 5) const int ROWS = 4;          // of a lane at a time
 layout(constant_id = 4) const bool ADD = false;      // to what y holds
 
-layout(std430, binding = 0) readonly buffer First4 { uvec4 first4[]; };
-layout(std430, binding = 1) readonly buffer First2 { uvec2 first2[]; };
-layout(std430, binding = 2) readonly buffer Second4 { uvec4 second4[]; };
-layout(std430, binding = 3) readonly buffer Second2 { uvec2 second2[]; };
-layout(std430, binding = 4) readonly buffer X { vec4 x[]; };
-layout(std430, binding = 5) buffer Y { vec4 y[]; };
+WORDS(0, first);
+WORDS(1, second);
+WORDS(2, x);
+layout(std430, binding = 3) buffer Y { vec4 y[]; };
 layout(push_constant) uniform Push { mat_args a; };
 
 int matrix;
-uvec4 W4(uint i) { return matrix == 0 ? first4[i] : second4[i]; }
-uvec2 W2(uint i) { return matrix == 0 ? first2[i] : second2[i]; }
+uvec4 W4(uint i)
+{
+    if (matrix == 0) return WORD(first, i);
+    return WORD(second, i);
+}
 #include "format.glsl"
 
 const int SUMS = MATRICES * COLUMNS;
 const int PIECES = int(gl_WorkGroupSize.y);
 shared vec4 pieces[(PIECES - 1) * int(gl_WorkGroupSize.x) * SUMS + 1];
 
-vec4 sums[SUMS];              // of the lane's four rows
+vec4 sums[SUMS]; // of the lane's four rows
+
 #ifdef SHUFFLE
 // Each of the 8 lanes holds four of the block's columns.
 vec4 own[COLUMNS];
-vec4 x_of(int n, int g)
-{
-    return vec4(subgroupShuffle(own[n].x, g), subgroupShuffle(own[n].y, g), subgroupShuffle(own[n].z, g),
-                subgroupShuffle(own[n].w, g));
-}
+float own_sum[COLUMNS];
 #else
-vec4 block[COLUMNS * 8];
-vec4 x_of(int n, int g) { return block[n * 8 + g]; }
+vec4 half_x[COLUMNS * 4];
 #endif
-float x_sum[COLUMNS * 2];
 
-void load_x(uint at, uint lane)
+void load_x(uint at)
 {
-    [[unroll]] for (int n = 0; n < COLUMNS; n++) {
-        uint row = at + uint(n) * a.x_stride;
 #ifdef SHUFFLE
-        own[n] = x[row + lane];
-        if (OFFSET == 0) continue;
-        float s = (own[n].x + own[n].y) + (own[n].z + own[n].w);
-        s += subgroupShuffleXor(s, 1);
-        s += subgroupShuffleXor(s, 2);
-        if (SCALES == 2) {
-            x_sum[2 * n] = subgroupShuffle(s, 0);
-            x_sum[2 * n + 1] = subgroupShuffle(s, 4);
-        } else
-            x_sum[2 * n] = s + subgroupShuffleXor(s, 4);
-#else
-        [[unroll]] for (int g = 0; g < 8; g++) block[n * 8 + g] = x[row + uint(g)];
-        if (OFFSET == 0) continue;
-        [[unroll]] for (int h = 0; h < 2; h++) {
-            vec4 s = (block[n * 8 + 4 * h] + block[n * 8 + 4 * h + 1]) + (block[n * 8 + 4 * h + 2] + block[n * 8 + 4 * h + 3]);
-            x_sum[2 * n + h] = (s.x + s.y) + (s.z + s.w);
+    [[unroll]] for (int n = 0; n < COLUMNS; n++) {
+        vec4 v = uintBitsToFloat(WORD(x, at + uint(n) * a.x_stride + lane));
+        own[n] = v * X_SCALE;
+        if (OFFSET == 1) {
+            float s = (v.x + v.y) + (v.z + v.w);
+            s += subgroupShuffleXor(s, 1);
+            own_sum[n] = s + subgroupShuffleXor(s, 2); // of each half
         }
-        if (SCALES == 1) x_sum[2 * n] += x_sum[2 * n + 1];
+    }
 #endif
+}
+
+void load_half_x(uint at, int h)
+{
+#ifndef SHUFFLE
+    [[unroll]] for (int n = 0; n < COLUMNS; n++) {
+        [[unroll]] for (int g = 0; g < 4; g++) half_x[n * 4 + g] = uintBitsToFloat(WORD(x, at + uint(n) * a.x_stride + uint(4 * h + g)));
+    }
+#endif
+}
+
+vec4 x_of(int n, int h, int g)
+{
+#ifdef SHUFFLE
+    uint from = uint(4 * h + g);
+    return vec4(subgroupShuffle(own[n].x, from), subgroupShuffle(own[n].y, from), subgroupShuffle(own[n].z, from),
+                subgroupShuffle(own[n].w, from));
+#else
+    return half_x[n * 4 + g] * X_SCALE;
+#endif
+}
+
+float x_sum(int n, int h)
+{
+#ifdef SHUFFLE
+    return subgroupShuffle(own_sum[n], uint(4 * h));
+#else
+    vec4 s = (half_x[n * 4] + half_x[n * 4 + 1]) + (half_x[n * 4 + 2] + half_x[n * 4 + 3]);
+    return (s.x + s.y) + (s.z + s.w);
+#endif
+}
+
+// Half a block: 16 columns, ROWS of the lane's rows at a time.
+void add_half(uint x_at, uint block_at, int h)
+{
+    load_half_x(x_at, h);
+    load_half(block_at, h);
+    [[unroll]] for (int first_j = 0; first_j < 4; first_j += ROWS) {
+        float s[COLUMNS * ROWS];
+        [[unroll]] for (int i = 0; i < COLUMNS * ROWS; i++) s[i] = 0.0;
+        [[unroll]] for (int g = 0; g < 4; g++) {
+            vec4 w[ROWS];
+            [[unroll]] for (int j = 0; j < ROWS; j++) w[j] = weights(first_j + j, g);
+            [[unroll]] for (int n = 0; n < COLUMNS; n++) {
+                vec4 v = x_of(n, h, g);
+                [[unroll]] for (int k = 0; k < 4; k++) {
+                    [[unroll]] for (int j = 0; j < ROWS; j++) s[n * ROWS + j] = fma(w[j][k], v[k], s[n * ROWS + j]);
+                }
+            }
+        }
+        [[unroll]] for (int n = 0; n < COLUMNS; n++) {
+            [[unroll]] for (int j = 0; j < ROWS; j++) {
+                int row = first_j + j;
+                float t = s[n * ROWS + j] * fold(row), sum = sums[matrix * COLUMNS + n][row];
+                sum = SCALES == 0 ? sum + t : fma(scale(row, h), t, sum);
+                if (OFFSET == 1) sum = fma(offset(row, h), x_sum(n, h), sum);
+                sums[matrix * COLUMNS + n][row] = sum;
+            }
+        }
     }
 }
 
-void add_block(int m)
+void add_block(int m, uint unit_at, uint block_at, uint x_at)
 {
-    [[unroll]] for (int j = 0; j < 4; j++) {
-        vec4 s[COLUMNS];
-        [[unroll]] for (int g = 0; g < 8; g++) {
-            vec4 w = weights(j, g);
-            bool begins = g == 0 || (SCALES == 2 && g == 4), ends = g == 7 || (SCALES == 2 && g == 3);
-            int h = SCALES == 2 ? g >> 2 : 0;
-            [[unroll]] for (int n = 0; n < COLUMNS; n++) {
-                s[n] = begins ? w * x_of(n, g) : fma(w, x_of(n, g), s[n]);
-                if (!ends) continue;
-                vec4 f = s[n] * fold(j);
-                float t = (f.x + f.y) + (f.z + f.w), sum = sums[m * COLUMNS + n][j];
-                sum = SCALES == 0 ? sum + t : fma(scale(j, h), t, sum);
-                if (OFFSET == 1) sum = fma(offset(j, h), x_sum[2 * n + h], sum);
-                sums[m * COLUMNS + n][j] = sum;
-            }
-        }
+    matrix = m;
+    if (MATRICES == 2) load_head(unit_at);
+    load_block(block_at);
+    if (SUMS < 8) {
+        [[unroll]] for (int h = 0; h < 2; h++) add_half(x_at, block_at, h);
+    } else { // else the loop outgrows the instruction cache
+        [[dont_unroll]] for (int h = 0; h < 2; h++) add_half(x_at, block_at, h);
     }
 }
 
@@ -97,7 +134,7 @@ vec4 silu(vec4 v) { return v / (1.0 + exp(-max(v, vec4(-80.0)))); }
 
 void main()
 {
-    uint lane = gl_LocalInvocationID.x & 7u;
+    lane = gl_LocalInvocationID.x & 7u;
     uint tile = (gl_WorkGroupID.z * gl_NumWorkGroups.x + gl_WorkGroupID.x) * (gl_WorkGroupSize.x / 8) + gl_LocalInvocationID.x / 8;
     uint row = tile * 32 + lane * 4;
     bool inside = tile * 32 < a.rows;
@@ -105,20 +142,19 @@ void main()
 
     uint units = a.blocks / SUBS, pieces_of = gl_WorkGroupSize.y;
     uint piece = gl_LocalInvocationID.y;
-    uint first = units * piece / pieces_of, last = units * (piece + 1) / pieces_of;
-    if (!inside) last = first;
+    uint from_unit = units * piece / pieces_of, to_unit = units * (piece + 1) / pieces_of;
+    if (!inside) to_unit = from_unit;
 
     [[unroll]] for (int i = 0; i < SUMS; i++) sums[i] = vec4(0.0);
-    uint at = tile * tile_words(a.blocks) + first * uint(HEAD + SUBS * BLOCK);
-    uint x_at = column * a.x_stride + first * uint(SUBS * 8);
-    for (uint u = first; u < last; u++) {
+    uint at = tile * tile_words(a.blocks) + from_unit * uint(HEAD + SUBS * BLOCK);
+    uint x_at = column * a.x_stride + from_unit * uint(SUBS * 8);
+    for (uint u = from_unit; u < to_unit; u++) {
+        if (MATRICES == 1) load_head(at);
         for (int sub = 0; sub < SUBS; sub++) {
-            load_x(x_at, lane);
-            [[unroll]] for (matrix = 0; matrix < MATRICES; matrix++) {
-                if (SUBS > 1) load_head(at, lane);
-                load_block(at + uint(HEAD) + uint(sub * BLOCK), lane);
-                add_block(matrix);
-            }
+            uint block_at = at + uint(HEAD) + uint(sub * BLOCK);
+            load_x(x_at);
+            add_block(0, at, block_at, x_at);
+            if (MATRICES == 2) add_block(1, at, block_at, x_at);
             x_at += 8;
         }
         at += uint(HEAD + SUBS * BLOCK);

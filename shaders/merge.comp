@@ -3,17 +3,20 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "args.h"
+#include "words.glsl"
 #include "cache.glsl"
 #include "softmax.glsl"
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const int HEAD_DIM = 64;
 layout(std430, binding = 0) readonly buffer Rows { uvec4 rows[]; };
-layout(std430, binding = 1) readonly buffer Partial { vec4 partial[]; };
+WORDS(1, partial);
 layout(std430, binding = 2) writeonly buffer Out { vec4 result[]; };
 layout(push_constant) uniform Push { attention_args a; };
 
 const uint FOURS = uint(HEAD_DIM / 4);
+
+vec4 read(uint i) { return uintBitsToFloat(WORD(partial, i)); }
 
 void main()
 {
@@ -23,14 +26,14 @@ void main()
     uint groups = position / GROUP + 1, first = (row * n_heads + head) * a.max_groups * (FOURS + 1);
     for (uint d = gl_LocalInvocationID.x; d < FOURS; d += gl_WorkGroupSize.x) {
         uint at = first;
-        vec4 sums = partial[at + d], about = partial[at + FOURS];
+        vec4 sums = read(at + d), about = read(at + FOURS);
         state whole = state(about.x, about.y);
         for (uint g = 1; g < groups; g++) {
             at += FOURS + 1;
-            about = partial[at + FOURS];
+            about = read(at + FOURS);
             float before, after;
             whole = merge(whole, state(about.x, about.y), before, after);
-            sums = sums * before + partial[at + d] * after;
+            sums = sums * before + read(at + d) * after;
         }
         result[row * (a.out_stride / 4) + head * FOURS + d] = sums / whole.sum;
     }

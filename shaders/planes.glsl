@@ -1,45 +1,53 @@
-// Planes: how the bits of 4 rows x 32 columns lie in one lane's registers. Shared by the formats, written by repack.c.
-// A column is 4 * g + k.
+// Planes: how the bits of 4 rows x 32 columns lie, a lane's share after its neighbour's. Shared by the formats, written by
+// repack.c. Shaders work on half a block at a time: its columns are 16 * h + 4 * g + k, g and k from 0 to 3.
 
-// Nibbles, 4 uvec4: word 4 * (j / 2) + g of eight a pair of rows holds columns 4g..4g+3 of row j in its low half, of row j + 1
-// in its high half, so that one 32-bit multiplication can serve both rows.
-uvec4 nibbles[4];
+// Nibbles, 4 uvec4 a lane, number 2 * (j / 2) + h: word g holds columns k of row j (even) in its low half, of row j + 1 in its
+// high half, so that one 32-bit multiplication can serve both rows.
+uvec4 nibbles[2];
 
-uint nibble_word(int j, int g) { return nibbles[(j >> 1) * 2 + (g >> 2)][g & 3]; }
+void load_nibbles(uint at, int h)
+{
+    nibbles[0] = L4(at + uint(8 * h));
+    nibbles[1] = L4(at + uint(16 + 8 * h));
+}
 
-// Left where they are: and, convert, no shift. nibble_fold holds the powers of two that are owed.
+// Left where they are but for the last: and, convert, no shift. X_SCALE and fold owe the powers of two.
 vec4 nibbles_in_place(int j, int g)
 {
-    uint v = nibble_word(j, g);
-    if ((j & 1) == 0) return vec4(ivec4(int(v & 0xfu), int(v & 0xf0u), int(v & 0xf00u), int(v & 0xf000u)));
-    return vec4(ivec4(int(v & 0xf0000u), int(v & 0xf00000u), int(v & 0xf000000u), int(v >> 28)));
+    uint v = nibbles[j >> 1][g];
+    if ((j & 1) == 0) return vec4(ivec4(int(v & 0xfu), int(v & 0xf0u), int(v & 0xf00u), int(v >> 4 & 0xf00u)));
+    return vec4(ivec4(int(v & 0xf0000u), int(v & 0xf00000u), int(v & 0xf000000u), int(v >> 4 & 0xf000000u)));
 }
-
-vec4 nibble_fold(int j)
-{
-    return (j & 1) == 0 ? vec4(1.0, 0.0625, 0.00390625, 0.000244140625)
-                        : vec4(1.52587890625e-05, 9.5367431640625e-07, 5.9604644775390625e-08, 1.0);
-}
+#define NIBBLE_SCALE vec4(1.0, 0.0625, 0.00390625, 0.00390625)
+float nibble_fold(int j) { return (j & 1) == 0 ? 1.0 : 1.52587890625e-05; }
 
 uvec4 nibble_values(int j, int g)
 {
-    uint v = nibble_word(j, g);
+    uint v = nibbles[j >> 1][g];
     int s = (j & 1) * 16;
     return uvec4(v >> s, v >> (s + 4), v >> (s + 8), v >> (s + 12)) & 15u;
 }
 
-// Pairs of bits, 2 uvec4: word 2 * j + g / 4 holds 16 columns of row j, the first lowest.
-uvec4 crumbs[2];
+// Pairs of bits, 2 uvec4 a lane: word 2 * j + h holds 16 columns of row j, the first lowest.
+uvec4 crumbs;
+
+void load_crumbs(uint at, int h)
+{
+    uvec4 a = L4(at), b = L4(at + 8);
+    crumbs = h == 0 ? uvec4(a.xz, b.xz) : uvec4(a.yw, b.yw);
+}
 
 uvec4 crumb_values(int j, int g)
 {
-    uint v = crumbs[j >> 1][(j & 1) * 2 + (g >> 2)];
-    int s = (g & 3) * 8;
+    uint v = crumbs[j];
+    int s = g * 8;
     return uvec4(v >> s, v >> (s + 2), v >> (s + 4), v >> (s + 6)) & 3u;
 }
 
-// Single bits, 1 uvec4: word j holds the 32 columns of row j, the first lowest.
+// Single bits, 1 uvec4 a lane: word j holds the 32 columns of row j, the first lowest.
 uvec4 bits;
+
+void load_bits(uint at, int h) { bits = L4(at) >> (16 * h); }
 
 uvec4 bit_values(int j, int g)
 {

@@ -4,18 +4,20 @@
 #define HEAD 4
 #define BLOCK 28
 #define SCALES 2
+#define X_SCALE vec4(1.0)
 #define OFFSET 1
 
 uvec2 d, sc;
 
-void load_head(uint at, uint lane) { d = W2(at * 2 + lane); }
-void load_block(uint at, uint lane)
+void load_head(uint at) { d = L2(at); }
+void load_block(uint at) { sc = L2(at + 24); }
+void load_half(uint at, int h)
 {
-    for (int i = 0; i < 2; i++) crumbs[i] = W4(at + uint(8 * i) + lane);
-    bits = W4(at + 16 + lane);
-    sc = W2((at + 24) * 2 + lane);
+    load_crumbs(at, h);
+    load_bits(at + 16, h);
 }
+
 vec4 weights(int j, int g) { return vec4(ivec4(crumb_values(j, g) | bit_values(j, g) << 2)); }
-vec4 fold(int j) { return vec4(1.0); }
+float fold(int j) { return 1.0; }
 float scale(int j, int h) { return half_of(d, j) * float(int(byte_of(sc, j, h)) - 32); }
 float offset(int j, int h) { return -4.0 * scale(j, h); }

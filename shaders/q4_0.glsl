@@ -3,17 +3,19 @@
 #define HEAD 0
 #define BLOCK 36
 #define SCALES 1
+#define X_SCALE NIBBLE_SCALE
 #define OFFSET 1
 
 uvec2 d;
 
-void load_head(uint at, uint lane) {}
-void load_block(uint at, uint lane)
+void load_head(uint at) {}
+void load_block(uint at) { d = L2(at + 32); }
+void load_half(uint at, int h)
 {
-    for (int i = 0; i < 4; i++) nibbles[i] = W4(at + uint(8 * i) + lane);
-    d = W2((at + 32) * 2 + lane);
+    load_nibbles(at, h);
 }
+
 vec4 weights(int j, int g) { return nibbles_in_place(j, g); }
-vec4 fold(int j) { return nibble_fold(j); }
+float fold(int j) { return nibble_fold(j); }
 float scale(int j, int h) { return half_of(d, j); }
 float offset(int j, int h) { return -8.0 * half_of(d, j); }

@@ -3,17 +3,19 @@
 #define HEAD 0
 #define BLOCK 40
 #define SCALES 1
+#define X_SCALE NIBBLE_SCALE
 #define OFFSET 1
 
 uvec4 dm;
 
-void load_head(uint at, uint lane) {}
-void load_block(uint at, uint lane)
+void load_head(uint at) {}
+void load_block(uint at) { dm = L4(at + 32); }
+void load_half(uint at, int h)
 {
-    for (int i = 0; i < 4; i++) nibbles[i] = W4(at + uint(8 * i) + lane);
-    dm = W4(at + 32 + lane);
+    load_nibbles(at, h);
 }
+
 vec4 weights(int j, int g) { return nibbles_in_place(j, g); }
-vec4 fold(int j) { return nibble_fold(j); }
+float fold(int j) { return nibble_fold(j); }
 float scale(int j, int h) { return unpackHalf2x16(dm[j]).x; }
 float offset(int j, int h) { return unpackHalf2x16(dm[j]).y; }

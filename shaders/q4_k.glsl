@@ -4,18 +4,20 @@
 #define HEAD 8
 #define BLOCK 36
 #define SCALES 1
+#define X_SCALE NIBBLE_SCALE
 #define OFFSET 1
 
 uvec4 dm;
 uvec2 sm;
 
-void load_head(uint at, uint lane) { dm = W4(at + lane); }
-void load_block(uint at, uint lane)
+void load_head(uint at) { dm = L4(at); }
+void load_block(uint at) { sm = L2(at + 32); }
+void load_half(uint at, int h)
 {
-    for (int i = 0; i < 4; i++) nibbles[i] = W4(at + uint(8 * i) + lane);
-    sm = W2((at + 32) * 2 + lane);
+    load_nibbles(at, h);
 }
+
 vec4 weights(int j, int g) { return nibbles_in_place(j, g); }
-vec4 fold(int j) { return nibble_fold(j); }
+float fold(int j) { return nibble_fold(j); }
 float scale(int j, int h) { return unpackHalf2x16(dm[j]).x * float(int(byte_of(sm, j, 0))); }
 float offset(int j, int h) { return -unpackHalf2x16(dm[j]).y * float(int(byte_of(sm, j, 1))); }

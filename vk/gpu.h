@@ -65,6 +65,8 @@ struct gpu_info {
     bool storage16, storage8, float16, int8, int16, int64, int_dot, subgroup_arithmetic, subgroup_shuffle, subgroup_size_control,
         cooperative_matrix;
     bool software;            /* compiled for a CPU: llvmpipe, SwiftShader; wants one subgroup a workgroup */
+    bool texel_loads;         /* texel buffers are read far faster than storage buffers (llvmpipe: by whole texels, not words) */
+    uint32_t texels;          /* maxTexelBufferElements */
     bool loop_limit;          /* loops stop after 65,535 back-edges (llvmpipe before Mesa 25) */
 };
 
@@ -148,6 +150,7 @@ struct gpu_kernel_desc {
     size_t spirv_size;   /* bytes */
     uint32_t n_buffers;  /* storage buffers, set 0, bindings 0.. */
     uint32_t written;    /* bit per binding that it writes */
+    uint32_t texels;     /* bit per binding that it reads as a uniform texel buffer of R32G32B32A32_UINT, not as storage */
     uint32_t push_size;  /* bytes */
     uint32_t n_spec;     /* specialization constants, ids 0.. */
     const uint32_t *spec;
