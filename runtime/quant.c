@@ -152,8 +152,8 @@ static void range(const float *x, size_t n, float *low, float *high)
 
 static unsigned small_get(const uint8_t *nibbles, const uint8_t *high, unsigned i)
 {
-    unsigned q = nibbles[i % 16] >> 4 * (i / 16) & 15;
-    return high ? q | (high[i / 8] >> i % 8 & 1u) << 4 : q;
+    unsigned q = (unsigned)nibbles[i % 16] >> 4 * (i / 16) & 15;
+    return high ? q | ((unsigned)high[i / 8] >> i % 8 & 1) << 4 : q;
 }
 
 static void small_set(uint8_t *nibbles, uint8_t *high, unsigned i, unsigned q)
@@ -233,7 +233,7 @@ static void encode_q8_0(const float *in, uint8_t *block)
 static unsigned plane_get(const uint8_t *plane, unsigned bits, unsigned i)
 {
     unsigned each = 8 / bits, row = i / 32;
-    return plane[row / each * 32 + i % 32] >> bits * (row % each) & ((1u << bits) - 1);
+    return (unsigned)plane[row / each * 32 + i % 32] >> bits * (row % each) & ((1u << bits) - 1);
 }
 
 static void plane_set(uint8_t *plane, unsigned bits, unsigned i, unsigned q)
@@ -394,7 +394,7 @@ static void decode_q6_k(const uint8_t *block, float *out)
     float d = load_f16(block + Q6_D);
     for (unsigned i = 0; i < SUPER; i++) {
         float ds = d * (float)(int8_t)block[Q6_SCALES + i / 16];
-        unsigned q = (block[q6_byte(i)] >> 4 * (i / 64 % 2) & 15u) | plane_get(block + Q6_HIGH, 2, i) << 4;
+        unsigned q = ((unsigned)block[q6_byte(i)] >> 4 * (i / 64 % 2) & 15) | plane_get(block + Q6_HIGH, 2, i) << 4;
         out[i] = ds * (float)((int)q - 32);
     }
 }
