@@ -67,7 +67,7 @@ static void right(void)
 static void wrong(void)
 {
     static const struct { const char *name; const char *after; size_t skip; uint8_t byte; } patches[] = {
-        {"no_magic", "GGUF", 0, 'X'},      {"version_1", "GGUF", 4, 1},        {"version_big", "GGUF", 7, 3},
+        {"no_magic", "GGUF", 0, 'X'},      {"version_1", "GGUF", 4, 1},        {"version_new", "GGUF", 4, 4},
         {"many_tensors", "GGUF", 15, 0x7f}, {"many_values", "GGUF", 23, 0xff}, {"long_key", "value.0", 0, 0xff},
         {"bad_type", "value.0", 7, 99},    {"nested", "numbers", 11, 9},       {"long_array", "numbers", 22, 0x10},
         {"long_string", "strings", 26, 0xff}, {"no_dims", "one", 3, 0},        {"five_dims", "four", 4, 5},
