@@ -1,4 +1,5 @@
-/* Parses any bytes as a GGUF header and looks at all that it gives: views must lie inside the data, names must be found. */
+/* Parses any bytes as a GGUF header and looks at all that it gives: views must lie inside the data,
+ * names must be found. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +30,8 @@ static char *terminated(const struct gguf_string *s)
     return text;
 }
 
-static void walk_value(const struct gguf *g, const struct gguf_value *v, const uint8_t *data, size_t size)
+static void walk_value(const struct gguf *g, const struct gguf_value *v, const uint8_t *data,
+                       size_t size)
 {
     check_view(data, size, v->key.text, v->key.size);
     check_view(data, size, v->data, v->size);
@@ -52,13 +54,15 @@ static void walk_value(const struct gguf *g, const struct gguf_value *v, const u
     gguf_get_u32(g, key, &u32, &error);
     gguf_get_f32(g, key, &f32, &error);
     gguf_get_bool(g, key, &truth, &error);
-    if (gguf_get_string(g, key, &text, &error) == LLM_OK) check_view(data, size, text.text, text.size);
+    if (gguf_get_string(g, key, &text, &error) == LLM_OK)
+        check_view(data, size, text.text, text.size);
     free(key);
 }
 
 static void walk_tensor(const struct gguf *g, const struct gguf_tensor *t, uint64_t file_size)
 {
-    check(t->offset <= file_size && t->size <= file_size - t->offset && t->offset % g->alignment == 0);
+    check(t->offset <= file_size && t->size <= file_size - t->offset &&
+          t->offset % g->alignment == 0);
     char *name = terminated(&t->name);
     if (!name) return;
     check(gguf_tensor(g, name) == t);

@@ -1,6 +1,7 @@
-/* Writes the corpus of fuzz_gguf into a folder: small files that are right, and ones that are wrong in one place.
- * From the root: cc -Iruntime -Itests/support tests/fuzz/make_gguf_corpus.c tests/support/gguf_write.c runtime/quant.c \
- *     runtime/alloc.c -lm -o make_corpus && ./make_corpus tests/fuzz/gguf */
+/* Writes the corpus of fuzz_gguf into a folder: small files that are right, and ones that are wrong
+ * in one place. From the root:
+ *   cc -Iruntime -Itests/support tests/fuzz/make_gguf_corpus.c tests/support/gguf_write.c \
+ *      runtime/quant.c runtime/alloc.c -lm -o make_corpus && ./make_corpus tests/fuzz/gguf */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,13 +67,30 @@ static void right(void)
 /* One patch of the file with everything. */
 static void wrong(void)
 {
-    static const struct { const char *name; const char *after; size_t skip; uint8_t byte; } patches[] = {
-        {"no_magic", "GGUF", 0, 'X'},      {"version_1", "GGUF", 4, 1},        {"version_new", "GGUF", 4, 4},
-        {"many_tensors", "GGUF", 15, 0x7f}, {"many_values", "GGUF", 23, 0xff}, {"long_key", "value.0", 0, 0xff},
-        {"bad_type", "value.0", 7, 99},    {"nested", "numbers", 11, 9},       {"long_array", "numbers", 22, 0x10},
-        {"long_string", "strings", 26, 0xff}, {"no_dims", "one", 3, 0},        {"five_dims", "four", 4, 5},
-        {"huge_dims", "four", 15, 0x40},   {"short_row", "four", 8, 31},       {"bad_quant", "four", 40, 23},
-        {"off_alignment", "four", 44, 1},  {"outside", "four", 50, 1},         {"twice", "value.1", 6, '2'},
+    static const struct {
+        const char *name;
+        const char *after;
+        size_t skip;
+        uint8_t byte;
+    } patches[] = {
+        {"no_magic", "GGUF", 0, 'X'},
+        {"version_1", "GGUF", 4, 1},
+        {"version_new", "GGUF", 4, 4},
+        {"many_tensors", "GGUF", 15, 0x7f},
+        {"many_values", "GGUF", 23, 0xff},
+        {"long_key", "value.0", 0, 0xff},
+        {"bad_type", "value.0", 7, 99},
+        {"nested", "numbers", 11, 9},
+        {"long_array", "numbers", 22, 0x10},
+        {"long_string", "strings", 26, 0xff},
+        {"no_dims", "one", 3, 0},
+        {"five_dims", "four", 4, 5},
+        {"huge_dims", "four", 15, 0x40},
+        {"short_row", "four", 8, 31},
+        {"bad_quant", "four", 40, 23},
+        {"off_alignment", "four", 44, 1},
+        {"outside", "four", 50, 1},
+        {"twice", "value.1", 6, '2'},
     };
     struct gguf_write w = {.version = 3};
     everything(&w);

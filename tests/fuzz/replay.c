@@ -1,4 +1,5 @@
-/* Runs a fuzz target over each file of the folders given as arguments, where there is no libFuzzer. */
+/* Runs a fuzz target over each file of the folders given as arguments, where there is no libFuzzer.
+ */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -65,15 +65,18 @@ static void reads_values(void **state)
     struct gguf g;
     struct llm_error error = {0};
     assert_int_equal(parse(&g, b.data, b.size, &error), LLM_OK);
-    const struct { const char *key; int64_t value; } ints[] = {
-        {"u8", 200}, {"i8", -128}, {"u16", 65535}, {"i16", -2}, {"u32", UINT32_MAX}, {"i32", INT32_MIN}, {"f32", 1},
-        {"bool", 1}, {"string", 0}, {"u64", INT64_MAX}, {"i64", INT64_MIN}, {"f64", INT64_MAX},
+    const struct { const char *key; int64_t value;
+    } ints[] = {
+        {"u8", 200},         {"i8", -128},       {"u16", 65535},     {"i16", -2},
+        {"u32", UINT32_MAX}, {"i32", INT32_MIN}, {"f32", 1},         {"bool", 1},
+        {"string", 0},       {"u64", INT64_MAX}, {"i64", INT64_MIN}, {"f64", INT64_MAX},
     };
     for (size_t i = 0; i < sizeof ints / sizeof *ints; i++)
         assert_true(gguf_item_int(gguf_find(&g, ints[i].key), 0) == ints[i].value);
     assert_true(gguf_item_float(gguf_find(&g, "f64"), 0) == 1e300);
     assert_true(gguf_item_float(gguf_find(&g, "u64"), 0) == 0x1p64);
-    const struct gguf_value *numbers = gguf_find(&g, "numbers"), *strings = gguf_find(&g, "strings");
+    const struct gguf_value *numbers = gguf_find(&g, "numbers"),
+                            *strings = gguf_find(&g, "strings");
     assert_int_equal(numbers->n, 3);
     assert_int_equal(gguf_item_int(numbers, 1), -2);
     assert_int_equal(gguf_item_int(numbers, 3), 0);
@@ -176,7 +179,15 @@ static void says_what_a_file_looks_like(void **state)
 }
 
 /* Files that are wrong in one thing, and a word of the message. */
-enum fault { TWICE_KEY, TWICE_TENSOR, ALIGNMENT_24, ALIGNMENT_STRING, SHORT_ROW, BAD_NAME_LIST, N_FAULTS };
+enum fault {
+    TWICE_KEY,
+    TWICE_TENSOR,
+    ALIGNMENT_24,
+    ALIGNMENT_STRING,
+    SHORT_ROW,
+    BAD_NAME_LIST,
+    N_FAULTS
+};
 
 static struct bytes faulty(enum fault fault)
 {
@@ -185,10 +196,13 @@ static struct bytes faulty(enum fault fault)
     gguf_write_u32(&w, "key", 1);
     if (fault == TWICE_KEY) gguf_write_u32(&w, "key", 2);
     if (fault == ALIGNMENT_STRING) gguf_write_string(&w, "general.alignment", "32");
-    if (fault == BAD_NAME_LIST) gguf_write_array(&w, "nested", GGUF_ARRAY, (const uint64_t[]){0}, 1);
+    if (fault == BAD_NAME_LIST)
+        gguf_write_array(&w, "nested", GGUF_ARRAY, (const uint64_t[]){0}, 1);
     gguf_write_tensor(&w, "tensor", QUANT_F32, 1, (const uint64_t[]){8}, weights);
-    if (fault == TWICE_TENSOR) gguf_write_tensor(&w, "tensor", QUANT_F32, 1, (const uint64_t[]){8}, weights);
-    if (fault == SHORT_ROW) gguf_write_tensor(&w, "short", QUANT_Q4_0, 2, (const uint64_t[]){16, 2}, weights);
+    if (fault == TWICE_TENSOR)
+        gguf_write_tensor(&w, "tensor", QUANT_F32, 1, (const uint64_t[]){8}, weights);
+    if (fault == SHORT_ROW)
+        gguf_write_tensor(&w, "short", QUANT_Q4_0, 2, (const uint64_t[]){16, 2}, weights);
     struct bytes b;
     b.data = gguf_write_finish(&w, &b.size);
     return b;
@@ -197,7 +211,8 @@ static struct bytes faulty(enum fault fault)
 static void refuses_faults(void **state)
 {
     (void)state;
-    static const char *const words[N_FAULTS] = {"twice", "twice", "power of two", "not an integer", "multiple", "array of arrays"};
+    static const char *const words[N_FAULTS] = {"twice",          "twice",    "power of two",
+                                                "not an integer", "multiple", "array of arrays"};
     for (int i = 0; i < N_FAULTS; i++) {
         struct bytes b = faulty((enum fault)i);
         struct gguf g;
@@ -217,7 +232,8 @@ static size_t header_size(const struct bytes *b)
     return size;
 }
 
-/* A header that came in part asks for more; a file that ends there is refused. Memory stays in proportion. */
+/* A header that came in part asks for more; a file that ends there is refused. Memory stays in
+ * proportion. */
 static void cuts_at_every_length(void **state)
 {
     (void)state;
@@ -238,7 +254,8 @@ static void cuts_at_every_length(void **state)
     struct gguf g;
     assert_int_equal(gguf_parse(&g, b.data, header, b.size, &alloc_libc, NULL), LLM_OK);
     gguf_free(&g);
-    assert_int_equal(gguf_parse(&g, b.data, b.size - 1, b.size - 1, &alloc_libc, NULL), LLM_BAD_MODEL);
+    assert_int_equal(gguf_parse(&g, b.data, b.size - 1, b.size - 1, &alloc_libc, NULL),
+                     LLM_BAD_MODEL);
     free(b.data);
 }
 
@@ -316,9 +333,10 @@ static void reference_continues_a_story(void **state)
 {
     (void)state;
     const int32_t prompt[] = {1, 403, 407, 261, 378};
-    const int32_t wanted[] = {432, 383, 286, 261, 376, 298, 315, 421, 395, 317, 426, 338, 401, 396, 267, 337,
-                              410, 408, 419, 292, 411, 322, 265, 282, 295, 433, 426, 385, 328, 432, 358, 394,
-                              261, 370, 432, 352, 266, 268, 388, 426, 338, 391, 266, 267, 337, 335, 312, 432};
+    const int32_t wanted[] = {432, 383, 286, 261, 376, 298, 315, 421, 395, 317, 426, 338,
+                              401, 396, 267, 337, 410, 408, 419, 292, 411, 322, 265, 282,
+                              295, 433, 426, 385, 328, 432, 358, 394, 261, 370, 432, 352,
+                              266, 268, 388, 426, 338, 391, 266, 267, 337, 335, 312, 432};
     struct bytes b = stories();
     struct reference *r = reference_open(b.data, b.size, NULL);
     assert_non_null(r);
@@ -352,7 +370,8 @@ static void makes_models(void **state)
         struct reference *r = reference_open(b.data, b.size, &error);
         assert_non_null(r);
         const int32_t ids[] = {1, 5, 300, 7};
-        double *logits = calloc(4 * shape.vocab, sizeof *logits), *last = calloc(shape.vocab, sizeof *last);
+        double *logits = calloc(4 * shape.vocab, sizeof *logits),
+               *last = calloc(shape.vocab, sizeof *last);
         assert_non_null(logits);
         assert_non_null(last);
         assert_true(reference_eval_all(r, ids, 4, logits));

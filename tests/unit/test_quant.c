@@ -10,8 +10,9 @@
 
 #include "quant.h"
 
-/* Blocks of random bytes with sane scales, and what they decode to according to the Python package gguf (llama.cpp, MIT):
- * the first, the middle and the last weights, and an FNV-1a hash of the bits of all. */
+/* Blocks of random bytes with sane scales, and what they decode to according to the Python package
+ * gguf (llama.cpp, MIT): the first, the middle and the last weights, and an FNV-1a hash of the bits
+ * of all. */
 static const struct golden {
     enum quant_type type;
     uint8_t block[210];
@@ -160,11 +161,14 @@ static void halves_round_to_even(void **state)
     assert_int_equal(quant_to_f16(-1e30f), 0xfc00);
 }
 
-/* Root of the mean squared error for uniform weights in [-1, 1), about the step of the format over sqrt(12). */
-static const struct { enum quant_type type; double most; } errors[] = {
-    {QUANT_F32, 0},       {QUANT_F16, 2e-4},   {QUANT_BF16, 2e-3},  {QUANT_Q4_0, 0.045}, {QUANT_Q4_1, 0.04},
-    {QUANT_Q5_0, 0.023},  {QUANT_Q5_1, 0.02},  {QUANT_Q8_0, 0.0025}, {QUANT_Q2_K, 0.21},  {QUANT_Q3_K, 0.09},
-    {QUANT_Q4_K, 0.042},  {QUANT_Q5_K, 0.022}, {QUANT_Q6_K, 0.011},
+/* Root of the mean squared error for uniform weights in [-1, 1), about the step of the format over
+ * sqrt(12). */
+static const struct { enum quant_type type; double most;
+} errors[] = {
+    {QUANT_F32, 0},      {QUANT_F16, 2e-4},   {QUANT_BF16, 2e-3},  {QUANT_Q4_0, 0.045},
+    {QUANT_Q4_1, 0.04},  {QUANT_Q5_0, 0.023}, {QUANT_Q5_1, 0.02},  {QUANT_Q8_0, 0.0025},
+    {QUANT_Q2_K, 0.21},  {QUANT_Q3_K, 0.09},  {QUANT_Q4_K, 0.042}, {QUANT_Q5_K, 0.022},
+    {QUANT_Q6_K, 0.011},
 };
 
 static void encodes_within_the_step(void **state)
@@ -174,12 +178,14 @@ static void encodes_within_the_step(void **state)
     static float in[N], out[N];
     static uint8_t blocks[4 * N];
     uint32_t random = 1;
-    for (size_t i = 0; i < N; i++) in[i] = (float)((random = random * 1664525 + 1013904223) >> 8) * 0x1p-23f - 1;
+    for (size_t i = 0; i < N; i++)
+        in[i] = (float)((random = random * 1664525 + 1013904223) >> 8) * 0x1p-23f - 1;
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
         quant_encode(errors[i].type, in, blocks, N);
         quant_decode(errors[i].type, blocks, out, N);
         double sum = 0;
-        for (size_t k = 0; k < N; k++) sum += ((double)in[k] - (double)out[k]) * ((double)in[k] - (double)out[k]);
+        for (size_t k = 0; k < N; k++)
+            sum += ((double)in[k] - (double)out[k]) * ((double)in[k] - (double)out[k]);
         assert_true(sqrt(sum / N) <= errors[i].most);
     }
 }
@@ -187,7 +193,8 @@ static void encodes_within_the_step(void **state)
 static void encodes_anything(void **state)
 {
     (void)state;
-    const float values[] = {0, -0.0f, 1e-42f, -1e-42f, 1, -1, 3e38f, -3e38f, INFINITY, -INFINITY, NAN};
+    const float values[] = {0,     -0.0f,  1e-42f,   -1e-42f,   1,  -1,
+                            3e38f, -3e38f, INFINITY, -INFINITY, NAN};
     enum { N = sizeof values / sizeof *values };
     float in[256], out[256];
     uint8_t blocks[1024];
