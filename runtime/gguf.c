@@ -15,11 +15,16 @@ enum {
     MAX_ALIGNMENT = 1 << 20,
 };
 
-static const struct { const char *name; size_t size; } types[GGUF_N_TYPES] = {
-    [GGUF_U8] = {"u8", 1},   [GGUF_I8] = {"i8", 1},   [GGUF_U16] = {"u16", 2}, [GGUF_I16] = {"i16", 2},
-    [GGUF_U32] = {"u32", 4}, [GGUF_I32] = {"i32", 4}, [GGUF_F32] = {"f32", 4}, [GGUF_BOOL] = {"bool", 1},
-    [GGUF_U64] = {"u64", 8}, [GGUF_I64] = {"i64", 8}, [GGUF_F64] = {"f64", 8},
-    [GGUF_STRING] = {"string", 8}, /* at least: its length */
+static const struct {
+    const char *name;
+    size_t size;
+} types[GGUF_N_TYPES] = {
+    [GGUF_U8] = {"u8", 1},       [GGUF_I8] = {"i8", 1},
+    [GGUF_U16] = {"u16", 2},     [GGUF_I16] = {"i16", 2},
+    [GGUF_U32] = {"u32", 4},     [GGUF_I32] = {"i32", 4},
+    [GGUF_F32] = {"f32", 4},     [GGUF_BOOL] = {"bool", 1},
+    [GGUF_U64] = {"u64", 8},     [GGUF_I64] = {"i64", 8},
+    [GGUF_F64] = {"f64", 8},     [GGUF_STRING] = {"string", 8}, /* at least: its length */
     [GGUF_ARRAY] = {"array", 0},
 };
 
@@ -56,7 +61,8 @@ static llm_status bad_magic(const uint8_t *data, size_t n, struct llm_error *err
     for (size_t i = 0; i < sizeof magics / sizeof *magics; i++) {
         if (magics[i].at > n || magics[i].size > n - magics[i].at) continue;
         if (memcmp(data + magics[i].at, magics[i].bytes, magics[i].size) != 0) continue;
-        return error_set(error, LLM_BAD_MODEL, "not a GGUF file: it looks like %s", magics[i].looks);
+        return error_set(error, LLM_BAD_MODEL, "not a GGUF file: it looks like %s",
+                         magics[i].looks);
     }
     if (n == 0) return error_set(error, LLM_BAD_MODEL, "not a GGUF file: it is empty");
     char name[68];
@@ -83,7 +89,8 @@ static llm_status reader_need(const struct reader *r, uint64_t n, size_t size)
     if (n <= rest / size) return LLM_RUNNING;
     char name[68];
     return error_set(r->error, LLM_BAD_MODEL,
-                     "the file is cut or damaged: in the %s at \"%s\", %" PRIu64 " items of %zu bytes or more do not fit in the "
+                     "the file is cut or damaged: in the %s at \"%s\", %" PRIu64
+                     " items of %zu bytes or more do not fit in the "
                      "last %" PRIu64 " bytes",
                      r->part, error_name(name, r->name.text, r->name.size), n, size, rest);
 }
@@ -137,10 +144,12 @@ static llm_status read_header(struct reader *r, struct gguf *g, struct counts *c
     r->name = (struct gguf_string){(const char *)magic, 4};
     TRY(reader_u32(r, &g->version));
     if (g->version == 2u << 24 || g->version == 3u << 24)
-        return error_set(r->error, LLM_BAD_MODEL, "this is a big-endian GGUF file; convert it for little-endian machines");
+        return error_set(r->error, LLM_BAD_MODEL,
+                         "this is a big-endian GGUF file; convert it for little-endian machines");
     if (g->version < 2 || g->version > 3)
-        return error_set(r->error, LLM_BAD_MODEL, "GGUF version %" PRIu32 " is too %s: versions 2 and 3 are read", g->version,
-                         g->version < 2 ? "old" : "new");
+        return error_set(r->error, LLM_BAD_MODEL,
+                         "GGUF version %" PRIu32 " is too %s: versions 2 and 3 are read",
+                         g->version, g->version < 2 ? "old" : "new");
     TRY(reader_u64(r, &counts->tensors));
     return reader_u64(r, &counts->values);
 }
@@ -202,10 +211,14 @@ static llm_status read_values(struct reader *r, struct gguf *g, uint64_t n)
 /* ---- tensors ---- */
 
 /* Formats that ggml has and we do not, for the message (ids: ggml.h). */
-static const struct { uint32_t id; const char *name; } foreign[] = {
-    {4, "Q4_2"}, {5, "Q4_3"}, {9, "Q8_1"}, {15, "Q8_K"}, {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"}, {19, "IQ1_S"},
-    {20, "IQ4_NL"}, {21, "IQ3_S"}, {22, "IQ2_S"}, {23, "IQ4_XS"}, {24, "I8"}, {25, "I16"}, {26, "I32"}, {27, "I64"},
-    {28, "F64"}, {29, "IQ1_M"}, {34, "TQ1_0"}, {35, "TQ2_0"}, {39, "MXFP4"},
+static const struct {
+    uint32_t id;
+    const char *name;
+} foreign[] = {
+    {4, "Q4_2"},     {5, "Q4_3"},   {9, "Q8_1"},    {15, "Q8_K"},  {16, "IQ2_XXS"}, {17, "IQ2_XS"},
+    {18, "IQ3_XXS"}, {19, "IQ1_S"}, {20, "IQ4_NL"}, {21, "IQ3_S"}, {22, "IQ2_S"},   {23, "IQ4_XS"},
+    {24, "I8"},      {25, "I16"},   {26, "I32"},    {27, "I64"},   {28, "F64"},     {29, "IQ1_M"},
+    {34, "TQ1_0"},   {35, "TQ2_0"}, {39, "MXFP4"},
 };
 
 static llm_status bad_type(uint32_t type, const char *name, struct llm_error *error)
@@ -213,7 +226,9 @@ static llm_status bad_type(uint32_t type, const char *name, struct llm_error *er
     const char *format = "an unknown format";
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
         if (foreign[i].id == type) format = foreign[i].name;
-    return error_set(error, LLM_BAD_MODEL, "tensor \"%s\" is of type %" PRIu32 ", %s, which cannot be read", name, type, format);
+    return error_set(error, LLM_BAD_MODEL,
+                     "tensor \"%s\" is of type %" PRIu32 ", %s, which cannot be read", name, type,
+                     format);
 }
 
 static llm_status check_shape(const struct reader *r, struct gguf_tensor *t, uint32_t type)
@@ -224,14 +239,18 @@ static llm_status check_shape(const struct reader *r, struct gguf_tensor *t, uin
     if (!info) return bad_type(type, name, r->error);
     uint64_t weights = 1;
     for (uint32_t i = 0; i < t->n_dims; i++) {
-        if (t->dims[i] == 0) return error_set(r->error, LLM_BAD_MODEL, "tensor \"%s\" has a dimension of 0", name);
+        if (t->dims[i] == 0)
+            return error_set(r->error, LLM_BAD_MODEL, "tensor \"%s\" has a dimension of 0", name);
         if (weights > INT64_MAX / t->dims[i])
-            return error_set(r->error, LLM_BAD_MODEL, "tensor \"%s\" has impossible dimensions", name);
+            return error_set(r->error, LLM_BAD_MODEL, "tensor \"%s\" has impossible dimensions",
+                             name);
         weights *= t->dims[i];
     }
     if (t->dims[0] % info->block)
-        return error_set(r->error, LLM_BAD_MODEL, "tensor \"%s\" has rows of %" PRIu64 " weights, not a multiple of %s's block of %"
-                         PRIu32, name, t->dims[0], info->name, info->block);
+        return error_set(r->error, LLM_BAD_MODEL,
+                         "tensor \"%s\" has rows of %" PRIu64
+                         " weights, not a multiple of %s's block of %" PRIu32,
+                         name, t->dims[0], info->name, info->block);
     uint64_t n_blocks = weights / info->block;
     if (n_blocks > UINT64_MAX / info->block_size)
         return error_set(r->error, LLM_BAD_MODEL, "tensor \"%s\" has impossible dimensions", name);
@@ -247,7 +266,8 @@ static llm_status read_tensor(struct reader *r, struct gguf_tensor *t)
     TRY(reader_u32(r, &t->n_dims));
     if (t->n_dims < 1 || t->n_dims > 4) {
         char name[68];
-        return error_set(r->error, LLM_BAD_MODEL, "tensor \"%s\" has %" PRIu32 " dimensions, not 1 to 4",
+        return error_set(r->error, LLM_BAD_MODEL,
+                         "tensor \"%s\" has %" PRIu32 " dimensions, not 1 to 4",
                          error_name(name, t->name.text, t->name.size), t->n_dims);
     }
     for (uint32_t i = 0; i < 4; i++) t->dims[i] = 1;
@@ -264,7 +284,8 @@ static llm_status read_tensors(struct reader *r, struct gguf *g, uint64_t n)
     TRY(reader_need(r, n, MIN_TENSOR_SIZE));
     if (n == 0) return LLM_OK;
     g->tensors = alloc_zero(g->alloc, (size_t)n, sizeof *g->tensors);
-    if (!g->tensors) return error_memory(r->error, "the list of tensors of a model", n * sizeof *g->tensors);
+    if (!g->tensors)
+        return error_memory(r->error, "the list of tensors of a model", n * sizeof *g->tensors);
     g->n_tensors = n;
     for (uint64_t i = 0; i < n; i++) TRY(read_tensor(r, &g->tensors[i]));
     return LLM_OK;
@@ -275,8 +296,9 @@ static llm_status read_alignment(struct gguf *g, struct llm_error *error)
     uint32_t alignment = DEFAULT_ALIGNMENT;
     TRY(gguf_get_u32(g, "general.alignment", &alignment, error));
     if (alignment < MIN_ALIGNMENT || alignment > MAX_ALIGNMENT || (alignment & (alignment - 1)))
-        return error_set(error, LLM_BAD_MODEL, "general.alignment is %" PRIu32 ", not a power of two from %d to %d", alignment,
-                         MIN_ALIGNMENT, MAX_ALIGNMENT);
+        return error_set(error, LLM_BAD_MODEL,
+                         "general.alignment is %" PRIu32 ", not a power of two from %d to %d",
+                         alignment, MIN_ALIGNMENT, MAX_ALIGNMENT);
     g->alignment = alignment;
     return LLM_OK;
 }
@@ -290,17 +312,20 @@ static llm_status place_tensors(struct gguf *g, uint64_t file_size, struct llm_e
         char name[68];
         error_name(name, t->name.text, t->name.size);
         if (t->offset % g->alignment)
-            return error_set(error, LLM_BAD_MODEL, "tensor \"%s\" lies at %" PRIu64 ", which is not aligned to %" PRIu64, name,
-                             t->offset, g->alignment);
+            return error_set(error, LLM_BAD_MODEL,
+                             "tensor \"%s\" lies at %" PRIu64 ", which is not aligned to %" PRIu64,
+                             name, t->offset, g->alignment);
         if (t->offset > room || t->size > room - t->offset)
-            return error_set(error, LLM_BAD_MODEL, "the file is cut: tensor \"%s\" of %" PRIu64 " bytes at %" PRIu64
-                             " of the data does not fit in the %" PRIu64 " bytes there are", name, t->size, t->offset, room);
+            return error_set(error, LLM_BAD_MODEL,
+                             "the file is cut: tensor \"%s\" of %" PRIu64 " bytes at %" PRIu64
+                             " of the data does not fit in the %" PRIu64 " bytes there are",
+                             name, t->size, t->offset, room);
         t->offset += g->data_offset;
     }
     return LLM_OK;
 }
 
-/* ---- index: pointers to the keys, sorted, then pointers to the names of the tensors, sorted ---- */
+/* ---- index: pointers to the keys, sorted, then to the names of the tensors, sorted ---- */
 
 static int compare(const struct gguf_string *a, const struct gguf_string *b)
 {
@@ -332,7 +357,8 @@ static void sort(const struct gguf_string **names, size_t n)
     }
 }
 
-static llm_status sort_unique(const struct gguf_string **names, size_t n, const char *what, struct llm_error *error)
+static llm_status sort_unique(const struct gguf_string **names, size_t n, const char *what,
+                              struct llm_error *error)
 {
     sort(names, n);
     for (size_t i = 1; i < n; i++) {
@@ -349,7 +375,9 @@ static llm_status build_index(struct gguf *g, struct llm_error *error)
     size_t n_values = (size_t)g->n_values, n_tensors = (size_t)g->n_tensors;
     if (n_values + n_tensors == 0) return LLM_OK;
     const struct gguf_string **names = alloc_zero(g->alloc, n_values + n_tensors, sizeof *names);
-    if (!names) return error_memory(error, "the names in a model", (g->n_values + g->n_tensors) * sizeof *names);
+    if (!names)
+        return error_memory(error, "the names in a model",
+                            (g->n_values + g->n_tensors) * sizeof *names);
     g->index = names;
     for (size_t i = 0; i < n_values; i++) names[i] = &g->values[i].key;
     for (size_t i = 0; i < n_tensors; i++) names[n_values + i] = &g->tensors[i].name;
@@ -371,7 +399,7 @@ static size_t search(const struct gguf_string *const *names, size_t n, const cha
     return n;
 }
 
-/* key and name are the first members of their structs, so that a pointer to one is a pointer to the other. */
+/* key and name are the first members of their structs: a pointer to one is a pointer to the other. */
 const struct gguf_value *gguf_find(const struct gguf *g, const char *key)
 {
     const struct gguf_string *const *names = g->index;
@@ -401,12 +429,13 @@ static llm_status parse(struct gguf *g, struct reader *r, const uint8_t *data, u
     return place_tensors(g, file_size, r->error);
 }
 
-llm_status gguf_parse(struct gguf *g, const void *data, size_t n, uint64_t file_size, const struct alloc *alloc,
-                      struct llm_error *error)
+llm_status gguf_parse(struct gguf *g, const void *data, size_t n, uint64_t file_size,
+                      const struct alloc *alloc, struct llm_error *error)
 {
     *g = (struct gguf){.alloc = alloc};
     if (n > file_size) n = (size_t)file_size;
-    struct reader r = {.at = data, .left = n, .beyond = file_size - n, .part = "header", .error = error};
+    struct reader r = {
+        .at = data, .left = n, .beyond = file_size - n, .part = "header", .error = error};
     llm_status status = parse(g, &r, data, file_size);
     if (status != LLM_OK) gguf_free(g);
     return status;
@@ -459,7 +488,8 @@ static double load_float(const uint8_t *p, enum gguf_type type)
 
 static const uint8_t *item(const struct gguf_value *v, uint64_t i)
 {
-    return i < v->n && v->item_type != GGUF_STRING ? v->data + (size_t)i * types[v->item_type].size : NULL;
+    return i < v->n && v->item_type != GGUF_STRING ? v->data + (size_t)i * types[v->item_type].size
+                                                   : NULL;
 }
 
 int64_t gguf_item_int(const struct gguf_value *v, uint64_t i)
@@ -487,19 +517,23 @@ double gguf_item_float(const struct gguf_value *v, uint64_t i)
     return (double)gguf_item_int(v, i);
 }
 
-static llm_status wrong_type(const struct gguf_value *v, const char *key, const char *wanted, struct llm_error *error)
+static llm_status wrong_type(const struct gguf_value *v, const char *key, const char *wanted,
+                             struct llm_error *error)
 {
-    return error_set(error, LLM_BAD_MODEL, "%s is of type %s, not %s", key, types[v->type].name, wanted);
+    return error_set(error, LLM_BAD_MODEL, "%s is of type %s, not %s", key, types[v->type].name,
+                     wanted);
 }
 
-llm_status gguf_get_u32(const struct gguf *g, const char *key, uint32_t *out, struct llm_error *error)
+llm_status gguf_get_u32(const struct gguf *g, const char *key, uint32_t *out,
+                        struct llm_error *error)
 {
     const struct gguf_value *v = gguf_find(g, key);
     if (!v) return LLM_OK;
     if (!is_int(v->type) || v->type == GGUF_BOOL) return wrong_type(v, key, "an integer", error);
     int64_t x = gguf_item_int(v, 0);
     if (x < 0 || x > UINT32_MAX)
-        return error_set(error, LLM_BAD_MODEL, "%s is %" PRId64 ", not 0 to %" PRIu32, key, x, UINT32_MAX);
+        return error_set(error, LLM_BAD_MODEL, "%s is %" PRId64 ", not 0 to %" PRIu32, key, x,
+                         UINT32_MAX);
     *out = (uint32_t)x;
     return LLM_OK;
 }
@@ -510,7 +544,8 @@ llm_status gguf_get_f32(const struct gguf *g, const char *key, float *out, struc
     if (!v) return LLM_OK;
     if (v->type != GGUF_F32 && v->type != GGUF_F64) return wrong_type(v, key, "a float", error);
     double x = gguf_item_float(v, 0);
-    if (!(fabs(x) <= (double)FLT_MAX)) return error_set(error, LLM_BAD_MODEL, "%s is %g, not a finite float", key, x);
+    if (!(fabs(x) <= (double)FLT_MAX))
+        return error_set(error, LLM_BAD_MODEL, "%s is %g, not a finite float", key, x);
     *out = (float)x;
     return LLM_OK;
 }
@@ -524,7 +559,8 @@ llm_status gguf_get_bool(const struct gguf *g, const char *key, bool *out, struc
     return LLM_OK;
 }
 
-llm_status gguf_get_string(const struct gguf *g, const char *key, struct gguf_string *out, struct llm_error *error)
+llm_status gguf_get_string(const struct gguf *g, const char *key, struct gguf_string *out,
+                           struct llm_error *error)
 {
     const struct gguf_value *v = gguf_find(g, key);
     if (!v) return LLM_OK;

@@ -3,8 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Products of a scale and a quant are exact in f32 in all these formats, so a compiler that contracts d * q + m to one fused
- * operation changes nothing. */
+/* Products of a scale and a quant are exact in f32 in all these formats, so a compiler that
+ * contracts d * q + m to one fused operation changes nothing. */
 
 enum { SMALL = 32, SUPER = 256 }; /* weights of a block and of a K format's block */
 
@@ -37,7 +37,8 @@ static float bits_float(uint32_t bits)
 
 float quant_f16(uint16_t bits)
 {
-    uint32_t sign = (uint32_t)(bits & 0x8000) << 16, exponent = bits >> 10 & 31, mantissa = bits & 0x3ff;
+    uint32_t sign = (uint32_t)(bits & 0x8000) << 16, exponent = bits >> 10 & 31,
+             mantissa = bits & 0x3ff;
     if (exponent == 31) return bits_float(sign | 0x7f800000 | mantissa << 13);
     if (exponent == 0) return bits_float(sign | float_bits((float)mantissa * 0x1p-24f));
     return bits_float(sign | (exponent + 112) << 23 | mantissa << 13);
@@ -48,8 +49,9 @@ uint16_t quant_to_f16(float value)
     uint32_t bits = float_bits(value), sign = bits >> 16 & 0x8000, size = bits & 0x7fffffff;
     uint32_t half;
     if (size > 0x7f800000) half = 0x7e00;
-    else if (size >= 0x477ff000) half = 0x7c00;                                            /* from 65520 on */
-    else if (size < 0x38800000) half = float_bits(bits_float(size) + 0.5f) - 0x3f000000;   /* 0.5 has steps of 2^-24 */
+    else if (size >= 0x477ff000) half = 0x7c00; /* from 65520 on */
+    else if (size < 0x38800000)
+        half = float_bits(bits_float(size) + 0.5f) - 0x3f000000; /* 0.5 has steps of 2^-24 */
     else half = (size - 0x38000000 + 0xfff + (size >> 13 & 1)) >> 13;
     return (uint16_t)(sign | half);
 }
@@ -152,8 +154,8 @@ static void range(const float *x, size_t n, float *low, float *high)
 
 static unsigned small_get(const uint8_t *nibbles, const uint8_t *high, unsigned i)
 {
-    unsigned q = nibbles[i % 16] >> 4 * (i / 16) & 15;
-    return high ? q | (high[i / 8] >> i % 8 & 1u) << 4 : q;
+    unsigned q = (unsigned)nibbles[i % 16] >> 4 * (i / 16) & 15;
+    return high ? q | ((unsigned)high[i / 8] >> i % 8 & 1) << 4 : q;
 }
 
 static void small_set(uint8_t *nibbles, uint8_t *high, unsigned i, unsigned q)
@@ -168,7 +170,8 @@ static void decode_symmetric(const uint8_t *block, size_t n_high, float *out)
     const uint8_t *high = n_high ? block + 2 : NULL;
     int middle = n_high ? 16 : 8;
     float d = load_f16(block);
-    for (unsigned i = 0; i < SMALL; i++) out[i] = d * (float)((int)small_get(block + 2 + n_high, high, i) - middle);
+    for (unsigned i = 0; i < SMALL; i++)
+        out[i] = d * (float)((int)small_get(block + 2 + n_high, high, i) - middle);
 }
 
 static void encode_symmetric(const float *in, size_t n_high, uint8_t *block)
@@ -188,7 +191,8 @@ static void decode_affine(const uint8_t *block, size_t n_high, float *out)
 {
     const uint8_t *high = n_high ? block + 4 : NULL;
     float d = load_f16(block), m = load_f16(block + 2);
-    for (unsigned i = 0; i < SMALL; i++) out[i] = d * (float)small_get(block + 4 + n_high, high, i) + m;
+    for (unsigned i = 0; i < SMALL; i++)
+        out[i] = d * (float)small_get(block + 4 + n_high, high, i) + m;
 }
 
 static void encode_affine(const float *in, size_t n_high, uint8_t *block)
@@ -201,7 +205,8 @@ static void encode_affine(const float *in, size_t n_high, uint8_t *block)
     store_f16(block, d);
     store_f16(block + 2, low);
     for (unsigned i = 0; i < SMALL; i++)
-        small_set(block + 4 + n_high, high, i, (unsigned)clamp_int((in[i] - low) * id + 0.5f, 0, most));
+        small_set(block + 4 + n_high, high, i,
+                  (unsigned)clamp_int((in[i] - low) * id + 0.5f, 0, most));
 }
 
 static void decode_q4_0(const uint8_t *block, float *out) { decode_symmetric(block, 0, out); }
@@ -228,12 +233,14 @@ static void encode_q8_0(const float *in, uint8_t *block)
 
 /* ---- K formats: 256 weights in groups of 16 or 32, whose scales are small integers ---- */
 
-/* Weights are packed in planes: two bits of weight i lie in byte i / 128 * 32 + i % 32 at bit 2 * (i / 32 % 4), four bits in
- * byte i / 64 * 32 + i % 32 at bit 4 * (i / 32 % 2), one bit in byte i % 32 at bit i / 32. */
+/* Weights are packed in planes of 32 bytes. Of weight i,
+ * one bit lies in byte i % 32 at bit i / 32,
+ * two bits lie in byte i / 128 * 32 + i % 32 at bit 2 * (i / 32 % 4),
+ * four bits lie in byte i / 64 * 32 + i % 32 at bit 4 * (i / 32 % 2). */
 static unsigned plane_get(const uint8_t *plane, unsigned bits, unsigned i)
 {
     unsigned each = 8 / bits, row = i / 32;
-    return plane[row / each * 32 + i % 32] >> bits * (row % each) & ((1u << bits) - 1);
+    return (unsigned)plane[row / each * 32 + i % 32] >> bits * (row % each) & ((1u << bits) - 1);
 }
 
 static void plane_set(uint8_t *plane, unsigned bits, unsigned i, unsigned q)
@@ -254,8 +261,9 @@ static const struct minimum_format q2_k = {16, 2, 15, 80, 0, 16, 0};
 static const struct minimum_format q4_k = {32, 4, 63, 0, 4, 16, 0};
 static const struct minimum_format q5_k = {32, 5, 63, 0, 4, 48, 16};
 
-/* Eight scales and eight minimums of six bits in twelve bytes: the first four of each are the low bits of bytes 0 to 3 and
- * 4 to 7, whose two high bits are those of the last four; their low bits are the nibbles of bytes 8 to 11. */
+/* Eight scales and eight minimums of six bits in twelve bytes: the first four of each are the low
+ * bits of bytes 0 to 3 and 4 to 7, whose two high bits are those of the last four; their low bits
+ * are the nibbles of bytes 8 to 11. */
 static void scales_6bit_get(const uint8_t *p, unsigned j, unsigned *scale, unsigned *minimum)
 {
     *scale = j < 4 ? p[j] & 63u : (p[j + 4] & 15u) | (unsigned)p[j - 4] >> 6 << 4;
@@ -274,7 +282,8 @@ static void scales_6bit_set(uint8_t *p, unsigned j, unsigned scale, unsigned min
     p[j] = (uint8_t)(p[j] | minimum >> 4 << 6);
 }
 
-static void minimum_scales(const struct minimum_format *f, const uint8_t *block, unsigned j, unsigned *scale, unsigned *minimum)
+static void minimum_scales(const struct minimum_format *f, const uint8_t *block, unsigned j,
+                           unsigned *scale, unsigned *minimum)
 {
     if (f->most == 63) {
         scales_6bit_get(block + f->scales, j, scale, minimum);
@@ -334,7 +343,8 @@ static void encode_q4_k(const float *in, uint8_t *block) { encode_minimum(&q4_k,
 static void decode_q5_k(const uint8_t *block, float *out) { decode_minimum(&q5_k, block, out); }
 static void encode_q5_k(const float *in, uint8_t *block) { encode_minimum(&q5_k, in, block); }
 
-/* Scales of the symmetric K formats: each group's extreme is the lowest quant. Returns d; the scales are in units of it. */
+/* Scales of the symmetric K formats: each group's extreme is the lowest quant. Returns d; the
+ * scales are in units of it. */
 static float signed_scales(const float *in, int lowest, int most, uint8_t *d_at, int scales[16])
 {
     float wanted[16];
@@ -344,8 +354,9 @@ static float signed_scales(const float *in, int lowest, int most, uint8_t *d_at,
     return d;
 }
 
-/* Q3_K: high bits (32), low two bits (64), sixteen scales of six bits (12), d. w = (d * (scale - 32)) * (q - 4); the low four
- * bits of the scales are nibbles of the first eight bytes, the high two are bit pairs of the last four. */
+/* Q3_K: high bits (32), low two bits (64), sixteen scales of six bits (12), d.
+ * w = (d * (scale - 32)) * (q - 4); the low four bits of the scales are nibbles of the first eight
+ * bytes, the high two are bit pairs of the last four. */
 enum { Q3_LOW = 32, Q3_SCALES = 96, Q3_D = 108 };
 
 static void decode_q3_k(const uint8_t *block, float *out)
@@ -353,8 +364,8 @@ static void decode_q3_k(const uint8_t *block, float *out)
     const uint8_t *scales = block + Q3_SCALES;
     float d = load_f16(block + Q3_D);
     for (unsigned j = 0; j < 16; j++) {
-        int scale = (scales[j % 8] >> 4 * (j / 8) & 15) | (scales[8 + j % 4] >> 2 * (j / 4) & 3) << 4;
-        float ds = d * (float)(scale - 32);
+        int low = scales[j % 8] >> 4 * (j / 8) & 15, high = scales[8 + j % 4] >> 2 * (j / 4) & 3;
+        float ds = d * (float)((low | high << 4) - 32);
         for (unsigned i = 16 * j; i < 16 * (j + 1); i++) {
             unsigned q = plane_get(block + Q3_LOW, 2, i) | plane_get(block, 1, i) << 2;
             out[i] = ds * (float)((int)q - 4);
@@ -380,8 +391,9 @@ static void encode_q3_k(const float *in, uint8_t *block)
     }
 }
 
-/* Q6_K: low four bits (128), high two bits (64), sixteen signed bytes of scales, d. w = (d * scale) * (q - 32). The low bits
- * of a half of 128 weights are nibbles of its 64 bytes, first all the low ones. */
+/* Q6_K: low four bits (128), high two bits (64), sixteen signed bytes of scales, d.
+ * w = (d * scale) * (q - 32). The low bits of a half of 128 weights are nibbles of its 64 bytes,
+ * first all the low ones. */
 enum { Q6_HIGH = 128, Q6_SCALES = 192, Q6_D = 208 };
 
 static unsigned q6_byte(unsigned i)
@@ -394,7 +406,8 @@ static void decode_q6_k(const uint8_t *block, float *out)
     float d = load_f16(block + Q6_D);
     for (unsigned i = 0; i < SUPER; i++) {
         float ds = d * (float)(int8_t)block[Q6_SCALES + i / 16];
-        unsigned q = (block[q6_byte(i)] >> 4 * (i / 64 % 2) & 15u) | plane_get(block + Q6_HIGH, 2, i) << 4;
+        unsigned q = ((unsigned)block[q6_byte(i)] >> 4 * (i / 64 % 2) & 15) |
+                     plane_get(block + Q6_HIGH, 2, i) << 4;
         out[i] = ds * (float)((int)q - 32);
     }
 }
@@ -431,12 +444,14 @@ static const struct {
 void quant_decode(enum quant_type type, const void *blocks, float *out, size_t n)
 {
     const uint8_t *block = blocks;
-    for (size_t i = 0; i < n; i += infos[type].block, block += infos[type].block_size) codecs[type].decode(block, out + i);
+    for (size_t i = 0; i < n; i += infos[type].block, block += infos[type].block_size)
+        codecs[type].decode(block, out + i);
 }
 
 void quant_encode(enum quant_type type, const float *in, void *blocks, size_t n)
 {
     uint8_t *block = blocks;
     memset(blocks, 0, n / infos[type].block * infos[type].block_size);
-    for (size_t i = 0; i < n; i += infos[type].block, block += infos[type].block_size) codecs[type].encode(in + i, block);
+    for (size_t i = 0; i < n; i += infos[type].block, block += infos[type].block_size)
+        codecs[type].encode(in + i, block);
 }

@@ -1,4 +1,5 @@
-/* failing_alloc.h - an allocator that counts, fails the N-th allocation, and checks the sizes it is given back. */
+/* failing_alloc.h - an allocator that counts, fails the N-th allocation, and checks the sizes it is
+ * given back. */
 #ifndef FAILING_ALLOC_H
 #define FAILING_ALLOC_H
 

@@ -52,7 +52,8 @@ static void put_key(struct gguf_write *w, const char *key, enum gguf_type type)
     w->n_values++;
 }
 
-void gguf_write_number(struct gguf_write *w, const char *key, enum gguf_type type, const void *value)
+void gguf_write_number(struct gguf_write *w, const char *key, enum gguf_type type,
+                       const void *value)
 {
     put_key(w, key, type);
     put(&w->values, value, type_size(type));
@@ -80,7 +81,8 @@ void gguf_write_string(struct gguf_write *w, const char *key, const char *value)
     put_string(&w->values, value);
 }
 
-void gguf_write_array(struct gguf_write *w, const char *key, enum gguf_type item_type, const void *items, uint64_t n)
+void gguf_write_array(struct gguf_write *w, const char *key, enum gguf_type item_type,
+                      const void *items, uint64_t n)
 {
     put_key(w, key, GGUF_ARRAY);
     put_u32(&w->values, item_type);
@@ -96,8 +98,8 @@ void gguf_write_strings(struct gguf_write *w, const char *key, const char *const
     for (uint64_t i = 0; i < n; i++) put_string(&w->values, items[i]);
 }
 
-void gguf_write_tensor(struct gguf_write *w, const char *name, enum quant_type type, uint32_t n_dims, const uint64_t *dims,
-                       const float *weights)
+void gguf_write_tensor(struct gguf_write *w, const char *name, enum quant_type type,
+                       uint32_t n_dims, const uint64_t *dims, const float *weights)
 {
     put_padding(&w->data, w->alignment ? w->alignment : 32);
     put_string(&w->tensors, name);

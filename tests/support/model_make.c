@@ -8,8 +8,18 @@
 #include "gguf_write.h"
 
 const struct model_shape model_shape_small = {
-    .dim = 64, .n_layers = 2, .n_heads = 4, .n_kv_heads = 2, .head_dim = 16, .hidden = 96, .vocab = 320, .context = 512,
-    .rope_base = 10000, .rope_factor = 4, .rope_original_context = 128, .seed = 1,
+    .dim = 64,
+    .n_layers = 2,
+    .n_heads = 4,
+    .n_kv_heads = 2,
+    .head_dim = 16,
+    .hidden = 96,
+    .vocab = 320,
+    .context = 512,
+    .rope_base = 10000,
+    .rope_factor = 4,
+    .rope_original_context = 128,
+    .seed = 1,
 };
 
 /* splitmix64 (Steele, Lea, Flood 2014), then uniform in [-1, 1). */
@@ -31,17 +41,20 @@ struct maker {
 };
 
 /* Weights of mean `mean` that keep the size of what they multiply. */
-static void tensor(struct maker *m, const char *name, enum quant_type type, uint64_t cols, uint64_t rows, float mean, float spread)
+static void tensor(struct maker *m, const char *name, enum quant_type type, uint64_t cols,
+                   uint64_t rows, float mean, float spread)
 {
     size_t n = (size_t)(cols * rows);
     float *weights = malloc(n * sizeof *weights);
     if (!weights) abort();
     for (size_t i = 0; i < n; i++) weights[i] = mean + spread * uniform(&m->random);
-    gguf_write_tensor(&m->out, name, type, rows > 1 ? 2 : 1, (const uint64_t[]){cols, rows}, weights);
+    gguf_write_tensor(&m->out, name, type, rows > 1 ? 2 : 1, (const uint64_t[]){cols, rows},
+                      weights);
     free(weights);
 }
 
-static void matrix(struct maker *m, const char *name, enum quant_type type, uint64_t cols, uint64_t rows)
+static void matrix(struct maker *m, const char *name, enum quant_type type, uint64_t cols,
+                   uint64_t rows)
 {
     tensor(m, name, type, cols, rows, 0, sqrtf(3 / (float)cols));
 }
@@ -77,8 +90,8 @@ static uint32_t rope_dims(const struct model_shape *s)
     return s->rope_dims ? s->rope_dims : s->head_dim;
 }
 
-/* Llama 3.1's divisors of the frequencies: 1 for short waves, factor for long ones, a ramp between (its published config:
- * low_freq_factor 1, high_freq_factor 4). */
+/* Llama 3.1's divisors of the frequencies: 1 for short waves, factor for long ones, a ramp between
+ * (its published config: low_freq_factor 1, high_freq_factor 4). */
 static void llama3_factors(struct maker *m)
 {
     const struct model_shape *s = m->shape;
@@ -86,7 +99,8 @@ static void llama3_factors(struct maker *m)
     float *factors = malloc((size_t)n * sizeof *factors);
     if (!factors) abort();
     for (uint64_t i = 0; i < n; i++) {
-        double wave = 2 * 3.14159265358979323846 * pow((double)s->rope_base, 2.0 * (double)i / (double)rope_dims(s));
+        double wave = 2 * 3.14159265358979323846 *
+                      pow((double)s->rope_base, 2.0 * (double)i / (double)rope_dims(s));
         double turns = s->rope_original_context / wave, smooth = (turns - 1) / (4 - 1);
         smooth = smooth < 0 ? 0 : smooth > 1 ? 1 : smooth;
         factors[i] = (float)(1 / ((1 - smooth) / (double)s->rope_factor + smooth));
@@ -119,7 +133,8 @@ static void letters(uint32_t i, char out[PIECE])
     out[n] = 0;
 }
 
-static void sentencepiece(struct gguf_write *w, uint32_t n, char (*text)[PIECE], const char **tokens, int32_t *types)
+static void sentencepiece(struct gguf_write *w, uint32_t n, char (*text)[PIECE],
+                          const char **tokens, int32_t *types)
 {
     float *scores = calloc(n, sizeof *scores);
     if (!scores) abort();
@@ -141,7 +156,7 @@ static void sentencepiece(struct gguf_write *w, uint32_t n, char (*text)[PIECE],
     free(scores);
 }
 
-/* GPT-2 writes a byte that is no visible Latin-1 character as the next free code point from 256 on. */
+/* GPT-2 writes a byte that is no visible Latin-1 character as the next free code point from 256. */
 static uint32_t gpt2_char(uint32_t byte)
 {
     uint32_t next = 256;
@@ -153,7 +168,8 @@ static uint32_t gpt2_char(uint32_t byte)
     return 0;
 }
 
-static void gpt2(struct gguf_write *w, uint32_t n, char (*text)[PIECE], const char **tokens, int32_t *types)
+static void gpt2(struct gguf_write *w, uint32_t n, char (*text)[PIECE], const char **tokens,
+                 int32_t *types)
 {
     char (*merge)[2 * PIECE] = calloc(n, sizeof *merge);
     const char **merges = calloc(n, sizeof *merges);
@@ -168,7 +184,8 @@ static void gpt2(struct gguf_write *w, uint32_t n, char (*text)[PIECE], const ch
             if (c < 128) snprintf(text[i], PIECE, "%c", (char)c);
             else snprintf(text[i], PIECE, "%c%c", (char)(0xc0 | c >> 6), (char)(0x80 | (c & 63)));
         } else {
-            letters(26 + i - 256, text[i]); /* all before the last letter was made by an earlier merge */
+            /* All before the last letter is a token that an earlier merge made. */
+            letters(26 + i - 256, text[i]);
             size_t end = strlen(text[i]) - 1;
             snprintf(merge[n_merges], sizeof *merge, "%.*s %s", (int)end, text[i], text[i] + end);
             merges[n_merges] = merge[n_merges];
@@ -207,16 +224,25 @@ static void metadata(struct maker *m)
 {
     const struct model_shape *s = m->shape;
     struct gguf_write *w = &m->out;
-    const struct { const char *key; uint32_t value; } numbers[] = {
-        {"llama.context_length", s->context},        {"llama.embedding_length", s->dim},
-        {"llama.block_count", s->n_layers},          {"llama.feed_forward_length", s->hidden},
-        {"llama.attention.head_count", s->n_heads},  {"llama.attention.head_count_kv", s->n_kv_heads},
-        {"llama.attention.key_length", s->head_dim}, {"llama.attention.value_length", s->head_dim},
-        {"llama.rope.dimension_count", rope_dims(s)}, {"llama.vocab_size", s->vocab},
+    const struct {
+        const char *key;
+        uint32_t value;
+    } numbers[] = {
+        {"llama.context_length", s->context},
+        {"llama.embedding_length", s->dim},
+        {"llama.block_count", s->n_layers},
+        {"llama.feed_forward_length", s->hidden},
+        {"llama.attention.head_count", s->n_heads},
+        {"llama.attention.head_count_kv", s->n_kv_heads},
+        {"llama.attention.key_length", s->head_dim},
+        {"llama.attention.value_length", s->head_dim},
+        {"llama.rope.dimension_count", rope_dims(s)},
+        {"llama.vocab_size", s->vocab},
     };
     gguf_write_string(w, "general.architecture", "llama");
     gguf_write_string(w, "general.name", "random");
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) gguf_write_u32(w, numbers[i].key, numbers[i].value);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        gguf_write_u32(w, numbers[i].key, numbers[i].value);
     gguf_write_f32(w, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
     gguf_write_f32(w, "llama.rope.freq_base", s->rope_base);
     if (s->rope != MODEL_ROPE_LINEAR && s->rope != MODEL_ROPE_YARN) return;

@@ -1,4 +1,5 @@
-/* model_make.h - a random llama model of any shape, as the bytes of a GGUF file. The same shape gives the same bytes. */
+/* model_make.h - a random llama model of any shape, as the bytes of a GGUF file. The same shape
+ * gives the same bytes. */
 #ifndef MODEL_MAKE_H
 #define MODEL_MAKE_H
 
@@ -8,7 +9,8 @@ enum model_rope { MODEL_ROPE_NONE, MODEL_ROPE_LINEAR, MODEL_ROPE_YARN, MODEL_ROP
 
 struct model_shape {
     uint32_t dim, n_layers, n_heads, n_kv_heads, head_dim, hidden, vocab, context;
-    enum quant_type embedding, attention, ffn, output; /* formats; widths must be multiples of their blocks */
+    /* Formats; the widths of the matrices must be multiples of their blocks. */
+    enum quant_type embedding, attention, ffn, output;
     bool tied;          /* no output.weight */
     bool gpt2;          /* a byte-pair vocabulary instead of SentencePiece; vocab of 260 and more */
     enum model_rope rope;

@@ -9,7 +9,8 @@
 
 struct layer {
     float *attn_norm;              /* (dim) */
-    float *q, *k, *v, *attn_output; /* (heads * head_dim, dim), (kv_heads * head_dim, dim) twice, (dim, heads * head_dim) */
+    float *q, *k, *v;              /* (heads * head_dim, dim), (kv_heads * head_dim, dim) twice */
+    float *attn_output;            /* (dim, heads * head_dim) */
     float *ffn_norm;               /* (dim) */
     float *gate, *up, *down;       /* (hidden, dim) twice, (dim, hidden) */
     double *keys, *values;         /* (capacity, kv_heads * head_dim) */
@@ -27,7 +28,8 @@ struct reference {
     uint32_t dim, n_layers, n_heads, n_kv_heads, head_dim, hidden, vocab, context;
     float epsilon;
     struct rope rope;
-    float *embedding, *output_norm, *output; /* (vocab, dim), (dim), (vocab, dim); output may be the embedding */
+    float *embedding, *output_norm; /* (vocab, dim), (dim) */
+    float *output;                  /* (vocab, dim), may be the embedding */
     struct layer *layers;
     uint32_t length, capacity;
     double *x, *normed, *q, *attended, *scores, *gate, *up; /* of one token */
@@ -50,21 +52,28 @@ static llm_status read_shape(struct reference *r, const struct gguf *g, struct l
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         TRY(gguf_get_u32(g, numbers[i].key, numbers[i].out, error));
-        if (*numbers[i].out == 0) return error_set(error, LLM_BAD_MODEL, "%s is missing", numbers[i].key);
+        if (*numbers[i].out == 0)
+            return error_set(error, LLM_BAD_MODEL, "%s is missing", numbers[i].key);
     }
     r->n_kv_heads = r->n_heads;
     TRY(gguf_get_u32(g, "llama.attention.head_count_kv", &r->n_kv_heads, error));
     r->head_dim = r->dim / r->n_heads;
     TRY(gguf_get_u32(g, "llama.attention.key_length", &r->head_dim, error));
     if (r->n_kv_heads == 0 || r->n_heads % r->n_kv_heads || r->head_dim == 0)
-        return error_set(error, LLM_BAD_MODEL, "%u heads of %u for %u KV heads", r->n_heads, r->head_dim, r->n_kv_heads);
+        return error_set(error, LLM_BAD_MODEL, "%u heads of %u for %u KV heads", r->n_heads,
+                         r->head_dim, r->n_kv_heads);
     return gguf_get_f32(g, "llama.attention.layer_norm_rms_epsilon", &r->epsilon, error);
 }
 
 static llm_status read_rope(struct reference *r, const struct gguf *g, struct llm_error *error)
 {
     struct rope *p = &r->rope;
-    *p = (struct rope){.dims = r->head_dim, .base = 10000, .factor = 1, .attn_factor = 1, .beta_fast = 32, .beta_slow = 1,
+    *p = (struct rope){.dims = r->head_dim,
+                       .base = 10000,
+                       .factor = 1,
+                       .attn_factor = 1,
+                       .beta_fast = 32,
+                       .beta_slow = 1,
                        .original_context = r->context};
     struct gguf_string type = {"linear", 6};
     TRY(gguf_get_u32(g, "llama.rope.dimension_count", &p->dims, error));
@@ -75,24 +84,28 @@ static llm_status read_rope(struct reference *r, const struct gguf *g, struct ll
     TRY(gguf_get_f32(g, "llama.rope.scaling.yarn_beta_fast", &p->beta_fast, error));
     TRY(gguf_get_f32(g, "llama.rope.scaling.yarn_beta_slow", &p->beta_slow, error));
     TRY(gguf_get_u32(g, "llama.rope.scaling.original_context_length", &p->original_context, error));
-    if (p->dims > r->head_dim) return error_set(error, LLM_BAD_MODEL, "rope over %u of %u", p->dims, r->head_dim);
+    if (p->dims > r->head_dim)
+        return error_set(error, LLM_BAD_MODEL, "rope over %u of %u", p->dims, r->head_dim);
     p->yarn = type.size == 4 && memcmp(type.text, "yarn", 4) == 0;
     if ((type.size == 4 && memcmp(type.text, "none", 4) == 0) || p->factor == 0) p->factor = 1;
     return LLM_OK;
 }
 
 /* NULL where it is missing or of another shape. */
-static float *weights(const struct gguf *g, const uint8_t *data, const char *name, uint64_t cols, uint64_t rows)
+static float *weights(const struct gguf *g, const uint8_t *data, const char *name, uint64_t cols,
+                      uint64_t rows)
 {
     const struct gguf_tensor *t = gguf_tensor(g, name);
-    if (!t || t->dims[0] != cols || t->dims[1] != rows || t->dims[2] != 1 || t->dims[3] != 1) return NULL;
+    if (!t || t->dims[0] != cols || t->dims[1] != rows || t->dims[2] != 1 || t->dims[3] != 1)
+        return NULL;
     size_t n = (size_t)(cols * rows);
     float *out = must(malloc(n * sizeof *out));
     quant_decode(t->type, data + t->offset, out, n);
     return out;
 }
 
-static llm_status read_layer(struct reference *r, const struct gguf *g, const uint8_t *data, uint32_t l, struct llm_error *error)
+static llm_status read_layer(struct reference *r, const struct gguf *g, const uint8_t *data,
+                             uint32_t l, struct llm_error *error)
 {
     struct layer *y = &r->layers[l];
     uint32_t q = r->n_heads * r->head_dim, kv = r->n_kv_heads * r->head_dim;
@@ -107,12 +120,14 @@ static llm_status read_layer(struct reference *r, const struct gguf *g, const ui
         char name[64];
         snprintf(name, sizeof name, "blk.%u.%s.weight", l, tensors[i].name);
         *tensors[i].out = weights(g, data, name, tensors[i].cols, tensors[i].rows);
-        if (!*tensors[i].out) return error_set(error, LLM_BAD_MODEL, "%s is missing or of another shape", name);
+        if (!*tensors[i].out)
+            return error_set(error, LLM_BAD_MODEL, "%s is missing or of another shape", name);
     }
     return LLM_OK;
 }
 
-static llm_status read_model(struct reference *r, const struct gguf *g, const uint8_t *data, struct llm_error *error)
+static llm_status read_model(struct reference *r, const struct gguf *g, const uint8_t *data,
+                             struct llm_error *error)
 {
     TRY(read_shape(r, g, error));
     TRY(read_rope(r, g, error));
@@ -121,10 +136,13 @@ static llm_status read_model(struct reference *r, const struct gguf *g, const ui
     r->vocab = (uint32_t)embedding->dims[1];
     r->embedding = weights(g, data, "token_embd.weight", r->dim, r->vocab);
     r->output_norm = weights(g, data, "output_norm.weight", r->dim, 1);
-    r->output = gguf_tensor(g, "output.weight") ? weights(g, data, "output.weight", r->dim, r->vocab) : r->embedding;
+    r->output = gguf_tensor(g, "output.weight")
+                    ? weights(g, data, "output.weight", r->dim, r->vocab)
+                    : r->embedding;
     r->rope.divisors = weights(g, data, "rope_freqs.weight", r->rope.dims / 2, 1);
     if (!r->embedding || !r->output_norm || !r->output)
-        return error_set(error, LLM_BAD_MODEL, "embedding, output_norm or output is missing or of another shape");
+        return error_set(error, LLM_BAD_MODEL,
+                         "embedding, output_norm or output is missing or of another shape");
     r->layers = must(calloc(r->n_layers, sizeof *r->layers));
     for (uint32_t l = 0; l < r->n_layers; l++) TRY(read_layer(r, g, data, l, error));
     size_t heads = r->n_heads * r->head_dim;
@@ -154,12 +172,13 @@ void reference_free(struct reference *r)
     if (!r) return;
     for (uint32_t l = 0; r->layers && l < r->n_layers; l++) {
         struct layer *y = &r->layers[l];
-        void *all[] = {y->attn_norm, y->ffn_norm, y->q, y->k, y->v, y->attn_output, y->gate, y->up, y->down, y->keys, y->values};
+        void *all[] = {y->attn_norm, y->ffn_norm, y->q,    y->k,    y->v,     y->attn_output,
+                       y->gate,      y->up,       y->down, y->keys, y->values};
         for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     }
     if (r->output != r->embedding) free(r->output);
-    void *all[] = {r->layers, r->embedding, r->output_norm, r->rope.divisors, r->x, r->normed, r->q, r->attended, r->scores,
-                   r->gate, r->up};
+    void *all[] = {r->layers, r->embedding, r->output_norm, r->rope.divisors, r->x, r->normed,
+                   r->q,      r->attended,  r->scores,      r->gate,          r->up};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     free(r);
 }
@@ -186,10 +205,12 @@ static void rms_norm(const double *x, const float *weight, double *out, size_t n
     for (size_t i = 0; i < n; i++) out[i] = x[i] * scale * (double)weight[i];
 }
 
-/* The dimension that turns so many times within the original context (YaRN, Peng et al. 2023, section 3.2). */
+/* The dimension that turns so many times within the original context (YaRN, Peng et al. 2023,
+ * section 3.2). */
 static double yarn_dimension(const struct rope *p, double turns)
 {
-    return p->dims * log(p->original_context / (turns * 2 * 3.14159265358979323846)) / (2 * log((double)p->base));
+    return p->dims * log(p->original_context / (turns * 2 * 3.14159265358979323846)) /
+           (2 * log((double)p->base));
 }
 
 /* The angle of pair i at a position and the size by which cos and sin are multiplied. */
@@ -208,10 +229,12 @@ static double rope_angle(const struct rope *p, uint32_t i, uint32_t position, do
 }
 
 /* Turns neighbouring pairs of each head. */
-static void rotate(const struct rope *p, double *x, uint32_t n_heads, uint32_t head_dim, uint32_t position)
+static void rotate(const struct rope *p, double *x, uint32_t n_heads, uint32_t head_dim,
+                   uint32_t position)
 {
     for (uint32_t i = 0; i < p->dims / 2; i++) {
-        double size, angle = rope_angle(p, i, position, &size), c = cos(angle) * size, s = sin(angle) * size;
+        double size, angle = rope_angle(p, i, position, &size);
+        double c = cos(angle) * size, s = sin(angle) * size;
         for (uint32_t h = 0; h < n_heads; h++) {
             double *pair = x + h * head_dim + 2 * i, a = pair[0], b = pair[1];
             pair[0] = a * c - b * s;
@@ -230,7 +253,8 @@ static void softmax(double *x, size_t n)
 
 static void attend_head(struct reference *r, const struct layer *y, uint32_t h, uint32_t position)
 {
-    uint32_t width = r->n_kv_heads * r->head_dim, at = h / (r->n_heads / r->n_kv_heads) * r->head_dim;
+    uint32_t width = r->n_kv_heads * r->head_dim,
+             at = h / (r->n_heads / r->n_kv_heads) * r->head_dim;
     const double *q = r->q + h * r->head_dim;
     double *out = r->attended + h * r->head_dim;
     for (uint32_t t = 0; t <= position; t++) {

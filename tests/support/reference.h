@@ -1,4 +1,5 @@
-/* reference.h - a plain forward pass of the llama architecture in double precision, straight from a GGUF file. */
+/* reference.h - a plain forward pass of the llama architecture in double precision, straight from a
+ * GGUF file. */
 #ifndef REFERENCE_H
 #define REFERENCE_H
 
@@ -14,8 +15,8 @@ uint32_t reference_vocab(const struct reference *r);
 uint32_t reference_length(const struct reference *r);
 void reference_truncate(struct reference *r, uint32_t length);
 
-/* Appends n ids to the context. logits: (vocab) of the last token, or (n, vocab) of every one; NULL: none. False when an id is
- * out of the vocabulary; then nothing happened. */
+/* Appends n ids to the context. logits: (vocab) of the last token, or (n, vocab) of every one;
+ * NULL: none. False when an id is out of the vocabulary; then nothing happened. */
 bool reference_eval(struct reference *r, const int32_t *ids, size_t n, double *logits);
 bool reference_eval_all(struct reference *r, const int32_t *ids, size_t n, double *logits);
 
