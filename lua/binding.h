@@ -109,6 +109,10 @@ struct option {
     void (*read)(lua_State *L, int value, struct options *o, const struct option *row);
 };
 
+#define FLAG(NAME, AT) {.name = NAME, .type = OPTION_FLAG, .offset = AT}
+#define RANGE(NAME, TYPE, AT, MIN, MAX) {.name = NAME, .type = OPTION_##TYPE, .offset = AT, .min = MIN, .max = MAX}
+#define LATER(NAME) {.name = NAME, .type = OPTION_LATER}
+
 /* Reads the table (or nothing) at index. */
 void options_read(lua_State *L, int index, struct options *o, const struct option *rows, size_t n_rows);
 int options_raise(lua_State *L, int value, const struct options *o, const char *name, const char *expected);
@@ -160,7 +164,6 @@ int buffer_append(struct buffer *b, const void *data, size_t size); /* 0: out of
 
 extern const luaL_Reg module_functions[], model_functions[], session_functions[], generation_functions[];
 extern const luaL_Reg job_methods[], model_methods[], model_fields[], session_methods[], session_fields[], generation_methods[];
-extern const luaL_Reg json_functions[];
 void push_device(lua_State *L, const struct llm_device_info *info);
 void json_open(lua_State *L);
 

@@ -5,6 +5,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <math.h>
+#include <stdint.h>
 
 #if LUA_VERSION_NUM < 502
 #  define lua_rawlen(L, i) lua_objlen(L, i)

@@ -17,7 +17,7 @@ struct start {
 
 static void read_seed(lua_State *L, int value, struct options *o, const struct option *row)
 {
-    int64_t n;
+    int64_t n = 0;
     if (!compat_toint64(L, value, &n)) options_raise(L, value, o, row->name, "integer");
     struct start *s = o->out;
     s->o.has_seed = 1;
@@ -53,7 +53,7 @@ static void read_bias(lua_State *L, int value, struct options *o, const struct o
     struct llm_bias *bias = options_scratch(L, o, n * sizeof *bias);
     n = 0;
     for (lua_pushnil(L); lua_next(L, value); lua_pop(L, 1), n++) {
-        int64_t id;
+        int64_t id = 0;
         if (lua_type(L, -2) != LUA_TNUMBER) options_raise(L, -2, o, row->name, "token id");
         if (!compat_toint64(L, -2, &id) || id < 0 || id > INT32_MAX)
             raise(L, "bad option 'logit_bias' of %s (token %f is out of range)", o->function, lua_tonumber(L, -2));
@@ -76,30 +76,30 @@ static void read_overflow(lua_State *L, int value, struct options *o, const stru
 
 #define AT(field) offsetof(struct start, field)
 static const struct option rows[] = {
-    {"context", OPTION_UINT32, AT(context), 1, INT32_MAX}, /* the first ones are a session's only */
-    {"system", OPTION_LATER},
-    {"max_tokens", OPTION_INT64, AT(o.max_tokens), 0, 9e15},
-    {"temperature", OPTION_NUMBER, AT(o.temperature), 0, FLT_MAX},
-    {"top_k", OPTION_INT32, AT(o.top_k), 0, INT32_MAX},
-    {"top_p", OPTION_NUMBER, AT(o.top_p), 0, 1},
-    {"min_p", OPTION_NUMBER, AT(o.min_p), 0, 1},
-    {"typical_p", OPTION_NUMBER, AT(o.typical_p), 0, 1},
-    {"repeat_penalty", OPTION_NUMBER, AT(o.repeat_penalty), FLT_MIN, FLT_MAX},
-    {"presence_penalty", OPTION_NUMBER, AT(o.presence_penalty), -FLT_MAX, FLT_MAX},
-    {"frequency_penalty", OPTION_NUMBER, AT(o.frequency_penalty), -FLT_MAX, FLT_MAX},
-    {"penalty_last_n", OPTION_INT32, AT(o.penalty_last_n), -1, INT32_MAX},
-    {"seed", OPTION_READ, .read = read_seed},
-    {"stop", OPTION_READ, .read = read_stop},
-    {"logit_bias", OPTION_READ, .read = read_bias},
-    {"logprobs", OPTION_UINT32, AT(o.logprobs), 0, 1024},
-    {"priority", OPTION_INT32, AT(o.priority), INT32_MIN, INT32_MAX},
-    {"on_piece", OPTION_FUNCTION, .slot = HOOK_PIECE},
-    {"overflow", OPTION_READ, .read = read_overflow},
-    {"yield", OPTION_FLAG, AT(yield)},
-    {"dry", OPTION_LATER}, {"xtc", OPTION_LATER}, {"mirostat", OPTION_LATER}, {"grammar", OPTION_LATER},
-    {"schema", OPTION_LATER}, {"tools", OPTION_LATER}, {"sampler", OPTION_LATER}, {"speculative", OPTION_LATER},
+    RANGE("context", UINT32, AT(context), 1, INT32_MAX), /* the first ones are a session's only */
+    LATER("system"),
+    RANGE("max_tokens", INT64, AT(o.max_tokens), 0, 9e15),
+    RANGE("temperature", NUMBER, AT(o.temperature), 0, FLT_MAX),
+    RANGE("top_k", INT32, AT(o.top_k), 0, INT32_MAX),
+    RANGE("top_p", NUMBER, AT(o.top_p), 0, 1),
+    RANGE("min_p", NUMBER, AT(o.min_p), 0, 1),
+    RANGE("typical_p", NUMBER, AT(o.typical_p), 0, 1),
+    RANGE("repeat_penalty", NUMBER, AT(o.repeat_penalty), FLT_MIN, FLT_MAX),
+    RANGE("presence_penalty", NUMBER, AT(o.presence_penalty), -FLT_MAX, FLT_MAX),
+    RANGE("frequency_penalty", NUMBER, AT(o.frequency_penalty), -FLT_MAX, FLT_MAX),
+    RANGE("penalty_last_n", INT32, AT(o.penalty_last_n), -1, INT32_MAX),
+    {.name = "seed", .type = OPTION_READ, .read = read_seed},
+    {.name = "stop", .type = OPTION_READ, .read = read_stop},
+    {.name = "logit_bias", .type = OPTION_READ, .read = read_bias},
+    RANGE("logprobs", UINT32, AT(o.logprobs), 0, 1024),
+    RANGE("priority", INT32, AT(o.priority), INT32_MIN, INT32_MAX),
+    {.name = "on_piece", .type = OPTION_FUNCTION, .slot = HOOK_PIECE},
+    {.name = "overflow", .type = OPTION_READ, .read = read_overflow},
+    FLAG("yield", AT(yield)),
+    LATER("dry"), LATER("xtc"), LATER("mirostat"), LATER("grammar"),
+    LATER("schema"), LATER("tools"), LATER("sampler"), LATER("speculative"),
 };
-static const struct option feed_rows[] = {{"async", OPTION_FLAG, AT(async)}, {"yield", OPTION_FLAG, AT(yield)}};
+static const struct option feed_rows[] = {FLAG("async", AT(async)), FLAG("yield", AT(yield))};
 enum { SESSION_ROWS = 2, N_ROWS = sizeof rows / sizeof *rows };
 
 /* options(function, options) -> context, or nil, message, code. Checks a session's defaults. */

@@ -158,27 +158,27 @@ void options_read(lua_State *L, int index, struct options *o, const struct optio
 
 /* ---- options that the Lua parts read themselves ---- */
 
-static const struct option tokenize_rows[] = {{"bos", OPTION_FLAG}, {"special", OPTION_FLAG}};
-static const struct option feed_rows[] = {{"async", OPTION_FLAG}, {"yield", OPTION_FLAG}};
-static const struct option choose_rows[] = {{"normalize", OPTION_FLAG}, {"async", OPTION_FLAG}, {"yield", OPTION_FLAG}};
+static const struct option count_rows[] = {FLAG("special", 0)};
+static const struct option feed_rows[] = {FLAG("async", 0), FLAG("yield", 0)};
+static const struct option choose_rows[] = {FLAG("normalize", 0), FLAG("async", 0), FLAG("yield", 0)};
 static const struct option save_rows[] = {
-    {"kv", OPTION_FLAG},
-    {"path", OPTION_TEXT},
-    {"write", OPTION_FUNCTION, .slot = HOOK_WRITE},
-    {"async", OPTION_FLAG},
-    {"yield", OPTION_FLAG},
+    FLAG("kv", 0),
+    {.name = "path", .type = OPTION_TEXT},
+    {.name = "write", .type = OPTION_FUNCTION, .slot = HOOK_WRITE},
+    FLAG("async", 0),
+    FLAG("yield", 0),
 };
 static const struct option restore_rows[] = {
-    {"path", OPTION_TEXT},
-    {"read", OPTION_FUNCTION, .slot = HOOK_READ},
-    {"size", OPTION_UINT64, .min = 0, .max = 9e15},
-    {"async", OPTION_FLAG},
-    {"yield", OPTION_FLAG},
+    {.name = "path", .type = OPTION_TEXT},
+    {.name = "read", .type = OPTION_FUNCTION, .slot = HOOK_READ},
+    {.name = "size", .type = OPTION_UINT64, .min = 0, .max = 9e15},
+    FLAG("async", 0),
+    FLAG("yield", 0),
 };
 
 static const struct { const char *name; const struct option *rows; size_t n; } sets[] = {
 #define SET(name) {#name, name##_rows, sizeof name##_rows / sizeof *name##_rows}
-    SET(tokenize), SET(feed), SET(choose), SET(save), SET(restore),
+    SET(count), SET(feed), SET(choose), SET(save), SET(restore),
 #undef SET
 };
 

@@ -22,7 +22,7 @@ int prompt_read(lua_State *L, int index, const struct options *o, struct llm_pro
     if (n > INT32_MAX) raise(L, "bad prompt of %s (a list of %f tokens)", o->function, (double)n);
     int32_t *ids = options_scratch(L, o, n * sizeof *ids);
     for (size_t i = 0; i < n; i++) {
-        int64_t id;
+        int64_t id = 0;
         lua_rawgeti(L, index, (int)(i + 1));
         if (lua_type(L, -1) != LUA_TNUMBER)
             raise(L, "bad prompt of %s (token id expected at %d, got %s)", o->function, (int)(i + 1), type_name(L, -1));
