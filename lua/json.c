@@ -345,7 +345,7 @@ enum { N_CUSTOMARY = sizeof customary / sizeof *customary };
 struct key {
     const char *text; /* NULL: an integer key */
     size_t size, rank;
-    int64_t n = 0;
+    int64_t n;
 };
 
 static int compare_keys(const void *pa, const void *pb)

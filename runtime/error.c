@@ -9,7 +9,7 @@ llm_status error_set(struct llm_error *error, llm_status status, const char *for
     if (!error) return status;
     va_list args;
     va_start(args, format);
-    error->status = status;
+    error->status = (int32_t)status;
     vsnprintf(error->message, sizeof error->message, format, args);
     va_end(args);
     return status;

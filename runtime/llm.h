@@ -165,7 +165,8 @@ struct llm_load_options {
     uint32_t deterministic;
     uint32_t vocab_only;
     const char *cache;       /* folder for the pipeline cache; NULL: the platform's, "": none */
-    llm_progress_fn progress; /* called by the pump; progress_user is released when the job ends */
+    /* The release functions are called once, whatever the outcome: when the job, or the model that reads, is gone. */
+    llm_progress_fn progress; /* called by the pump */
     void *progress_user;
     llm_release_fn progress_release;
     llm_read_fn read;        /* NULL: path is a file. Stays in use until the model is closed */

@@ -20,10 +20,11 @@ bool sampler_is_argmax(const struct sampler *s);
 /* Picks a token for position (its index in the session, which the random number depends on besides the seed).
  * history: the session's tokens so far, for penalties. logits: n_vocab, not changed. Order: bias, penalties, top_k,
  * typical_p, top_p, min_p, temperature. *logprob: natural log of its probability under the plain logits (softmax, no
- * options). LLM_BAD_STATE when every token is banned or all logits are NaN. */
+ * options); logprob may be NULL, which is quicker. Allocates nothing. LLM_BAD_STATE when every token is banned or all logits are NaN. */
 llm_status sampler_pick(struct sampler *s, const float *logits, const int32_t *history, size_t n_history, uint64_t position,
                         int32_t *id, double *logprob, struct llm_error *error);
-/* The n best by plain logit, best first, ties to the lowest id, with natural log probabilities. */
+/* The n best by plain logit, best first, ties to the lowest id, with natural log probabilities. Where
+ * there are fewer (NaN is none), the rest have id -1. */
 void sampler_best(const float *logits, uint32_t n_vocab, struct llm_logprob *best, uint32_t n);
 
 #endif

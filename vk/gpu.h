@@ -65,6 +65,8 @@ struct gpu_info {
     bool storage16, storage8, float16, int8, int16, int64, int_dot, subgroup_arithmetic, subgroup_shuffle, subgroup_size_control,
         cooperative_matrix;
     bool software;            /* compiled for a CPU: llvmpipe, SwiftShader; wants one subgroup a workgroup */
+    bool texel_loads;         /* texel buffers are read far faster than storage buffers (llvmpipe: by whole texels, not words) */
+    uint32_t texels;          /* maxTexelBufferElements */
     bool loop_limit;          /* loops stop after 65,535 back-edges (llvmpipe before Mesa 25) */
 };
 
@@ -148,6 +150,7 @@ struct gpu_kernel_desc {
     size_t spirv_size;   /* bytes */
     uint32_t n_buffers;  /* storage buffers, set 0, bindings 0.. */
     uint32_t written;    /* bit per binding that it writes */
+    uint32_t texels;     /* bit per binding that it reads as a uniform texel buffer of R32G32B32A32_UINT, not as storage */
     uint32_t push_size;  /* bytes */
     uint32_t n_spec;     /* specialization constants, ids 0.. */
     const uint32_t *spec;
@@ -176,15 +179,15 @@ void gpu_commands_dispatch(struct gpu_commands *c, const struct gpu_kernel *kern
 /* The three counts are read from the buffer, which is GPU_MEMORY_STEP or was written before the last barrier. */
 void gpu_commands_dispatch_indirect(struct gpu_commands *c, const struct gpu_kernel *kernel, const struct gpu_range *ranges,
                                     const void *push, const struct gpu_buffer *counts, uint64_t offset);
-/* Whatever follows sees what came before, shader and transfer alike. A debug build (GPU_CHECK) asserts that no dispatch
- * between two barriers reads or writes what another one there writes. */
+/* Whatever follows sees what came before, shader and transfer alike. A debug build (GPU_CHECK) fails a recording in which
+ * something between two barriers reads or writes what something else there writes. Each list ends with a barrier. */
 void gpu_commands_barrier(struct gpu_commands *c);
 void gpu_commands_copy(struct gpu_commands *c, const struct gpu_buffer *from, uint64_t from_offset, const struct gpu_buffer *to,
                        uint64_t to_offset, uint64_t size);
 void gpu_commands_fill(struct gpu_commands *c, const struct gpu_buffer *to, uint64_t offset, uint64_t size, uint32_t value);
 /* Makes device writes visible to the host (before reading a READBACK buffer), and ends. */
 enum gpu_status gpu_commands_end(struct gpu_commands *c, struct gpu_error *error);
-void gpu_commands_free(struct gpu_device *device, struct gpu_commands *c);
+void gpu_commands_free(struct gpu_device *device, struct gpu_commands *c); /* waits */
 uint32_t gpu_commands_count(const struct gpu_commands *c); /* dispatches in it */
 /* After it has run, with profile: name and nanoseconds of dispatch i; 0 ns where there are no timestamps. */
 const char *gpu_commands_time(struct gpu_commands *c, uint32_t i, double *nanoseconds);

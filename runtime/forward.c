@@ -1,0 +1,430 @@
+#include "forward.h"
+
+#include <string.h>
+
+#include "gpu_error.h"
+
+static uint32_t bucket_rows(uint32_t bucket)
+{
+    return ops_buckets[bucket];
+}
+
+uint32_t forward_take(uint32_t n, uint32_t *bucket)
+{
+    uint32_t b = 0;
+    while (ops_buckets[b + 1] && ops_buckets[b] < n && ops_buckets[b] < FORWARD_MAX_ROWS) b++;
+    /* A plan that would run more than a quarter empty gives way to the next smaller one. */
+    while (b > 0 && n < ops_buckets[b] - ops_buckets[b] / 4) b--;
+    *bucket = b;
+    return n < ops_buckets[b] ? n : ops_buckets[b];
+}
+
+uint32_t forward_output_bucket(uint32_t n)
+{
+    uint32_t b = 0;
+    while (ops_buckets[b] < n) b++;
+    return b;
+}
+
+/* ---- sizes ---- */
+
+static struct attention_shape shape_of(const struct hparams *h, bool rope_neox, bool kv_f16)
+{
+    struct attention_shape s = {
+        .n_heads = h->n_heads,
+        .n_kv_heads = h->n_kv_heads,
+        .head_dim = h->head_dim,
+        .rope_dim = h->rope.dims,
+        .rope_neox = rope_neox,
+        .kv_f16 = kv_f16,
+        .scale = h->attention_scale,
+    };
+    weights_qkv_layout(h, &s.stride, &s.k, &s.v);
+    return s;
+}
+
+static uint64_t aligned(uint64_t n)
+{
+    return (n + 255) / 256 * 256;
+}
+
+static uint64_t kv_v_offset(uint64_t page_size, uint32_t n_pages)
+{
+    return aligned(page_size * n_pages);
+}
+
+uint64_t forward_page_size(const struct hparams *h, bool kv_f16)
+{
+    struct attention_shape s = shape_of(h, false, kv_f16);
+    return 2 * ops_page_size(&s) * h->n_layers;
+}
+
+struct scratch {
+    uint64_t x, qkv, attended, hidden, partial, logits, best;
+};
+
+static struct scratch scratch_sizes(const struct hparams *h, const struct attention_shape *s, uint32_t context)
+{
+    const uint64_t row = FORWARD_MAX_ROWS * sizeof(float);
+    return (struct scratch){
+        .x = row * ops_stride(h->dim),
+        .qkv = row * s->stride,
+        .attended = row * ops_stride(h->n_heads * h->head_dim),
+        .hidden = row * ops_stride(h->hidden),
+        .partial = ops_partial_size(s, FORWARD_MAX_ROWS, context),
+        .logits = (uint64_t)FORWARD_MAX_OUTPUTS * ops_stride(h->vocab) * sizeof(float),
+        .best = FORWARD_MAX_OUTPUTS * sizeof(uint32_t),
+    };
+}
+
+uint64_t forward_scratch_size(const struct hparams *h, const struct forward_config *c)
+{
+    struct attention_shape s = shape_of(h, false, c->kv_f16);
+    struct scratch n = scratch_sizes(h, &s, c->context);
+    return 2 * n.x + n.qkv + n.attended + n.hidden + n.partial + 2 * n.logits + 2 * n.best;
+}
+
+/* ---- opening ---- */
+
+static void layout_step(struct step *step, const struct hparams *h, uint32_t max_tables)
+{
+    step->max_rows = FORWARD_MAX_ROWS;
+    step->max_outputs = FORWARD_MAX_OUTPUTS;
+    step->max_pages = max_tables;
+    step->rope_pairs = h->rope.dims / 2;
+    step->rows = 0;
+    step->rope = aligned(step->rows + FORWARD_MAX_ROWS * sizeof(struct step_row));
+    step->pages = aligned(step->rope + (uint64_t)FORWARD_MAX_ROWS * step->rope_pairs * 2 * sizeof(float));
+    step->outputs = aligned(step->pages + (uint64_t)max_tables * sizeof(uint32_t));
+    step->counts = aligned(step->outputs + FORWARD_MAX_OUTPUTS * sizeof(uint32_t));
+}
+
+static llm_status take_buffers(struct forward *f, const struct forward_config *c, struct llm_error *error)
+{
+    struct scratch n = scratch_sizes(&f->h, &f->shape, c->context);
+    /* A step's rows belong to at most FORWARD_MAX_OUTPUTS sequences. */
+    layout_step(&f->step, &f->h, FORWARD_MAX_OUTPUTS * ((f->max_positions + KV_PAGE - 1) / KV_PAGE));
+    const struct {
+        struct gpu_buffer *buffer;
+        uint64_t size;
+        enum gpu_memory memory;
+    } wanted[] = {
+        {&f->x, n.x, GPU_MEMORY_DEVICE},
+        {&f->normed, n.x, GPU_MEMORY_DEVICE},
+        {&f->qkv, n.qkv, GPU_MEMORY_DEVICE},
+        {&f->attended, n.attended, GPU_MEMORY_DEVICE},
+        {&f->hidden, n.hidden, GPU_MEMORY_DEVICE},
+        {&f->partial, n.partial, GPU_MEMORY_DEVICE},
+        {&f->logits, n.logits, GPU_MEMORY_DEVICE},
+        {&f->best, n.best, GPU_MEMORY_DEVICE},
+        {&f->logits_host, n.logits, GPU_MEMORY_READBACK},
+        {&f->best_host, n.best, GPU_MEMORY_READBACK},
+        {&f->step.buffer, f->step.counts + 256, GPU_MEMORY_STEP},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+        TRY_GPU(gpu_buffer_create(f->gpu, wanted[i].buffer, wanted[i].size, wanted[i].memory, &gpu_error_), error);
+    for (uint32_t l = 0; l < f->h.n_layers; l++)
+        TRY_GPU(gpu_buffer_create(f->gpu, &f->kv[l], f->kv_v + f->page_size * f->n_pages, GPU_MEMORY_DEVICE, &gpu_error_), error);
+    return LLM_OK;
+}
+
+static llm_status run_now(struct forward *f, struct gpu_commands *c, struct llm_error *error)
+{
+    uint64_t ticket;
+    TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
+    TRY_GPU(gpu_submit(f->gpu, &c, 1, &ticket, &gpu_error_), error);
+    TRY_GPU(gpu_wait(f->gpu, ticket, UINT64_MAX, &gpu_error_), error);
+    return LLM_OK;
+}
+
+/* The ends of rows must be finite for good: nothing but zeros is ever added to them. */
+static llm_status clear_buffers(struct forward *f, struct llm_error *error)
+{
+    struct gpu_commands *c;
+    TRY_GPU(gpu_commands_create(f->gpu, &c, false, &gpu_error_), error);
+    struct gpu_buffer *const all[] = {&f->x, &f->normed, &f->qkv, &f->attended, &f->hidden};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) gpu_commands_fill(c, all[i], 0, all[i]->size, 0);
+    llm_status status = run_now(f, c, error);
+    gpu_commands_free(f->gpu, c);
+    return status;
+}
+
+llm_status forward_open(struct forward *f, struct gpu_device *gpu, const struct hparams *h, const struct weights *weights,
+                        const struct forward_config *c, const struct alloc *alloc, struct llm_error *error)
+{
+    *f = (struct forward){.gpu = gpu, .h = *h, .weights = weights, .alloc = alloc, .n_pages = c->n_pages, .max_positions = c->context};
+    f->shape = shape_of(h, h->rope_neox, c->kv_f16);
+    f->page_size = ops_page_size(&f->shape);
+    f->kv_v = kv_v_offset(f->page_size, f->n_pages);
+    f->kv = alloc_zero(alloc, h->n_layers, sizeof *f->kv);
+    if (!f->kv) return error_memory(error, "the list of caches", h->n_layers * sizeof *f->kv);
+    TRY(ops_create(&f->ops, gpu, c->high, c->deterministic, alloc, error));
+    TRY(take_buffers(f, c, error));
+    return clear_buffers(f, error);
+}
+
+static void plan_free(struct forward *f, struct plan *p)
+{
+    for (uint32_t i = 0; i < p->n_segments; i++) gpu_commands_free(f->gpu, p->segments[i]);
+    if (p->segments) alloc_free(f->alloc, p->segments, (f->h.n_layers + 1) * sizeof *p->segments);
+    *p = (struct plan){0};
+}
+
+void forward_free(struct forward *f)
+{
+    if (!f->gpu) return;
+    for (uint32_t i = 0; i < FORWARD_N_BUCKETS; i++) {
+        plan_free(f, &f->layers[i]);
+        plan_free(f, &f->heads[i]);
+        gpu_commands_free(f->gpu, f->read_logits[i]);
+    }
+    ops_free(f->ops);
+    struct gpu_buffer *const all[] = {&f->x,      &f->normed, &f->qkv,         &f->attended,  &f->hidden,     &f->partial,
+                                      &f->logits, &f->best,   &f->logits_host, &f->best_host, &f->step.buffer};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) gpu_buffer_free(f->gpu, all[i]);
+    for (uint32_t l = 0; f->kv && l < f->h.n_layers; l++) gpu_buffer_free(f->gpu, &f->kv[l]);
+    if (f->kv) alloc_free(f->alloc, f->kv, f->h.n_layers * sizeof *f->kv);
+    memset(f, 0, sizeof *f);
+}
+
+/* ---- recording ---- */
+
+static struct gpu_range k_pages(const struct forward *f, uint32_t l)
+{
+    return (struct gpu_range){&f->kv[l], 0, f->page_size * f->n_pages};
+}
+
+static struct gpu_range v_pages(const struct forward *f, uint32_t l)
+{
+    return (struct gpu_range){&f->kv[l], f->kv_v, f->page_size * f->n_pages};
+}
+
+static llm_status record_attention(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t n, struct llm_error *error)
+{
+    const struct layer_weights *w = &f->weights->layers[l];
+    const struct gpu_range k = k_pages(f, l), v = v_pages(f, l);
+    uint32_t max_groups = (f->max_positions + ATTENTION_GROUP - 1) / ATTENTION_GROUP;
+    TRY(ops_norm(f->ops, c, &f->x, &w->attn_norm, &f->normed, f->h.dim, f->h.norm_eps, &f->step, false, n, error));
+    gpu_commands_barrier(c);
+    for (uint32_t i = 0; i < w->n_qkv; i++)
+        TRY(ops_matrix(f->ops, c, &w->qkv[i], &f->normed, &f->qkv, f->shape.stride, w->qkv_at[i], false, n, error));
+    gpu_commands_barrier(c);
+    TRY(ops_rope_store(f->ops, c, &f->shape, &f->step, &f->qkv, &k, &v, n, error));
+    gpu_commands_barrier(c);
+    TRY(ops_attention(f->ops, c, &f->shape, &f->step, &f->qkv, &k, &v, &f->partial, &f->attended, max_groups, n, error));
+    gpu_commands_barrier(c);
+    return ops_matrix(f->ops, c, &w->o, &f->attended, &f->x, ops_stride(f->h.dim), 0, true, n, error);
+}
+
+static llm_status record_ffn(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t n, struct llm_error *error)
+{
+    const struct layer_weights *w = &f->weights->layers[l];
+    TRY(ops_norm(f->ops, c, &f->x, &w->ffn_norm, &f->normed, f->h.dim, f->h.norm_eps, &f->step, false, n, error));
+    gpu_commands_barrier(c);
+    TRY(ops_gate_up(f->ops, c, &w->gate, &w->up, &f->normed, &f->hidden, n, error));
+    gpu_commands_barrier(c);
+    return ops_matrix(f->ops, c, &w->down, &f->hidden, &f->x, ops_stride(f->h.dim), 0, true, n, error);
+}
+
+static llm_status record_layer(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t n, struct llm_error *error)
+{
+    if (l == 0) TRY(ops_embed(f->ops, c, &f->weights->embed, &f->step, &f->x, n, error));
+    gpu_commands_barrier(c);
+    TRY(record_attention(f, c, l, n, error));
+    gpu_commands_barrier(c);
+    TRY(record_ffn(f, c, l, n, error));
+    TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
+    return LLM_OK;
+}
+
+static llm_status new_segment(struct forward *f, struct plan *p, struct llm_error *error)
+{
+    if (!p->segments) p->segments = alloc_zero(f->alloc, f->h.n_layers + 1, sizeof *p->segments);
+    if (!p->segments) return error_memory(error, "a plan", (f->h.n_layers + 1) * sizeof *p->segments);
+    TRY_GPU(gpu_commands_create(f->gpu, &p->segments[p->n_segments], false, &gpu_error_), error);
+    p->n_segments++;
+    return LLM_OK;
+}
+
+static llm_status record_layers(struct forward *f, uint32_t bucket, struct llm_error *error)
+{
+    struct plan *p = &f->layers[bucket];
+    for (uint32_t l = 0; l < f->h.n_layers; l++) {
+        TRY(new_segment(f, p, error));
+        TRY(record_layer(f, p->segments[l], l, bucket_rows(bucket), error));
+    }
+    return LLM_OK;
+}
+
+static llm_status record_head(struct forward *f, uint32_t bucket, struct llm_error *error)
+{
+    struct plan *p = &f->heads[bucket];
+    uint32_t n = bucket_rows(bucket);
+    TRY(new_segment(f, p, error));
+    struct gpu_commands *c = p->segments[0];
+    gpu_commands_barrier(c);
+    TRY(ops_norm(f->ops, c, &f->x, &f->weights->output_norm, &f->normed, f->h.dim, f->h.norm_eps, &f->step, true, n, error));
+    gpu_commands_barrier(c);
+    TRY(ops_matrix(f->ops, c, &f->weights->output, &f->normed, &f->logits, ops_stride(f->h.vocab), 0, false, n, error));
+    gpu_commands_barrier(c);
+    TRY(ops_argmax(f->ops, c, &f->logits, f->h.vocab, &f->best, n, error));
+    gpu_commands_barrier(c);
+    gpu_commands_copy(c, &f->best, 0, &f->best_host, 0, n * sizeof(uint32_t));
+    TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
+
+    TRY_GPU(gpu_commands_create(f->gpu, &f->read_logits[bucket], false, &gpu_error_), error);
+    c = f->read_logits[bucket];
+    gpu_commands_barrier(c);
+    gpu_commands_copy(c, &f->logits, 0, &f->logits_host, 0, (uint64_t)n * ops_stride(f->h.vocab) * sizeof(float));
+    TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
+    return LLM_OK;
+}
+
+llm_status forward_record(struct forward *f, struct llm_error *error)
+{
+    for (uint32_t b = 0; ops_buckets[b] && ops_buckets[b] <= FORWARD_MAX_ROWS; b++) {
+        if (!f->layers[b].n_segments) TRY(record_layers(f, b, error));
+        if (ops_buckets[b] <= FORWARD_MAX_OUTPUTS && !f->heads[b].n_segments) TRY(record_head(f, b, error));
+    }
+    return LLM_OK;
+}
+
+/* ---- a step ---- */
+
+static void *step_at(const struct forward *f, uint64_t offset)
+{
+    return (char *)f->step.buffer.map + offset;
+}
+
+void forward_begin(struct forward *f, uint32_t bucket)
+{
+    struct step_row *rows = step_at(f, f->step.rows);
+    for (uint32_t i = 0; i < bucket_rows(bucket); i++) rows[i] = (struct step_row){0, STEP_NO_ROW, 0, 0};
+}
+
+void forward_set_row(struct forward *f, uint32_t row, uint32_t token, uint32_t position, uint32_t table)
+{
+    struct step_row *rows = step_at(f, f->step.rows);
+    rows[row] = (struct step_row){token, position, table, 0};
+    float *cos_sin = step_at(f, f->step.rope);
+    rope_angles(&f->h.rope, position, cos_sin + (size_t)row * f->step.rope_pairs * 2);
+}
+
+void forward_set_table(struct forward *f, uint32_t table, const struct kv_sequence *s)
+{
+    uint32_t *pages = step_at(f, f->step.pages);
+    memcpy(pages + table, s->pages, s->n_pages * sizeof *pages);
+}
+
+uint32_t forward_max_tables(const struct forward *f)
+{
+    return f->step.max_pages;
+}
+
+void forward_set_outputs(struct forward *f, const uint32_t *rows, uint32_t n, uint32_t output_bucket)
+{
+    uint32_t *outputs = step_at(f, f->step.outputs);
+    for (uint32_t i = 0; i < bucket_rows(output_bucket); i++) outputs[i] = rows[i < n ? i : 0];
+}
+
+void forward_end(struct forward *f, uint32_t bucket)
+{
+    const struct step_row *rows = step_at(f, f->step.rows);
+    uint32_t groups = 1;
+    for (uint32_t i = 0; i < bucket_rows(bucket); i++) {
+        if (rows[i].position == STEP_NO_ROW) continue;
+        uint32_t n = rows[i].position / ATTENTION_GROUP + 1;
+        if (n > groups) groups = n;
+    }
+    uint32_t *counts = step_at(f, f->step.counts);
+    counts[0] = groups;
+    counts[1] = f->h.n_kv_heads;
+    counts[2] = bucket_rows(bucket);
+}
+
+uint32_t forward_best(const struct forward *f, uint32_t output)
+{
+    return ((const uint32_t *)f->best_host.map)[output];
+}
+
+const float *forward_logits(const struct forward *f, uint32_t output)
+{
+    return (const float *)f->logits_host.map + (size_t)output * ops_stride(f->h.vocab);
+}
+
+/* ---- pages ---- */
+
+llm_status forward_copy_pages(struct forward *f, const struct kv_copy *copies, uint32_t n, struct gpu_commands **out,
+                              struct llm_error *error)
+{
+    TRY_GPU(gpu_commands_create(f->gpu, out, false, &gpu_error_), error);
+    gpu_commands_barrier(*out);
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t from = copies[i].from * f->page_size, to = copies[i].to * f->page_size;
+        for (uint32_t l = 0; l < f->h.n_layers; l++) {
+            gpu_commands_copy(*out, &f->kv[l], from, &f->kv[l], to, f->page_size);
+            gpu_commands_copy(*out, &f->kv[l], f->kv_v + from, &f->kv[l], f->kv_v + to, f->page_size);
+        }
+    }
+    TRY_GPU(gpu_commands_end(*out, &gpu_error_), error);
+    return LLM_OK;
+}
+
+/* Where the host sees the cache, a page is a few copies; else it goes through a buffer of the same layout. */
+static void move_mapped(struct forward *f, uint32_t page, void *out, const void *in)
+{
+    for (uint32_t i = 0; i < 2 * f->h.n_layers; i++) {
+        char *at = (char *)f->kv[i / 2].map + page * f->page_size + (i % 2 ? f->kv_v : 0);
+        if (out) memcpy((char *)out + i * f->page_size, at, f->page_size);
+        else memcpy(at, (const char *)in + i * f->page_size, f->page_size);
+    }
+}
+
+llm_status forward_page_read(struct forward *f, uint32_t page, void *out, struct llm_error *error)
+{
+    if (f->kv[0].map) {
+        move_mapped(f, page, out, NULL);
+        return LLM_OK;
+    }
+    struct gpu_buffer host = {0};
+    struct gpu_commands *c = NULL;
+    uint64_t size = 2 * f->page_size * f->h.n_layers;
+    TRY_GPU(gpu_buffer_create(f->gpu, &host, size, GPU_MEMORY_READBACK, &gpu_error_), error);
+    struct gpu_error gpu_error = {{0}};
+    llm_status status = gpu_failed(gpu_commands_create(f->gpu, &c, false, &gpu_error), &gpu_error, error);
+    if (status == LLM_OK) {
+        for (uint32_t i = 0; i < 2 * f->h.n_layers; i++)
+            gpu_commands_copy(c, &f->kv[i / 2], page * f->page_size + (i % 2 ? f->kv_v : 0), &host, i * f->page_size, f->page_size);
+        status = run_now(f, c, error);
+    }
+    if (status == LLM_OK) memcpy(out, host.map, size);
+    gpu_commands_free(f->gpu, c);
+    gpu_buffer_free(f->gpu, &host);
+    return status;
+}
+
+static llm_status upload_page(struct forward *f, struct gpu_upload *u, uint32_t page, const void *data, struct llm_error *error)
+{
+    for (uint32_t i = 0; i < 2 * f->h.n_layers; i++) {
+        void *memory;
+        uint64_t at = page * f->page_size + (i % 2 ? f->kv_v : 0);
+        TRY_GPU(gpu_upload_begin(u, &f->kv[i / 2], at, f->page_size, &memory, &gpu_error_), error);
+        memcpy(memory, (const char *)data + i * f->page_size, f->page_size);
+        TRY_GPU(gpu_upload_end(u, &gpu_error_), error);
+    }
+    TRY_GPU(gpu_upload_finish(u, &gpu_error_), error);
+    return LLM_OK;
+}
+
+llm_status forward_page_write(struct forward *f, uint32_t page, const void *data, struct llm_error *error)
+{
+    if (f->kv[0].map) {
+        move_mapped(f, page, NULL, data);
+        return LLM_OK;
+    }
+    struct gpu_upload *u = NULL;
+    TRY_GPU(gpu_upload_create(f->gpu, &u, &gpu_error_), error);
+    llm_status status = upload_page(f, u, page, data, error);
+    gpu_upload_free(u);
+    return status;
+}

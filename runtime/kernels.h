@@ -1,0 +1,36 @@
+/* kernels.h - the rows of shaders/kernels.def, and the pipelines made of them so far. */
+#ifndef KERNELS_H
+#define KERNELS_H
+
+#include "../vk/gpu.h"
+#include "alloc.h"
+#include "llm.h"
+
+enum module {
+#define KERNEL(name, source, defines, buffers, written, texels, args) MODULE_##name,
+#include "kernels.def"
+#undef KERNEL
+    N_MODULES
+};
+
+enum { KERNELS_SPEC = 6 };
+
+struct kernel {
+    enum module module;
+    uint32_t spec[KERNELS_SPEC]; /* all ones from the module's own count on */
+    struct gpu_kernel *gpu;
+};
+
+struct kernels {
+    struct gpu_device *device;
+    struct kernel *items;
+    size_t n, capacity;
+    const struct alloc *alloc;
+};
+
+/* The pipeline of a module with these specialization constants, made when first asked for. */
+llm_status kernels_get(struct kernels *k, enum module module, const uint32_t *spec, uint32_t n_spec,
+                       const struct gpu_kernel **out, struct llm_error *error);
+void kernels_free(struct kernels *k);
+
+#endif

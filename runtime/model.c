@@ -1,0 +1,295 @@
+#include "model.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "blob.h"
+#include "error.h"
+#include "generation.h"
+
+/* ---- loading, on the worker ---- */
+
+/* A mapped header is a view; one behind a read function is read in growing pieces until it is whole. */
+static llm_status read_header(llm_model *m, struct llm_error *error)
+{
+    const struct alloc *a = &m->root->alloc;
+    const struct source *s = &m->source;
+    if (!s->read) return gguf_parse(&m->gguf, s->map.data, (size_t)s->size, s->size, a, error);
+    size_t n = 1 << 18;
+    for (;;) {
+        if (n > s->size) n = (size_t)s->size;
+        uint8_t *grown = a->realloc(a->user, m->header, m->header_size, n);
+        if (!grown && n) return error_memory(error, "the header", n);
+        m->header = grown;
+        size_t had = m->header_size;
+        m->header_size = n;
+        if (!source_bytes(s, had, n - had, m->header + had, error)) return LLM_IO;
+        llm_status status = gguf_parse(&m->gguf, m->header, n, s->size, a, error);
+        if (status != LLM_RUNNING) return status;
+        gguf_free(&m->gguf);
+        n *= 2;
+    }
+}
+
+/* Of everything but the weights' values. */
+static void take_fingerprint(llm_model *m)
+{
+    struct blob_sum sum;
+    uint64_t known = m->source.read ? m->header_size : m->source.size, n = m->gguf.data_offset;
+    blob_sum_start(&sum);
+    blob_sum_add(&sum, m->source.read ? m->header : m->source.map.data, (size_t)(n < known ? n : known));
+    blob_sum_add(&sum, &m->source.size, sizeof m->source.size);
+    m->fingerprint = blob_sum_end(&sum);
+}
+
+struct plan_of_memory {
+    uint64_t weights, scratch, page, available;
+    uint32_t n_host_layers, n_pages;
+};
+
+static uint32_t pages_of(uint64_t tokens)
+{
+    return (uint32_t)((tokens + KV_PAGE - 1) / KV_PAGE);
+}
+
+/* Sizes before anything is taken, so that failing comes with the numbers. */
+static llm_status plan_memory(llm_model *m, const struct llm_load_options *o, const struct forward_config *c,
+                              struct plan_of_memory *p, struct llm_error *error)
+{
+    const struct hparams *h = &m->blueprint.h;
+    const struct gpu_device *gpu = m->device->gpu;
+    const struct gpu_info *info = gpu_device_info(gpu);
+    const double MB = 1e6;
+    p->n_host_layers = 0;
+    if (o->gpu_layers >= 0 && (uint32_t)o->gpu_layers < h->n_layers) p->n_host_layers = h->n_layers - (uint32_t)o->gpu_layers;
+    p->weights = weights_size(&m->blueprint, gpu, p->n_host_layers);
+    p->scratch = forward_scratch_size(h, c);
+    p->page = forward_page_size(h, c->kv_f16);
+    p->available = o->memory ? o->memory : info->available;
+    uint64_t least = p->page * pages_of(c->context), taken = p->weights + p->scratch;
+    while (!info->unified && o->gpu_layers < 0 && p->n_host_layers < h->n_layers && taken + least > p->available) {
+        p->weights = weights_size(&m->blueprint, gpu, ++p->n_host_layers);
+        taken = p->weights + p->scratch;
+    }
+    uint64_t room = taken < p->available ? (p->available - taken) / p->page : 0;
+    uint64_t wanted = o->kv_tokens ? pages_of(o->kv_tokens) : 4 * (uint64_t)pages_of(c->context);
+    uint64_t binding = info->binding_size / (p->page / h->n_layers / 2); /* a layer's K pages are one binding */
+    if (wanted > binding) wanted = binding;
+    uint64_t floor = o->kv_tokens ? wanted : pages_of(c->context);
+    if (floor > binding)
+        return error_set(error, LLM_OUT_OF_MEMORY,
+                         "a context of %" PRIu32 " tokens needs a larger cache than the device can bind (%" PRIu64 " bytes); use a smaller "
+                         "context or kv = \"f16\"",
+                         c->context, info->binding_size);
+    if (floor > room)
+        return error_set(error, LLM_OUT_OF_MEMORY,
+                         "the model needs %.0f MB on the device (weights %.0f, KV cache %.0f, scratch %.0f), but %.0f MB are %s; a smaller "
+                         "context, kv_tokens or model would fit",
+                         (double)(taken + floor * p->page) / MB, (double)p->weights / MB, (double)(floor * p->page) / MB,
+                         (double)p->scratch / MB, (double)p->available / MB, o->memory ? "allowed" : "available");
+    p->n_pages = (uint32_t)(wanted < room ? wanted : room);
+    return LLM_OK;
+}
+
+struct load_progress {
+    llm_job *job;
+    double from, to;
+};
+
+static llm_status weights_advanced(void *user, double fraction, struct llm_error *error)
+{
+    const struct load_progress *p = user;
+    return job_progress(p->job, p->from + (p->to - p->from) * fraction, error);
+}
+
+static llm_status load_onto_device(llm_model *m, llm_job *job, struct llm_error *error)
+{
+    const struct llm_load_options *o = &job->options;
+    const struct alloc *a = &m->root->alloc;
+    struct hparams *h = &m->blueprint.h;
+    TRY(device_open(m->root, o, &m->device, error));
+    m->context = o->context ? o->context : h->context < 4096 ? h->context : 4096;
+    struct forward_config c = {.context = m->context,
+                               .kv_f16 = o->kv == LLM_KV_F16,
+                               .high = o->precision == LLM_PRECISION_HIGH,
+                               .deterministic = o->deterministic != 0};
+    struct plan_of_memory p = {0};
+    TRY(plan_memory(m, o, &c, &p, error));
+    c.n_pages = p.n_pages;
+    TRY(kv_pool_open(&m->pool, c.n_pages, a, error));
+
+    struct load_progress progress = {job, 0.02, 0.9};
+    TRY(weights_load(&m->weights, &m->blueprint, &m->source, m->device->gpu, p.n_host_layers, weights_advanced, &progress, a, error));
+    h->rope.factors = m->weights.rope_factors;
+    TRY(rope_open(&h->rope, a, error));
+    TRY(forward_open(&m->forward, m->device->gpu, h, &m->weights, &c, a, error));
+    TRY(job_progress(job, 0.92, error));
+    TRY(forward_record(&m->forward, error));
+    TRY(job_progress(job, 0.98, error));
+    TRY(scheduler_open(&m->scheduler, &m->forward, &m->pool, a, error));
+    device_save_cache(m->device);
+
+    m->info.has_device = 1;
+    m->info.memory_weights = p.weights;
+    m->info.memory_kv = p.page * p.n_pages;
+    m->info.memory_kv_per_token = p.page / KV_PAGE;
+    m->info.memory_scratch = p.scratch;
+    m->info.device.size = sizeof m->info.device;
+    device_info_fill(NULL, gpu_device_info(m->device->gpu), m->device->index, &m->info.device);
+    return LLM_OK;
+}
+
+static llm_status load_parts(llm_model *m, llm_job *job, struct llm_error *error)
+{
+    TRY(read_header(m, error));
+    take_fingerprint(m);
+    TRY(job_progress(job, 0.01, error));
+    TRY(tokenizer_create(&m->tokenizer, &m->gguf, &m->root->alloc, error));
+    if (!job->options.vocab_only)
+        TRY(arch_read(&m->blueprint, &m->gguf, tokenizer_info(m->tokenizer)->n_tokens, &m->root->alloc, error));
+    TRY(model_fill_info(m, error));
+    return job->options.vocab_only ? LLM_OK : load_onto_device(m, job, error);
+}
+
+llm_status model_load(llm_job *job, struct source *source, llm_model **out, struct llm_error *error)
+{
+    llm *root = job->root;
+    llm_model *m = alloc_zero(&root->alloc, 1, sizeof *m);
+    if (!m) {
+        source_close(source);
+        return error_memory(error, "a model", sizeof *m);
+    }
+    m->root = root;
+    m->references = 1;
+    m->source = *source;
+    *out = m; /* the pump frees it where loading fails: it owns the root's lists */
+    return load_parts(m, job, error);
+}
+
+void model_open(llm_model *m, llm_job *job)
+{
+    llm *root = m->root;
+    struct llm_load_options *o = &job->options;
+    if (m->source.read) {
+        /* From now on the pump's thread reads. */
+        m->source.read = o->read;
+        m->source.user = o->read_user;
+        m->source.release = o->read_release;
+        o->read_release = NULL;
+    }
+    root_retain(root);
+    m->open = m->was_open = true;
+    m->next = root->models;
+    root->models = m;
+}
+
+/* ---- closing ---- */
+
+/* Gives everything back but the handle. Also for a model that was never opened. */
+static void give_back(llm_model *m)
+{
+    const struct alloc *a = &m->root->alloc;
+    scheduler_free(&m->scheduler);
+    forward_free(&m->forward);
+    weights_free(&m->weights);
+    kv_pool_free(&m->pool);
+    device_release(m->device);
+    m->device = NULL;
+    tokenizer_free(m->tokenizer);
+    m->tokenizer = NULL;
+    rope_free(&m->blueprint.h.rope);
+    arch_free(&m->blueprint);
+    gguf_free(&m->gguf);
+    alloc_free(a, m->header, m->header_size);
+    m->header = NULL;
+    source_close(&m->source);
+    m->source = (struct source){0};
+}
+
+void llm_model_close(llm_model *m)
+{
+    if (!m || !m->open) return;
+    if (m->root->pumping) {
+        m->close_wanted = m->root->close_wanted = true;
+        return;
+    }
+    while (m->sessions) llm_session_close(m->sessions);
+    m->open = false;
+    llm_model **link = &m->root->models;
+    while (*link != m) link = &(*link)->next;
+    *link = m->next;
+    give_back(m);
+}
+
+void model_close_sessions(llm_model *m)
+{
+    for (llm_session *s = m->sessions, *next; s; s = next) {
+        next = s->next;
+        if (!s->close_wanted) continue;
+        bool unowned = s->unowned;
+        llm_session_close(s);
+        if (unowned) llm_session_free(s);
+    }
+}
+
+int32_t llm_model_closed(const llm_model *m)
+{
+    return !m->open || m->close_wanted;
+}
+
+void llm_model_retain(llm_model *m)
+{
+    m->references++;
+}
+
+void llm_model_free(llm_model *m)
+{
+    if (!m) return;
+    if (m->references == 1 && m->open && m->root->pumping) {
+        m->unowned = true;
+        llm_model_close(m);
+        return;
+    }
+    if (--m->references) return;
+    llm *root = m->root;
+    bool opened = m->was_open;
+    if (m->open) llm_model_close(m);
+    else give_back(m);
+    alloc_free(&root->alloc, m->texts, m->texts_size);
+    alloc_free(&root->alloc, m, sizeof *m);
+    if (opened) root_release(root);
+}
+
+/* ---- the pump ---- */
+
+bool model_pump(llm_model *m)
+{
+    if (!m->device) return false;
+    for (llm_session *s = m->sessions, *next; s; s = next) {
+        next = s->next;
+        if (s->current) generation_settle(s->current);
+    }
+    return scheduler_pump(&m->scheduler);
+}
+
+bool model_has_work(const llm_model *m)
+{
+    return m->device && scheduler_has_work(&m->scheduler);
+}
+
+bool model_in_flight(const llm_model *m)
+{
+    return m->device && m->scheduler.flight.n_slices > 0;
+}
+
+void model_wait(llm_model *m, double seconds)
+{
+    scheduler_wait(&m->scheduler, seconds);
+}
+
+llm_status model_check(const llm_model *m, struct llm_error *error)
+{
+    if (llm_model_closed(m)) return error_set(error, LLM_CLOSED, "the model is closed");
+    if (m->device) return LLM_OK;
+    return error_set(error, LLM_UNSUPPORTED, "the model was loaded with vocab_only: it has no weights to run");
+}

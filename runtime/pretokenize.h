@@ -1,0 +1,36 @@
+/* pretokenize.h - cut text into the words inside which byte-pair merges may happen. Pure.
+ * A rule is one or more passes, each a regular expression that cuts what the pass before left; what
+ * lies between two matches is a word, too. Rules are those of tokenizer.ggml.pre, as llama.cpp
+ * reads them (src/llama-vocab.cpp). */
+#ifndef PRETOKENIZE_H
+#define PRETOKENIZE_H
+
+#include <stdbool.h>
+
+#include "alloc.h"
+#include "error.h"
+
+struct pretokenizer;
+
+/* The rule of that name; unknown and empty names have the default rule. Never NULL. */
+const struct pretokenizer *pretokenize_find(const char *name, size_t size);
+
+/* What the name also says: whole words of the vocabulary need no merges; texts begin with the
+ * beginning token. */
+bool pretokenize_ignores_merges(const struct pretokenizer *rule);
+bool pretokenize_adds_bos(const struct pretokenizer *rule);
+
+/* Scratch of pretokenize, kept from text to text. Zeroed to begin with. */
+struct words {
+    uint32_t *ends; /* n ends of words, in bytes, rising; the last is the size of the text */
+    size_t n;
+    uint32_t *other, *bits, *starts; /* private */
+    size_t ends_capacity, other_capacity, bits_capacity, starts_capacity;
+};
+
+/* size is below 4 GiB. Linear in it. */
+llm_status pretokenize(const struct pretokenizer *rule, const char *text, size_t size,
+                       struct words *out, const struct alloc *alloc, struct llm_error *error);
+void pretokenize_free(struct words *words, const struct alloc *alloc);
+
+#endif

@@ -1,0 +1,454 @@
+#include "sampler.h"
+
+#include <assert.h>
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "error.h"
+
+/* What the filters order and the draw walks. Better: a larger key, among equals the lower id. */
+struct candidate {
+    double key;    /* the logit, or how typical the token is */
+    double weight; /* its probability, not normalised */
+    float logit;
+    int32_t id;
+};
+
+struct sampler {
+    const struct alloc *alloc;
+    uint32_t n_vocab, top_k;
+    double temperature, top_p, min_p, typical_p, repeat, presence, frequency;
+    int32_t last_n;
+    uint64_t seed;
+    struct llm_bias *bias;
+    size_t n_bias;
+    float *adjusted;   /* (n_vocab) a copy of the logits, where bias or penalties change them */
+    uint32_t *counts;  /* (n_vocab) of tokens in the window, zero between calls */
+    struct candidate *items;
+    size_t capacity;
+};
+
+static bool has_penalties(const struct sampler *s)
+{
+    return s->last_n != 0 && (s->repeat != 1 || s->presence != 0 || s->frequency != 0);
+}
+
+static bool is_greedy(const struct sampler *s)
+{
+    return s->temperature == 0 || s->top_k == 1;
+}
+
+bool sampler_is_argmax(const struct sampler *s)
+{
+    return is_greedy(s) && !s->n_bias && !has_penalties(s);
+}
+
+static llm_status options_check(const struct llm_generate_options *o, uint32_t n_vocab, struct llm_error *error)
+{
+    const struct { const char *name; double value, low, high; const char *rule; } checks[] = {
+        {"max_tokens", (double)o->max_tokens, -1, DBL_MAX, "-1 or more"},
+        {"temperature", o->temperature, 0, DBL_MAX, "0 or more"},
+        {"top_k", o->top_k, 0, INT32_MAX, "0 or more"},
+        {"top_p", o->top_p, 0, 1, "between 0 and 1"},
+        {"min_p", o->min_p, 0, 1, "between 0 and 1"},
+        {"typical_p", o->typical_p, 0, 1, "between 0 and 1"},
+        {"repeat_penalty", o->repeat_penalty, DBL_MIN, DBL_MAX, "more than 0"},
+        {"presence_penalty", o->presence_penalty, -DBL_MAX, DBL_MAX, "a finite number"},
+        {"frequency_penalty", o->frequency_penalty, -DBL_MAX, DBL_MAX, "a finite number"},
+        {"penalty_last_n", o->penalty_last_n, -1, INT32_MAX, "-1 or more"},
+        {"logprobs", o->logprobs, 0, 256, "between 0 and 256"},
+    };
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
+        if (checks[i].value >= checks[i].low && checks[i].value <= checks[i].high) continue;
+        return error_set(error, LLM_BAD_ARGUMENT, "%s must be %s, got %g", checks[i].name, checks[i].rule, checks[i].value);
+    }
+    for (size_t i = 0; i < o->n_logit_bias; i++) {
+        const struct llm_bias *b = &o->logit_bias[i];
+        if (b->id < 0 || (uint32_t)b->id >= n_vocab)
+            return error_set(error, LLM_BAD_ARGUMENT, "logit_bias must name tokens from 0 to %lld, got %d",
+                             (long long)n_vocab - 1, b->id);
+        if (!(b->bias <= FLT_MAX))
+            return error_set(error, LLM_BAD_ARGUMENT, "logit_bias of token %d must be finite or -inf, got %g", b->id, (double)b->bias);
+    }
+    return LLM_OK;
+}
+
+static llm_status arrays_open(struct sampler *s, const struct llm_generate_options *o, struct llm_error *error)
+{
+    const size_t n = s->n_vocab;
+    bool whole = true;
+    if (o->n_logit_bias) {
+        s->bias = alloc_zero(s->alloc, o->n_logit_bias, sizeof *s->bias);
+        if (s->bias) {
+            memcpy(s->bias, o->logit_bias, o->n_logit_bias * sizeof *s->bias);
+            s->n_bias = o->n_logit_bias;
+        }
+        whole = s->bias;
+    }
+    if (s->n_bias || has_penalties(s)) whole = (s->adjusted = alloc_zero(s->alloc, n, sizeof *s->adjusted)) && whole;
+    if (has_penalties(s)) whole = (s->counts = alloc_zero(s->alloc, n, sizeof *s->counts)) && whole;
+    if (!is_greedy(s)) {
+        s->capacity = s->top_k && s->top_k < n / 2 ? 2 * (size_t)s->top_k : n;
+        whole = (s->items = alloc_zero(s->alloc, s->capacity, sizeof *s->items)) && whole;
+    }
+    return whole ? LLM_OK : error_memory(error, "the sampler", n * sizeof *s->adjusted + s->capacity * sizeof *s->items);
+}
+
+llm_status sampler_create(struct sampler **out, const struct llm_generate_options *o, uint32_t n_vocab, const struct alloc *alloc,
+                          struct llm_error *error)
+{
+    *out = NULL;
+    TRY(options_check(o, n_vocab, error));
+    struct sampler *s = alloc_new(alloc, sizeof *s);
+    if (!s) return error_memory(error, "the sampler", sizeof *s);
+    *s = (struct sampler){
+        .alloc = alloc, .n_vocab = n_vocab, .top_k = (uint32_t)o->top_k, .temperature = o->temperature, .top_p = o->top_p,
+        .min_p = o->min_p, .typical_p = o->typical_p, .repeat = o->repeat_penalty, .presence = o->presence_penalty,
+        .frequency = o->frequency_penalty, .last_n = o->penalty_last_n, .seed = o->seed,
+    };
+    const llm_status status = arrays_open(s, o, error);
+    if (status == LLM_OK) *out = s;
+    else sampler_free(s);
+    return status;
+}
+
+void sampler_free(struct sampler *s)
+{
+    if (!s) return;
+    alloc_free(s->alloc, s->bias, s->n_bias * sizeof *s->bias);
+    alloc_free(s->alloc, s->adjusted, s->n_vocab * sizeof *s->adjusted);
+    alloc_free(s->alloc, s->counts, s->n_vocab * sizeof *s->counts);
+    alloc_free(s->alloc, s->items, s->capacity * sizeof *s->items);
+    alloc_free(s->alloc, s, sizeof *s);
+}
+
+/* ---- numbers that are the same on every machine --------------------------------------------------------------------- */
+
+/* e^x for x <= 0 from additions and multiplications alone, because the C libraries' exp differ in the last bit:
+ * 2^n * e^r with |r| <= ln(2) / 2 and the series of e^r; ln 2 in two parts keeps r exact. */
+static double exp_same(double x)
+{
+    static const double inverse[] = {0, 1, 1. / 2, 1. / 3, 1. / 4, 1. / 5, 1. / 6, 1. / 7, 1. / 8, 1. / 9, 1. / 10, 1. / 11, 1. / 12,
+                                     1. / 13};
+    const double magic = 0x1.8p52; /* adding it rounds to whole numbers */
+    if (!(x > -708)) return 0;
+    const double rounded = x * 1.4426950408889634 + magic, n = rounded - magic;
+    const double r = (x - n * 0x1.62e42fee00000p-1) - n * 0x1.a39ef35793c76p-33;
+    double sum = 1;
+    for (int k = 13; k > 0; k--) sum = 1 + sum * (r * inverse[k]);
+    uint64_t bits, scaled;
+    memcpy(&bits, &rounded, sizeof bits);
+    memcpy(&scaled, &sum, sizeof scaled);
+    scaled += bits << 52; /* the low bits of rounded are n */
+    memcpy(&sum, &scaled, sizeof sum);
+    return sum;
+}
+
+/* splitmix64's finalizer (Steele, Lea, Flood 2014). */
+static uint64_t mix(uint64_t z)
+{
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+    return z ^ z >> 31;
+}
+
+/* In [0, 1), from seed and position alone. */
+static double random_at(uint64_t seed, uint64_t position)
+{
+    const uint64_t golden = 0x9E3779B97F4A7C15u;
+    return (double)(mix(mix(seed + golden) + (position + 1) * golden) >> 11) * 0x1p-53;
+}
+
+/* ---- logits as the options change them ------------------------------------------------------------------------------ */
+
+/* Infinity would make NaN of every difference; -inf stays and means banned. */
+static float to_logit(double x)
+{
+    if (x > FLT_MAX) return FLT_MAX;
+    if (x < -FLT_MAX) return x < -DBL_MAX ? -INFINITY : -FLT_MAX;
+    return (float)x;
+}
+
+static void penalize(struct sampler *s, const int32_t *history, size_t n_history)
+{
+    const size_t window = s->last_n < 0 || (size_t)s->last_n > n_history ? n_history : (size_t)s->last_n;
+    const int32_t *const recent = history ? history + (n_history - window) : NULL;
+    for (size_t i = 0; i < window; i++) {
+        if (recent[i] >= 0 && (uint32_t)recent[i] < s->n_vocab) s->counts[recent[i]]++;
+    }
+    for (size_t i = 0; i < window; i++) {
+        const int32_t id = recent[i];
+        if (id < 0 || (uint32_t)id >= s->n_vocab || !s->counts[id]) continue;
+        double x = s->adjusted[id];
+        x = x > 0 ? x / s->repeat : x * s->repeat;
+        x -= s->presence + s->frequency * s->counts[id];
+        s->adjusted[id] = to_logit(x);
+        s->counts[id] = 0;
+    }
+}
+
+static const float *adjust(struct sampler *s, const float *logits, const int32_t *history, size_t n_history)
+{
+    if (!s->adjusted) return logits;
+    memcpy(s->adjusted, logits, s->n_vocab * sizeof *logits);
+    for (size_t i = 0; i < s->n_bias; i++) {
+        float *x = &s->adjusted[s->bias[i].id];
+        *x = to_logit((double)*x + (double)s->bias[i].bias);
+    }
+    if (s->counts) penalize(s, history, n_history);
+    return s->adjusted;
+}
+
+/* ---- order ---------------------------------------------------------------------------------------------------------- */
+
+static bool better(const struct candidate *a, const struct candidate *b)
+{
+    return a->key > b->key || (a->key == b->key && a->id < b->id);
+}
+
+static void swap(struct candidate *a, struct candidate *b)
+{
+    const struct candidate t = *a;
+    *a = *b;
+    *b = t;
+}
+
+/* Moves the k best to the front, in no order (Hoare's quickselect, the median of three as pivot). */
+static void select_best(struct candidate *c, size_t n, size_t k)
+{
+    size_t low = 0, high = n;
+    while (high - low > 1 && k > low && k < high) {
+        struct candidate *a = c + low, *b = c + low + (high - low) / 2, *z = c + high - 1;
+        if (better(b, a)) swap(a, b);
+        if (better(z, b)) swap(b, z);
+        if (better(b, a)) swap(a, b);
+        const struct candidate pivot = *b;
+        size_t i = low, j = high - 1;
+        for (;;) {
+            while (better(&c[i], &pivot)) i++;
+            while (better(&pivot, &c[j])) j--;
+            if (i >= j) break;
+            swap(&c[i++], &c[j--]);
+        }
+        const size_t middle = i == j ? i + 1 : i; /* [low, middle) is no worse than the pivot, the rest no better */
+        if (k < middle && middle < high) high = middle;
+        else if (k >= middle && middle > low) low = middle;
+        else high--; /* all but the last is no worse than it */
+    }
+}
+
+static void heap_sink(struct candidate *c, size_t n, size_t i)
+{
+    for (size_t child; (child = 2 * i + 1) < n; i = child) {
+        if (child + 1 < n && better(&c[child + 1], &c[child])) child++;
+        if (!better(&c[child], &c[i])) return;
+        swap(&c[i], &c[child]);
+    }
+}
+
+/* Keeps the best whose weights sum up to share of the total (more than it, if strictly), at least one. They end up at the end
+ * of c, the best one last; returns how many there are. Sorts no more than it keeps. */
+static size_t keep_share(struct candidate *c, size_t n, double share, bool strictly)
+{
+    double total = 0, sum = 0;
+    for (size_t i = 0; i < n; i++) total += c[i].weight;
+    for (size_t i = n / 2; i-- > 0;) heap_sink(c, n, i);
+    for (size_t left = n; left > 0;) {
+        sum += c[0].weight;
+        swap(&c[0], &c[--left]);
+        if (sum > share * total || (!strictly && sum >= share * total)) return n - left;
+        heap_sink(c, left, 0);
+    }
+    return n;
+}
+
+/* ---- the filters, each from n candidates to fewer --------------------------------------------------------------------- */
+
+/* The top_k best logits (all when top_k is 0) that are neither banned nor NaN. Fills up, keeps the best, goes on with what
+ * beats the worst of them: equal ones come later, and have higher ids. */
+static size_t filter_top_k(struct sampler *s, const float *logits)
+{
+    const size_t k = s->top_k && s->top_k < s->n_vocab ? s->top_k : s->n_vocab;
+    struct candidate *const c = s->items;
+    float threshold = -INFINITY;
+    size_t n = 0;
+    for (uint32_t i = 0; i < s->n_vocab; i++) {
+        if (!(logits[i] > threshold)) continue;
+        if (n == s->capacity) {
+            select_best(c, n, k);
+            n = k;
+            threshold = c[0].logit;
+            for (size_t j = 1; j < n; j++) threshold = c[j].logit < threshold ? c[j].logit : threshold;
+            if (!(logits[i] > threshold)) continue;
+        }
+        const float logit = to_logit((double)logits[i]);
+        c[n++] = (struct candidate){logit, 0, logit, (int32_t)i};
+    }
+    if (n <= k) return n;
+    select_best(c, n, k);
+    return k;
+}
+
+/* weight = e^((logit - best) / temperature), so that the best has 1. */
+static void weigh(struct candidate *c, size_t n, double temperature)
+{
+    double best = c[0].logit;
+    for (size_t i = 1; i < n; i++) best = c[i].logit > best ? c[i].logit : best;
+    for (size_t i = 0; i < n; i++) c[i].weight = exp_same(((double)c[i].logit - best) / temperature);
+}
+
+/* Locally typical sampling (Meister et al. 2022): those whose surprise is nearest to the entropy. The difference of both is that
+ * of a logit to the expected logit, without the normaliser. */
+static size_t filter_typical(struct candidate **c, size_t n, double p)
+{
+    struct candidate *const all = *c;
+    double total = 0, expected = 0;
+    for (size_t i = 0; i < n; i++) {
+        total += all[i].weight;
+        if (all[i].weight > 0) expected += all[i].weight * all[i].logit;
+    }
+    for (size_t i = 0; i < n; i++) all[i].key = -fabs(all[i].logit - expected / total);
+    const size_t kept = keep_share(all, n, p, true);
+    *c = all + (n - kept);
+    for (size_t i = 0; i < kept; i++) (*c)[i].key = (*c)[i].logit;
+    weigh(*c, kept, 1);
+    return kept;
+}
+
+static size_t filter_min_p(struct candidate *c, size_t n, double p)
+{
+    size_t kept = 0;
+    double best = 0;
+    for (size_t i = 0; i < n; i++) best = c[i].weight > best ? c[i].weight : best;
+    for (size_t i = 0; i < n; i++) {
+        if (c[i].weight >= p * best) c[kept++] = c[i];
+    }
+    return kept;
+}
+
+static int32_t draw(const struct candidate *c, size_t n, double random)
+{
+    double total = 0, sum = 0;
+    for (size_t i = 0; i < n; i++) total += c[i].weight;
+    int32_t id = c[0].id;
+    for (size_t i = 0; i < n; i++) {
+        if (!(c[i].weight > 0)) continue;
+        id = c[i].id;
+        sum += c[i].weight;
+        if (sum > random * total) break;
+    }
+    return id;
+}
+
+/* -1: there is none. */
+static int32_t best_of(const float *logits, uint32_t n)
+{
+    int32_t id = -1;
+    float best = -INFINITY;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!(logits[i] > best)) continue;
+        best = logits[i];
+        id = (int32_t)i;
+    }
+    return id;
+}
+
+static int32_t sample(struct sampler *s, const float *logits, uint64_t position)
+{
+    struct candidate *c = s->items;
+    size_t n = filter_top_k(s, logits);
+    if (n == 0) return -1;
+    if (s->typical_p < 1 || s->top_p < 1 || s->min_p > 0) weigh(c, n, 1);
+    if (s->typical_p < 1) n = filter_typical(&c, n, s->typical_p);
+    if (s->top_p < 1) {
+        const size_t kept = keep_share(c, n, s->top_p, false);
+        c += n - kept;
+        n = kept;
+    }
+    if (s->min_p > 0) n = filter_min_p(c, n, s->min_p);
+    weigh(c, n, s->temperature);
+    return draw(c, n, random_at(s->seed, position));
+}
+
+/* ---- log probabilities: f32 is plenty, and four lanes wide ------------------------------------------------------------ */
+
+/* e^x for x <= 0 to seven digits: 2^n * 2^f, |f| <= 1/2. Without a branch, so that compilers vectorize its loop. */
+static float exp_quick(float x)
+{
+    const float magic = 12582912; /* 1.5 * 2^23: adding it rounds to whole numbers */
+    float t = x * 1.44269504f;
+    t = t > -126 ? t : -126; /* NaN, too */
+    const float rounded = t + magic;
+    const float f = t - (rounded - magic);
+    const float y = 1 + f * (0.693147181f + f * (0.240226507f + f * (0.0555041087f + f * (0.00961812911f + f *
+                    (0.00133335581f + f * 0.000154035304f)))));
+    uint32_t bits, scaled;
+    memcpy(&bits, &rounded, sizeof bits);
+    memcpy(&scaled, &y, sizeof scaled);
+    scaled += bits << 23; /* the low bits of rounded are n */
+    float result;
+    memcpy(&result, &scaled, sizeof result);
+    return result;
+}
+
+/* ln of the sum of e^logit, NaN left out; -inf when there is nothing to sum. */
+static double log_sum(const float *logits, uint32_t n)
+{
+    enum { LANES = 8, BLOCK = 512 };
+    float most[LANES], best = -INFINITY;
+    double sum = 0;
+    for (int j = 0; j < LANES; j++) most[j] = -INFINITY;
+    for (uint32_t i = 0; i + LANES <= n; i += LANES) {
+        for (uint32_t j = 0; j < LANES; j++) most[j] = logits[i + j] > most[j] ? logits[i + j] : most[j];
+    }
+    for (int j = 0; j < LANES; j++) best = most[j] > best ? most[j] : best;
+    for (uint32_t i = n - n % LANES; i < n; i++) best = logits[i] > best ? logits[i] : best;
+    if (best == -INFINITY) return best;
+    best = to_logit((double)best);
+    for (uint32_t at = 0; at < n; at += BLOCK) {
+        const uint32_t size = n - at < BLOCK ? n - at : BLOCK;
+        const float *const x = logits + at;
+        float part[BLOCK];
+        for (uint32_t i = 0; i < size; i++) part[i] = exp_quick((x[i] > FLT_MAX ? FLT_MAX : x[i]) - best);
+        for (uint32_t i = size; i % LANES; i++) part[i] = 0;
+        float lanes[LANES] = {0};
+        for (uint32_t i = 0; i < size; i += LANES) {
+            for (uint32_t j = 0; j < LANES; j++) lanes[j] += part[i + j];
+        }
+        for (int j = 0; j < LANES; j++) sum += (double)lanes[j];
+    }
+    return (double)best + log(sum);
+}
+
+static double log_probability(float logit, double sum)
+{
+    return logit == -INFINITY ? -INFINITY : fmin(0, (double)to_logit((double)logit) - sum);
+}
+
+llm_status sampler_pick(struct sampler *s, const float *logits, const int32_t *history, size_t n_history, uint64_t position,
+                        int32_t *id, double *logprob, struct llm_error *error)
+{
+    assert(history || !n_history);
+    const float *const adjusted = adjust(s, logits, history, n_history);
+    const int32_t picked = is_greedy(s) ? best_of(adjusted, s->n_vocab) : sample(s, adjusted, position);
+    if (picked < 0) return error_set(error, LLM_BAD_STATE, "no token can follow: all %u are banned or not numbers", s->n_vocab);
+    *id = picked;
+    if (logprob) *logprob = log_probability(logits[picked], log_sum(logits, s->n_vocab));
+    return LLM_OK;
+}
+
+void sampler_best(const float *logits, uint32_t n_vocab, struct llm_logprob *best, uint32_t n)
+{
+    uint32_t found = 0; /* best holds so many, with their logits until the end */
+    for (uint32_t i = 0; i < n_vocab && n > 0; i++) {
+        const float x = logits[i];
+        if (!(x >= -INFINITY) || (found == n && !(x > best[n - 1].logprob))) continue;
+        uint32_t at = found < n ? found++ : n - 1;
+        for (; at > 0 && best[at - 1].logprob < x; at--) best[at] = best[at - 1];
+        best[at] = (struct llm_logprob){(int32_t)i, x};
+    }
+    const double sum = log_sum(logits, n_vocab);
+    for (uint32_t i = 0; i < found; i++) best[i].logprob = (float)log_probability(best[i].logprob, sum);
+    for (uint32_t i = found; i < n; i++) best[i] = (struct llm_logprob){-1, -INFINITY};
+}

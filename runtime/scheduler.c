@@ -1,0 +1,352 @@
+#include "scheduler.h"
+
+#include <string.h>
+
+#include "os.h"
+#include "gpu_error.h"
+
+/* A slice: half a frame of 60 Hz, so that two in flight fill one and a cancel is never far away. */
+static const double slice_seconds = 0.008;
+enum { FIRST_SLICE = 4 }; /* segments, while nothing is measured */
+
+llm_status scheduler_open(struct scheduler *s, struct forward *forward, struct kv_pool *pool, const struct alloc *alloc,
+                          struct llm_error *error)
+{
+    *s = (struct scheduler){.forward = forward, .pool = pool, .alloc = alloc, .max_segments = forward->h.n_layers + 3};
+    s->segments = alloc_zero(alloc, s->max_segments, sizeof *s->segments);
+    return s->segments ? LLM_OK : error_memory(error, "a step", s->max_segments * sizeof *s->segments);
+}
+
+static void free_copies(struct scheduler *s)
+{
+    gpu_commands_free(s->forward->gpu, s->flight.copies);
+    s->flight.copies = NULL;
+}
+
+void scheduler_free(struct scheduler *s)
+{
+    if (!s->segments) return;
+    scheduler_drain(s);
+    alloc_free(s->alloc, s->segments, s->max_segments * sizeof *s->segments);
+    memset(s, 0, sizeof *s);
+}
+
+void scheduler_add(struct scheduler *s, struct run *run)
+{
+    struct run **link = &s->runs;
+    while (*link) link = &(*link)->next;
+    run->next = NULL;
+    *link = run;
+}
+
+static void unlink_run(struct scheduler *s, struct run *run)
+{
+    struct run **link = &s->runs;
+    while (*link && *link != run) link = &(*link)->next;
+    if (*link) *link = run->next;
+}
+
+static void forget(struct flight *f, const struct run *run)
+{
+    for (uint32_t i = 0; i < f->n_entries; i++) {
+        if (f->entries[i].run == run) f->entries[i].run = NULL;
+    }
+}
+
+void scheduler_remove(struct scheduler *s, struct run *run)
+{
+    unlink_run(s, run);
+    forget(&s->flight, run);
+}
+
+static void end_run(struct scheduler *s, struct run *run, llm_status status, const struct llm_error *error)
+{
+    scheduler_remove(s, run);
+    run->end(run, status, error);
+}
+
+static void fail_all(struct scheduler *s, llm_status status, const struct llm_error *error)
+{
+    scheduler_drain(s);
+    while (s->runs) end_run(s, s->runs, status, error);
+}
+
+bool scheduler_has_work(const struct scheduler *s)
+{
+    return s->runs != NULL || s->flight.active;
+}
+
+/* ---- choosing the rows of a step ---- */
+
+static uint32_t remaining(const struct run *run)
+{
+    return run->upto - run->rows.kv->length;
+}
+
+/* The next run of the wanted kind: highest priority first, then the order of the queue. */
+static struct run *best_run(const struct scheduler *s, bool prompt)
+{
+    struct run *best = NULL;
+    for (struct run *run = s->runs; run; run = run->next) {
+        bool taken = false;
+        for (uint32_t i = 0; i < s->flight.n_entries; i++) taken |= s->flight.entries[i].run == run;
+        if (taken || (remaining(run) > 1) != prompt) continue;
+        if (!best || run->priority > best->priority) best = run;
+    }
+    return best;
+}
+
+static uint32_t outputs_in(const struct run *run, uint32_t first, uint32_t n)
+{
+    if (run->outputs_from >= first + n) return 0;
+    return run->outputs_from > first ? first + n - run->outputs_from : n;
+}
+
+/* Rows of this run for a step with this many entries: one for a decoding run, a plan's fill for a prompt. */
+static uint32_t rows_of(const struct run *run, uint32_t *bucket)
+{
+    uint32_t first = run->rows.kv->length, n = forward_take(remaining(run), bucket);
+    if (outputs_in(run, first, n) <= FORWARD_MAX_OUTPUTS) return n;
+    uint32_t most = (run->outputs_from > first ? run->outputs_from - first : 0) + FORWARD_MAX_OUTPUTS;
+    return forward_take(most < n ? most : n, bucket);
+}
+
+/* Takes pages for the rows; a run for which there are none ends. */
+static bool add_entry(struct scheduler *s, struct run *run, uint32_t n, struct kv_copy *copies, uint32_t *n_copies)
+{
+    struct llm_error error = {.size = sizeof error};
+    struct kv_copy copy = {0};
+    llm_status status = kv_prepare(s->pool, run->rows.kv, n, &copy, &error);
+    if (status != LLM_OK) {
+        end_run(s, run, status, &error);
+        return false;
+    }
+    if (copy.from != copy.to) copies[(*n_copies)++] = copy;
+    struct flight *f = &s->flight;
+    uint32_t first = run->rows.kv->length;
+    f->entries[f->n_entries++] = (struct flight_entry){run, first, n, outputs_in(run, first, n)};
+    return true;
+}
+
+static void choose(struct scheduler *s, struct kv_copy *copies, uint32_t *n_copies)
+{
+    struct flight *f = &s->flight;
+    struct run *prompt = best_run(s, true), *decoding = best_run(s, false);
+    s->prompt_turn = prompt && (!decoding || !s->prompt_turn);
+    if (s->prompt_turn) {
+        uint32_t n = rows_of(prompt, &f->bucket);
+        add_entry(s, prompt, n, copies, n_copies);
+        return;
+    }
+    while (decoding && f->n_entries < FORWARD_MAX_OUTPUTS) {
+        add_entry(s, decoding, 1, copies, n_copies);
+        decoding = best_run(s, false);
+    }
+    if (f->n_entries) f->bucket = forward_output_bucket(f->n_entries);
+}
+
+/* ---- a step's way through the device ---- */
+
+static void write_step(struct scheduler *s)
+{
+    struct flight *f = &s->flight;
+    uint32_t outputs[FORWARD_MAX_OUTPUTS], row = 0, table = 0;
+    f->n_outputs = 0;
+    forward_begin(s->forward, f->bucket);
+    for (uint32_t i = 0; i < f->n_entries; i++) {
+        const struct flight_entry *e = &f->entries[i];
+        const struct rows *r = &e->run->rows;
+        forward_set_table(s->forward, table, r->kv);
+        for (uint32_t k = 0; k < e->n; k++, row++) {
+            uint32_t position = e->first + k;
+            forward_set_row(s->forward, row, (uint32_t)r->tokens[position], position, table);
+            if (position >= e->run->outputs_from) outputs[f->n_outputs++] = row;
+        }
+        if (e->n_outputs && !e->run->argmax) f->want_logits = true;
+        table += r->kv->n_pages;
+    }
+    forward_end(s->forward, f->bucket);
+    if (!f->n_outputs) return;
+    f->output_bucket = forward_output_bucket(f->n_outputs);
+    forward_set_outputs(s->forward, outputs, f->n_outputs, f->output_bucket);
+}
+
+static llm_status list_segments(struct scheduler *s, const struct kv_copy *copies, uint32_t n_copies, struct llm_error *error)
+{
+    struct flight *f = &s->flight;
+    struct forward *fw = s->forward;
+    uint32_t n = 0;
+    if (n_copies) {
+        TRY(forward_copy_pages(fw, copies, n_copies, &f->copies, error));
+        s->segments[n++] = f->copies;
+    }
+    const struct plan *p = &fw->layers[f->bucket];
+    for (uint32_t i = 0; i < p->n_segments; i++) s->segments[n++] = p->segments[i];
+    if (f->n_outputs) s->segments[n++] = fw->heads[f->output_bucket].segments[0];
+    if (f->n_outputs && f->want_logits) s->segments[n++] = fw->read_logits[f->output_bucket];
+    f->n_segments = n;
+    f->next_segment = 0;
+    return LLM_OK;
+}
+
+static bool start_step(struct scheduler *s)
+{
+    struct flight *f = &s->flight;
+    if (!s->runs) return false;
+    struct kv_copy copies[FORWARD_MAX_OUTPUTS];
+    uint32_t n_copies = 0;
+    *f = (struct flight){0};
+    choose(s, copies, &n_copies);
+    if (!f->n_entries) return false;
+    write_step(s);
+    struct llm_error error = {.size = sizeof error};
+    llm_status status = list_segments(s, copies, n_copies, &error);
+    if (status != LLM_OK) {
+        fail_all(s, status, &error);
+        return true;
+    }
+    f->active = true;
+    return true;
+}
+
+static bool is_abandoned(const struct flight *f)
+{
+    for (uint32_t i = 0; i < f->n_entries; i++) {
+        if (f->entries[i].run) return false;
+    }
+    return true;
+}
+
+/* Segments of the next slice, by the time that this plan's segments have taken. */
+static uint32_t slice_length(const struct scheduler *s, double *expected)
+{
+    const struct flight *f = &s->flight;
+    double each = s->forward->layers[f->bucket].segment_seconds;
+    uint32_t left = f->n_segments - f->next_segment, n = FIRST_SLICE;
+    if (each > 0) n = (uint32_t)(slice_seconds / each) < left ? (uint32_t)(slice_seconds / each) : left;
+    if (n < 1) n = 1;
+    if (n > left) n = left;
+    *expected = each * n;
+    return n;
+}
+
+static llm_status submit_slices(struct scheduler *s, struct llm_error *error)
+{
+    struct flight *f = &s->flight;
+    while (f->n_slices < 2 && f->next_segment < f->n_segments && !is_abandoned(f)) {
+        struct slice *slice = &f->slices[f->n_slices];
+        slice->n_segments = slice_length(s, &slice->expected);
+        slice->submitted = os_clock();
+        TRY_GPU(gpu_submit(s->forward->gpu, s->segments + f->next_segment, slice->n_segments, &slice->ticket, &gpu_error_), error);
+        f->next_segment += slice->n_segments;
+        f->n_slices++;
+    }
+    return LLM_OK;
+}
+
+/* A poll sees the end late, so it may only lower the measure; a wait sees it in time. */
+static void measure(struct scheduler *s, const struct slice *slice)
+{
+    struct flight *f = &s->flight;
+    double *each = &s->forward->layers[f->bucket].segment_seconds, now = os_clock();
+    double begun = slice->submitted > f->idle_since ? slice->submitted : f->idle_since;
+    double seen = (now - begun) / slice->n_segments;
+    if (s->waited) *each = *each > 0 ? 0.5 * (*each + seen) : seen;
+    else if (*each > 0 && seen < *each) *each = seen;
+    f->idle_since = now;
+    s->waited = false;
+}
+
+static llm_status collect_slices(struct scheduler *s, bool *moved, struct llm_error *error)
+{
+    struct flight *f = &s->flight;
+    while (f->n_slices) {
+        enum gpu_status status = gpu_done(s->forward->gpu, f->slices[0].ticket);
+        if (status == GPU_NOT_READY) break;
+        if (status != GPU_OK) return error_set(error, LLM_DEVICE_LOST, "the device was lost");
+        measure(s, &f->slices[0]);
+        f->slices[0] = f->slices[1];
+        f->n_slices--;
+        *moved = true;
+    }
+    return LLM_OK;
+}
+
+/* Hands out what the step has computed. A callback may remove any run: the entries then say so. */
+static void finish_step(struct scheduler *s)
+{
+    struct flight *f = &s->flight;
+    uint32_t output = 0;
+    for (uint32_t i = 0; i < f->n_entries; i++) {
+        struct flight_entry *e = &f->entries[i];
+        if (e->run) kv_commit(e->run->rows.kv, e->n);
+    }
+    for (uint32_t i = 0; i < f->n_entries; i++) {
+        struct flight_entry *e = &f->entries[i];
+        for (uint32_t k = 0; k < e->n_outputs; k++, output++) {
+            if (!e->run) continue;
+            const float *logits = f->want_logits && !e->run->argmax ? forward_logits(s->forward, output) : NULL;
+            e->run->output(e->run, e->first + e->n - e->n_outputs + k, (int32_t)forward_best(s->forward, output), logits);
+        }
+        if (e->run && remaining(e->run) == 0) end_run(s, e->run, LLM_OK, NULL);
+    }
+    /* Who has had a turn goes to the end of the queue. */
+    for (uint32_t i = 0; i < f->n_entries; i++) {
+        struct run *run = f->entries[i].run;
+        if (!run) continue;
+        unlink_run(s, run);
+        scheduler_add(s, run);
+    }
+    f->n_entries = 0;
+}
+
+static bool advance_step(struct scheduler *s)
+{
+    struct flight *f = &s->flight;
+    struct llm_error error = {.size = sizeof error};
+    bool moved = false;
+    llm_status status = collect_slices(s, &moved, &error);
+    if (status == LLM_OK) {
+        uint32_t before = f->n_slices;
+        status = submit_slices(s, &error);
+        moved |= f->n_slices != before;
+    }
+    if (status != LLM_OK) {
+        fail_all(s, status, &error);
+        return true;
+    }
+    if (f->n_slices) return moved;
+    bool whole = f->next_segment == f->n_segments;
+    free_copies(s);
+    f->active = false;
+    if (whole) finish_step(s);
+    f->n_entries = 0;
+    return true;
+}
+
+bool scheduler_pump(struct scheduler *s)
+{
+    bool moved = false;
+    if (s->flight.active) moved |= advance_step(s);
+    if (!s->flight.active && start_step(s)) {
+        moved = true;
+        if (s->flight.active) advance_step(s);
+    }
+    return moved;
+}
+
+void scheduler_wait(struct scheduler *s, double seconds)
+{
+    if (!s->flight.n_slices) return;
+    double limit = seconds < 3600 ? seconds : 3600;
+    s->waited = gpu_wait(s->forward->gpu, s->flight.slices[0].ticket, (uint64_t)(limit * 1e9), NULL) == GPU_OK;
+}
+
+void scheduler_drain(struct scheduler *s)
+{
+    struct flight *f = &s->flight;
+    for (uint32_t i = 0; i < f->n_entries; i++) f->entries[i].run = NULL;
+    for (uint32_t i = 0; i < f->n_slices; i++) gpu_wait(s->forward->gpu, f->slices[i].ticket, UINT64_MAX, NULL);
+    free_copies(s);
+    *f = (struct flight){0};
+}

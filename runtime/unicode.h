@@ -1,0 +1,33 @@
+/* unicode.h - UTF-8 and general categories. Pure. */
+#ifndef UNICODE_H
+#define UNICODE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The first letter of the general category; each is a bit, and every code point has exactly one.
+ * White space that Unicode files under control characters (tab, newline, ...) is UNICODE_SPACE;
+ * unassigned code points are UNICODE_OTHER. */
+enum unicode_class {
+    UNICODE_LETTER = 1,
+    UNICODE_NUMBER = 2,
+    UNICODE_PUNCTUATION = 4,
+    UNICODE_SYMBOL = 8,
+    UNICODE_MARK = 16,
+    UNICODE_SPACE = 32,
+    UNICODE_OTHER = 64,
+};
+
+/* U+FFFD stands for each byte that is no UTF-8. */
+#define UNICODE_REPLACEMENT 0xfffdu
+
+enum unicode_class unicode_class(uint32_t code);
+
+/* Decodes the character at s, n > 0: returns its length. A byte that begins none (overlong forms,
+ * surrogates and what is past U+10FFFF included) has length 1 and gives UNICODE_REPLACEMENT. */
+size_t unicode_decode(const char *s, size_t n, uint32_t *code);
+/* Writes at most 4 bytes; returns how many. What is no code point is written as
+ * UNICODE_REPLACEMENT. */
+size_t unicode_encode(uint32_t code, char out[4]);
+
+#endif

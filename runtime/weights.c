@@ -1,0 +1,231 @@
+#include "weights.h"
+
+#include <string.h>
+
+#include "gpu_error.h"
+#include "repack.h"
+
+enum { VECTOR_ALIGNMENT = 256, BAND = 2 << 20 };
+
+struct loader {
+    struct weights *w;
+    const struct blueprint *b;
+    const struct source *source;
+    struct gpu_upload *upload;
+    weights_progress progress;
+    void *user;
+    uint64_t done, total; /* bytes in the file */
+    void *scratch;
+    size_t scratch_size;
+};
+
+void weights_qkv_layout(const struct hparams *h, uint32_t *stride, uint32_t *k, uint32_t *v)
+{
+    uint32_t q_rows = ops_stride(h->n_heads * h->head_dim), kv_rows = ops_stride(h->n_kv_heads * h->head_dim);
+    *k = q_rows;
+    *v = q_rows + kv_rows;
+    *stride = q_rows + 2 * kv_rows;
+}
+
+static uint64_t matrix_size(const struct gguf_tensor *t)
+{
+    return repack_size(t->type, t->dims[1], t->dims[0]);
+}
+
+static uint64_t vector_size(uint32_t dim)
+{
+    return (dim * sizeof(float) + VECTOR_ALIGNMENT - 1) / VECTOR_ALIGNMENT * VECTOR_ALIGNMENT;
+}
+
+uint64_t weights_size(const struct blueprint *b, const struct gpu_device *gpu, uint32_t n_host_layers)
+{
+    const struct gguf_tensor *output = b->tensors[SLOT_OUTPUT];
+    uint64_t size = gpu_buffer_cost(gpu, matrix_size(b->tensors[SLOT_TOKEN_EMBD]), GPU_MEMORY_DEVICE);
+    if (output) size += gpu_buffer_cost(gpu, matrix_size(output), GPU_MEMORY_DEVICE);
+    size += (2 * (uint64_t)b->h.n_layers + 1) * vector_size(b->h.dim);
+    for (uint32_t l = 0; l + n_host_layers < b->h.n_layers; l++) {
+        for (int slot = 0; slot < N_LAYER_SLOTS; slot++) {
+            const struct gguf_tensor *t = b->layers[l][slot];
+            if (t->dims[1] > 1) size += gpu_buffer_cost(gpu, matrix_size(t), GPU_MEMORY_DEVICE);
+        }
+    }
+    return size;
+}
+
+static llm_status advance(struct loader *ld, uint64_t bytes, struct llm_error *error)
+{
+    ld->done += bytes;
+    return ld->progress ? ld->progress(ld->user, (double)ld->done / (double)ld->total, error) : LLM_OK;
+}
+
+static llm_status fetch(struct loader *ld, uint64_t offset, size_t n, const void **data, struct llm_error *error)
+{
+    if (ld->source->read && n > ld->scratch_size) {
+        alloc_free(ld->w->alloc, ld->scratch, ld->scratch_size);
+        ld->scratch_size = 0;
+        ld->scratch = alloc_new(ld->w->alloc, n);
+        if (!ld->scratch) return error_memory(error, "reading the weights", n);
+        ld->scratch_size = n;
+    }
+    *data = source_bytes(ld->source, offset, n, ld->scratch, error);
+    return *data ? LLM_OK : LLM_IO;
+}
+
+/* Streams the tensor to its place at `at` in the buffer, a band of tiles at a time. */
+static llm_status stream_matrix(struct loader *ld, const struct gguf_tensor *t, struct gpu_buffer *to, uint64_t at,
+                                struct llm_error *error)
+{
+    uint64_t tile_size = repack_tile_size(t->type, t->dims[0]), row_size = t->size / t->dims[1];
+    size_t piece = gpu_upload_piece(ld->upload);
+    uint64_t tiles = (piece < BAND ? piece : BAND) / tile_size;
+    if (tiles == 0) tiles = 1;
+    for (uint64_t row = 0; row < t->dims[1]; row += tiles * REPACK_TILE) {
+        uint64_t n = t->dims[1] - row < tiles * REPACK_TILE ? t->dims[1] - row : tiles * REPACK_TILE;
+        const void *data = NULL;
+        TRY(fetch(ld, t->offset + row * row_size, (size_t)(n * row_size), &data, error));
+        size_t size = (size_t)((n + REPACK_TILE - 1) / REPACK_TILE * tile_size);
+        void *memory;
+        TRY_GPU(gpu_upload_begin(ld->upload, to, at, size, &memory, &gpu_error_), error);
+        repack_tiles(t->type, t->dims[0], data, n, memory);
+        TRY_GPU(gpu_upload_end(ld->upload, &gpu_error_), error);
+        at += size;
+        TRY(advance(ld, n * row_size, error));
+    }
+    return LLM_OK;
+}
+
+/* One matrix made of the rows of n tensors of one type, one below the other; all but the last are whole tiles. */
+static llm_status load_matrix(struct loader *ld, const struct gguf_tensor *const *parts, uint32_t n, enum gpu_memory memory,
+                              struct weight *out, struct llm_error *error)
+{
+    struct weights *w = ld->w;
+    uint64_t size = 0;
+    *out = (struct weight){.type = parts[0]->type, .cols = (uint32_t)parts[0]->dims[0]};
+    for (uint32_t i = 0; i < n; i++) {
+        size += matrix_size(parts[i]);
+        out->rows += (uint32_t)parts[i]->dims[1];
+    }
+    struct gpu_buffer *buffer = &w->buffers[w->n_buffers];
+    TRY_GPU(gpu_buffer_create(w->gpu, buffer, size, memory, &gpu_error_), error);
+    w->n_buffers++;
+    out->buffer = buffer;
+    uint64_t at = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        TRY(stream_matrix(ld, parts[i], buffer, at, error));
+        at += matrix_size(parts[i]);
+    }
+    return LLM_OK;
+}
+
+static llm_status load_vector(struct loader *ld, const struct gguf_tensor *t, struct gpu_range *out, struct llm_error *error)
+{
+    struct weights *w = ld->w;
+    const void *data = NULL;
+    void *memory;
+    TRY(fetch(ld, t->offset, (size_t)t->size, &data, error));
+    *out = (struct gpu_range){&w->vectors, w->vectors_used, t->size};
+    TRY_GPU(gpu_upload_begin(ld->upload, &w->vectors, out->offset, (size_t)t->size, &memory, &gpu_error_), error);
+    memcpy(memory, data, (size_t)t->size);
+    TRY_GPU(gpu_upload_end(ld->upload, &gpu_error_), error);
+    w->vectors_used += vector_size((uint32_t)t->dims[0]);
+    return advance(ld, t->size, error);
+}
+
+static llm_status load_qkv(struct loader *ld, const struct gguf_tensor *const *parts, enum gpu_memory memory, struct layer_weights *lw,
+                           struct llm_error *error)
+{
+    uint32_t at[3] = {0}, stride;
+    weights_qkv_layout(&ld->b->h, &stride, &at[1], &at[2]);
+    for (uint32_t i = 0; i < 3;) {
+        uint32_t n = 1;
+        while (i + n < 3 && parts[i + n]->type == parts[i]->type && parts[i + n - 1]->dims[1] % REPACK_TILE == 0) n++;
+        lw->qkv_at[lw->n_qkv] = at[i];
+        TRY(load_matrix(ld, parts + i, n, memory, &lw->qkv[lw->n_qkv++], error));
+        i += n;
+    }
+    return LLM_OK;
+}
+
+static llm_status load_layer(struct loader *ld, uint32_t l, enum gpu_memory memory, struct llm_error *error)
+{
+    const struct gguf_tensor **t = ld->b->layers[l];
+    struct layer_weights *lw = &ld->w->layers[l];
+    if (t[SLOT_GATE]->type != t[SLOT_UP]->type)
+        return error_set(error, LLM_UNSUPPORTED, "blk.%u.ffn_gate is %s but ffn_up is %s; they must agree", l,
+                         quant_info(t[SLOT_GATE]->type)->name, quant_info(t[SLOT_UP]->type)->name);
+    TRY(load_vector(ld, t[SLOT_ATTN_NORM], &lw->attn_norm, error));
+    TRY(load_qkv(ld, t + SLOT_Q, memory, lw, error));
+    TRY(load_matrix(ld, &t[SLOT_O], 1, memory, &lw->o, error));
+    TRY(load_vector(ld, t[SLOT_FFN_NORM], &lw->ffn_norm, error));
+    TRY(load_matrix(ld, &t[SLOT_GATE], 1, memory, &lw->gate, error));
+    TRY(load_matrix(ld, &t[SLOT_UP], 1, memory, &lw->up, error));
+    return load_matrix(ld, &t[SLOT_DOWN], 1, memory, &lw->down, error);
+}
+
+static llm_status load_rope_factors(struct loader *ld, struct llm_error *error)
+{
+    const struct gguf_tensor *t = ld->b->tensors[SLOT_ROPE_FREQS];
+    if (!t) return LLM_OK;
+    struct weights *w = ld->w;
+    const void *data = NULL;
+    TRY(fetch(ld, t->offset, (size_t)t->size, &data, error));
+    w->rope_factors = alloc_new(w->alloc, (size_t)t->size);
+    if (!w->rope_factors) return error_memory(error, "the rope factors", t->size);
+    memcpy(w->rope_factors, data, (size_t)t->size);
+    w->n_rope_factors = (uint32_t)t->dims[0];
+    return LLM_OK;
+}
+
+static llm_status load_all(struct loader *ld, uint32_t n_host_layers, struct llm_error *error)
+{
+    struct weights *w = ld->w;
+    const struct blueprint *b = ld->b;
+    TRY_GPU(gpu_upload_create(w->gpu, &ld->upload, &gpu_error_), error);
+    TRY_GPU(gpu_buffer_create(w->gpu, &w->vectors, (2 * (uint64_t)w->n_layers + 1) * vector_size(b->h.dim), GPU_MEMORY_DEVICE,
+                              &gpu_error_),
+            error);
+    TRY(load_rope_factors(ld, error));
+    TRY(load_matrix(ld, &b->tensors[SLOT_TOKEN_EMBD], 1, GPU_MEMORY_DEVICE, &w->embed, error));
+    w->output = w->embed;
+    if (b->tensors[SLOT_OUTPUT]) TRY(load_matrix(ld, &b->tensors[SLOT_OUTPUT], 1, GPU_MEMORY_DEVICE, &w->output, error));
+    TRY(load_vector(ld, b->tensors[SLOT_OUTPUT_NORM], &w->output_norm, error));
+    for (uint32_t l = 0; l < w->n_layers; l++)
+        TRY(load_layer(ld, l, l + n_host_layers < w->n_layers ? GPU_MEMORY_DEVICE : GPU_MEMORY_HOST, error));
+    TRY_GPU(gpu_upload_finish(ld->upload, &gpu_error_), error);
+    return LLM_OK;
+}
+
+static uint64_t file_bytes(const struct blueprint *b)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < N_MODEL_SLOTS; i++) n += b->tensors[i] ? b->tensors[i]->size : 0;
+    for (uint32_t l = 0; l < b->h.n_layers; l++) {
+        for (int i = 0; i < N_LAYER_SLOTS; i++) n += b->layers[l][i]->size;
+    }
+    return n;
+}
+
+llm_status weights_load(struct weights *w, const struct blueprint *b, const struct source *source, struct gpu_device *gpu,
+                        uint32_t n_host_layers, weights_progress progress, void *user, const struct alloc *alloc,
+                        struct llm_error *error)
+{
+    *w = (struct weights){.gpu = gpu, .alloc = alloc, .n_layers = b->h.n_layers, .max_buffers = 2 + 7 * b->h.n_layers};
+    w->layers = alloc_zero(alloc, w->n_layers, sizeof *w->layers);
+    w->buffers = alloc_zero(alloc, w->max_buffers, sizeof *w->buffers);
+    if (!w->layers || !w->buffers) return error_memory(error, "the list of weights", w->max_buffers * sizeof *w->buffers);
+    struct loader ld = {.w = w, .b = b, .source = source, .progress = progress, .user = user, .total = file_bytes(b)};
+    llm_status status = load_all(&ld, n_host_layers, error);
+    gpu_upload_free(ld.upload);
+    alloc_free(alloc, ld.scratch, ld.scratch_size);
+    return status;
+}
+
+void weights_free(struct weights *w)
+{
+    for (uint32_t i = 0; i < w->n_buffers; i++) gpu_buffer_free(w->gpu, &w->buffers[i]);
+    if (w->gpu) gpu_buffer_free(w->gpu, &w->vectors);
+    if (w->buffers) alloc_free(w->alloc, w->buffers, w->max_buffers * sizeof *w->buffers);
+    if (w->layers) alloc_free(w->alloc, w->layers, w->n_layers * sizeof *w->layers);
+    if (w->rope_factors) alloc_free(w->alloc, w->rope_factors, w->n_rope_factors * sizeof(float));
+    memset(w, 0, sizeof *w);
+}

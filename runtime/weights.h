@@ -1,0 +1,45 @@
+/* weights.h - the tensors of a model on the device: sizes first, then streamed from the source and repacked on the way. */
+#ifndef WEIGHTS_H
+#define WEIGHTS_H
+
+#include "arch.h"
+#include "ops.h"
+#include "source.h"
+
+/* Q, K and V lie in one matrix where their types agree, so that one dispatch computes them: n_qkv of 1 to 3 matrices. */
+struct layer_weights {
+    struct gpu_range attn_norm, ffn_norm;
+    struct weight qkv[3];
+    uint32_t qkv_at[3]; /* float offset of their results in a row of the qkv buffer */
+    uint32_t n_qkv;
+    struct weight o, gate, up, down;
+};
+
+struct weights {
+    struct weight embed, output; /* output may be embed itself */
+    struct gpu_range output_norm;
+    struct layer_weights *layers;
+    struct gpu_buffer *buffers;
+    uint32_t n_layers, n_buffers, max_buffers;
+    struct gpu_buffer vectors; /* all norm gains */
+    uint64_t vectors_used;
+    float *rope_factors;       /* (rope.dims / 2), or NULL */
+    uint32_t n_rope_factors;
+    struct gpu_device *gpu;
+    const struct alloc *alloc;
+};
+
+/* Bytes that all will take, n_host of the layers excluded. */
+uint64_t weights_size(const struct blueprint *b, const struct gpu_device *gpu, uint32_t n_host_layers);
+
+/* progress answers LLM_OK or what to end with. The last n_host_layers layers live in host memory. */
+typedef llm_status (*weights_progress)(void *user, double fraction, struct llm_error *error);
+llm_status weights_load(struct weights *w, const struct blueprint *b, const struct source *source, struct gpu_device *gpu,
+                        uint32_t n_host_layers, weights_progress progress, void *user, const struct alloc *alloc,
+                        struct llm_error *error);
+void weights_free(struct weights *w);
+
+/* Floats of a row of the qkv buffer, and where k and v begin (q begins at 0). */
+void weights_qkv_layout(const struct hparams *h, uint32_t *stride, uint32_t *k, uint32_t *v);
+
+#endif

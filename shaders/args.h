@@ -1,0 +1,54 @@
+/* args.h - push constants, the same words in C and in GLSL. */
+#ifndef ARGS_H
+#define ARGS_H
+
+#ifndef VULKAN
+#include <stdint.h>
+#define uint uint32_t
+#endif
+
+/* Counts of vec4 where not said otherwise. */
+struct mat_args {
+    uint rows;              /* of the matrix, from this dispatch's first tile on */
+    uint blocks;            /* of 32 columns */
+    uint x_stride;          /* of a row of x */
+    uint y_stride, y_at;    /* of a row of y; where the first row of weights goes */
+};
+
+struct embed_args {
+    uint first, rows;       /* tokens that this dispatch serves: [first, first + rows) */
+    uint blocks;            /* of 32 columns */
+    uint stride;            /* of a row of out */
+};
+
+struct norm_args {
+    uint chunks, stride;    /* of a row's values; from row to row */
+    float n, eps;           /* floats in a row */
+    uint gather;            /* row i is row outputs[i] */
+};
+
+/* Floats; strides and offsets are multiples of 4. */
+struct rope_args {
+    uint stride, q, k, v;   /* of a row of qkv; where its parts begin */
+    uint n_heads, n_kv_heads, head_dim, rope_dim;
+    uint rope_pairs;        /* of a row of cos and sin */
+    uint neox;
+    uint items;             /* fours of a row's q, k and v */
+};
+
+struct attention_args {
+    uint stride, q;         /* floats */
+    uint n_kv_heads;
+    uint max_groups;
+    uint out_stride;        /* floats */
+    float scale;
+};
+
+struct argmax_args {
+    uint n, stride;         /* logits a row; floats from row to row */
+};
+
+#ifndef VULKAN
+#undef uint
+#endif
+#endif

@@ -1,0 +1,184 @@
+// y = W x for COLUMNS rows of x at a time. A lane owns 4 rows of weights and walks K in order: nothing is reduced over lanes, and
+// the sum of a row is the same whatever COLUMNS is.
+#version 450
+#extension GL_EXT_control_flow_attributes : require
+#extension GL_GOOGLE_include_directive : require
+#ifdef SHUFFLE
+#extension GL_KHR_shader_subgroup_shuffle : require
+#endif
+#include "args.h"
+#include "words.glsl"
+
+layout(local_size_x_id = 0, local_size_y_id = 1) in; // 8 lanes a tile; pieces of K
+layout(constant_id = 2) const int COLUMNS = 1;
+layout(constant_id = 3) const int MATRICES = 1;      // 2: y = silu(first) * second
+layout(constant_id = 5) const int ROWS = 4;          // of a lane at a time
+layout(constant_id = 4) const bool ADD = false;      // to what y holds
+
+WORDS(0, first);
+WORDS(1, second);
+WORDS(2, x);
+layout(std430, binding = 3) buffer Y { vec4 y[]; };
+layout(push_constant) uniform Push { mat_args a; };
+
+int matrix;
+uvec4 W4(uint i)
+{
+    if (matrix == 0) return WORD(first, i);
+    return WORD(second, i);
+}
+#include "format.glsl"
+
+const int SUMS = MATRICES * COLUMNS;
+const int PIECES = int(gl_WorkGroupSize.y);
+shared vec4 pieces[(PIECES - 1) * int(gl_WorkGroupSize.x) * SUMS + 1];
+
+vec4 sums[SUMS]; // of the lane's four rows
+
+#ifdef SHUFFLE
+// Each of the 8 lanes holds four of the block's columns.
+vec4 own[COLUMNS];
+float own_sum[COLUMNS];
+#else
+vec4 half_x[COLUMNS * 4];
+#endif
+
+void load_x(uint at)
+{
+#ifdef SHUFFLE
+    [[unroll]] for (int n = 0; n < COLUMNS; n++) {
+        vec4 v = uintBitsToFloat(WORD(x, at + uint(n) * a.x_stride + lane));
+        own[n] = v * X_SCALE;
+        if (OFFSET == 1) {
+            float s = (v.x + v.y) + (v.z + v.w);
+            s += subgroupShuffleXor(s, 1);
+            own_sum[n] = s + subgroupShuffleXor(s, 2); // of each half
+        }
+    }
+#endif
+}
+
+void load_half_x(uint at, int h)
+{
+#ifndef SHUFFLE
+    [[unroll]] for (int n = 0; n < COLUMNS; n++) {
+        [[unroll]] for (int g = 0; g < 4; g++) half_x[n * 4 + g] = uintBitsToFloat(WORD(x, at + uint(n) * a.x_stride + uint(4 * h + g)));
+    }
+#endif
+}
+
+vec4 x_of(int n, int h, int g)
+{
+#ifdef SHUFFLE
+    uint from = uint(4 * h + g);
+    return vec4(subgroupShuffle(own[n].x, from), subgroupShuffle(own[n].y, from), subgroupShuffle(own[n].z, from),
+                subgroupShuffle(own[n].w, from));
+#else
+    return half_x[n * 4 + g] * X_SCALE;
+#endif
+}
+
+float x_sum(int n, int h)
+{
+#ifdef SHUFFLE
+    return subgroupShuffle(own_sum[n], uint(4 * h));
+#else
+    vec4 s = (half_x[n * 4] + half_x[n * 4 + 1]) + (half_x[n * 4 + 2] + half_x[n * 4 + 3]);
+    return (s.x + s.y) + (s.z + s.w);
+#endif
+}
+
+// Half a block: 16 columns, ROWS of the lane's rows at a time.
+void add_half(uint x_at, uint block_at, int h)
+{
+    load_half_x(x_at, h);
+    load_half(block_at, h);
+    [[unroll]] for (int first_j = 0; first_j < 4; first_j += ROWS) {
+        float s[COLUMNS * ROWS];
+        [[unroll]] for (int i = 0; i < COLUMNS * ROWS; i++) s[i] = 0.0;
+        [[unroll]] for (int g = 0; g < 4; g++) {
+            vec4 w[ROWS];
+            [[unroll]] for (int j = 0; j < ROWS; j++) w[j] = weights(first_j + j, g);
+            [[unroll]] for (int n = 0; n < COLUMNS; n++) {
+                vec4 v = x_of(n, h, g);
+                [[unroll]] for (int k = 0; k < 4; k++) {
+                    [[unroll]] for (int j = 0; j < ROWS; j++) s[n * ROWS + j] = fma(w[j][k], v[k], s[n * ROWS + j]);
+                }
+            }
+        }
+        [[unroll]] for (int n = 0; n < COLUMNS; n++) {
+            [[unroll]] for (int j = 0; j < ROWS; j++) {
+                int row = first_j + j;
+                float t = s[n * ROWS + j] * fold(row), sum = sums[matrix * COLUMNS + n][row];
+                sum = SCALES == 0 ? sum + t : fma(scale(row, h), t, sum);
+                if (OFFSET == 1) sum = fma(offset(row, h), x_sum(n, h), sum);
+                sums[matrix * COLUMNS + n][row] = sum;
+            }
+        }
+    }
+}
+
+void add_block(int m, uint unit_at, uint block_at, uint x_at)
+{
+    matrix = m;
+    if (MATRICES == 2) load_head(unit_at);
+    load_block(block_at);
+    if (SUMS < 8) {
+        [[unroll]] for (int h = 0; h < 2; h++) add_half(x_at, block_at, h);
+    } else { // else the loop outgrows the instruction cache
+        [[dont_unroll]] for (int h = 0; h < 2; h++) add_half(x_at, block_at, h);
+    }
+}
+
+vec4 silu(vec4 v) { return v / (1.0 + exp(-max(v, vec4(-80.0)))); }
+
+void main()
+{
+    lane = gl_LocalInvocationID.x & 7u;
+    uint tile = (gl_WorkGroupID.z * gl_NumWorkGroups.x + gl_WorkGroupID.x) * (gl_WorkGroupSize.x / 8) + gl_LocalInvocationID.x / 8;
+    uint row = tile * 32 + lane * 4;
+    bool inside = tile * 32 < a.rows;
+    uint column = gl_WorkGroupID.y * uint(COLUMNS);
+
+    uint units = a.blocks / SUBS, pieces_of = gl_WorkGroupSize.y;
+    uint piece = gl_LocalInvocationID.y;
+    uint from_unit = units * piece / pieces_of, to_unit = units * (piece + 1) / pieces_of;
+    if (!inside) to_unit = from_unit;
+
+    [[unroll]] for (int i = 0; i < SUMS; i++) sums[i] = vec4(0.0);
+    uint at = tile * tile_words(a.blocks) + from_unit * uint(HEAD + SUBS * BLOCK);
+    uint x_at = column * a.x_stride + from_unit * uint(SUBS * 8);
+    for (uint u = from_unit; u < to_unit; u++) {
+        if (MATRICES == 1) load_head(at);
+        for (int sub = 0; sub < SUBS; sub++) {
+            uint block_at = at + uint(HEAD) + uint(sub * BLOCK);
+            load_x(x_at);
+            add_block(0, at, block_at, x_at);
+            if (MATRICES == 2) add_block(1, at, block_at, x_at);
+            x_at += 8;
+        }
+        at += uint(HEAD + SUBS * BLOCK);
+    }
+
+    if (PIECES > 1) {
+        uint slot = (piece - 1) * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
+        if (piece > 0) {
+            [[unroll]] for (int i = 0; i < SUMS; i++) pieces[slot * uint(SUMS) + uint(i)] = sums[i];
+        }
+        barrier();
+        if (piece > 0) return;
+        for (uint p = 0; p + 1 < pieces_of; p++) {
+            uint from = (p * gl_WorkGroupSize.x + gl_LocalInvocationID.x) * uint(SUMS);
+            [[unroll]] for (int i = 0; i < SUMS; i++) sums[i] += pieces[from + uint(i)];
+        }
+    }
+    if (row >= a.rows) return;
+
+    uint y_at = column * a.y_stride + a.y_at + row / 4;
+    [[unroll]] for (int n = 0; n < COLUMNS; n++) {
+        vec4 v = MATRICES == 2 ? silu(sums[n]) * sums[SUMS - COLUMNS + n] : sums[n];
+        if (ADD) v += y[y_at];
+        y[y_at] = v;
+        y_at += a.y_stride;
+    }
+}

@@ -1,0 +1,40 @@
+// Merges the groups of a row's head in order. Partial results are (rows, heads, max_groups) records of head_dim / 4 + 1 vec4:
+// the sums, then largest score and sum of weights.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "args.h"
+#include "words.glsl"
+#include "cache.glsl"
+#include "softmax.glsl"
+
+layout(local_size_x_id = 0) in;
+layout(constant_id = 1) const int HEAD_DIM = 64;
+layout(std430, binding = 0) readonly buffer Rows { uvec4 rows[]; };
+WORDS(1, partial);
+layout(std430, binding = 2) writeonly buffer Out { vec4 result[]; };
+layout(push_constant) uniform Push { attention_args a; };
+
+const uint FOURS = uint(HEAD_DIM / 4);
+
+vec4 read(uint i) { return uintBitsToFloat(WORD(partial, i)); }
+
+void main()
+{
+    uint head = gl_WorkGroupID.x, row = gl_WorkGroupID.y, n_heads = gl_NumWorkGroups.x;
+    uint position = rows[row].y;
+    if (position == NO_ROW) return;
+    uint groups = position / GROUP + 1, first = (row * n_heads + head) * a.max_groups * (FOURS + 1);
+    for (uint d = gl_LocalInvocationID.x; d < FOURS; d += gl_WorkGroupSize.x) {
+        uint at = first;
+        vec4 sums = read(at + d), about = read(at + FOURS);
+        state whole = state(about.x, about.y);
+        for (uint g = 1; g < groups; g++) {
+            at += FOURS + 1;
+            about = read(at + FOURS);
+            float before, after;
+            whole = merge(whole, state(about.x, about.y), before, after);
+            sums = sums * before + read(at + d) * after;
+        }
+        result[row * (a.out_stride / 4) + head * FOURS + d] = sums / whole.sum;
+    }
+}

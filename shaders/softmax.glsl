@@ -1,0 +1,21 @@
+// A softmax that is summed piece by piece: the largest score so far, and the sum of exp(score - most).
+struct state { float most, sum; };
+
+const uint GROUP = 256;          // positions a workgroup takes, as in ATTENTION_GROUP
+const float LOWEST = -3.0e38;
+
+// exp(score - most), exactly 1 at the top and 0 where it would be too small to matter: no denormals.
+float weight_of(float score, float most)
+{
+    float d = score - most;
+    return d >= 0.0 ? 1.0 : d < -80.0 ? 0.0 : exp(d);
+}
+
+// before and after: what the sums of the first and of the second are multiplied with.
+state merge(state first, state second, out float before, out float after)
+{
+    float most = max(first.most, second.most);
+    before = weight_of(first.most, most);
+    after = weight_of(second.most, most);
+    return state(most, first.sum * before + second.sum * after);
+}

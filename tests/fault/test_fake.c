@@ -1,0 +1,772 @@
+/* Devices that no test machine has, and calls that never fail on those it has. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "double.h"
+#include "fake_vulkan.h"
+#include "host_count.h"
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+#define GIB (1024 * MIB)
+
+enum {
+    L = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT,
+    M = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
+    C = VK_MEMORY_PROPERTY_HOST_CACHED_BIT,
+    AMD = VK_MEMORY_PROPERTY_DEVICE_COHERENT_BIT_AMD | VK_MEMORY_PROPERTY_DEVICE_UNCACHED_BIT_AMD
+};
+
+#define DISCRETE VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU
+#define INTEGRATED VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU
+#define VIRTUAL VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU
+#define CPU VK_PHYSICAL_DEVICE_TYPE_CPU
+#define OTHER VK_PHYSICAL_DEVICE_TYPE_OTHER
+
+#define APART(bytes)                                                                               \
+    .types = {{L, 0}, {M, 1}, {M | C, 1}}, .heaps = {bytes, bytes}, .local_heaps = 1
+#define SHARED(bytes) .types = {{L | M, 0}, {L | M | C, 0}}, .heaps = {bytes}, .local_heaps = 1
+
+static struct gpu *open_fake(struct host_count *count)
+{
+    struct gpu *gpu;
+    struct gpu_error error = {""};
+    const struct gpu_host host = host_count(count);
+    if (loader_open(&gpu, &host, fake_get_instance_proc_addr, &error) != GPU_OK)
+        fail_msg("%s", error.message);
+    return gpu;
+}
+
+static void assert_clean(const struct host_count *count)
+{
+    assert_int_equal(fake.objects, 0);
+    assert_int_equal(fake.wrong, 0);
+    assert_int_equal(count->bytes, 0);
+    assert_int_equal(count->wrong_sizes, 0);
+}
+
+/* ---- which device ---- */
+
+static void test_order(void **state)
+{
+    (void)state;
+    static const struct fake_device devices[] = {
+        {.name = "cpu", .type = CPU, SHARED(64 * GIB)},
+        {.name = "other", .type = OTHER, SHARED(64 * GIB)},
+        {.name = "old", .type = DISCRETE, .api = VK_API_VERSION_1_0, APART(64 * GIB)},
+        {.name = "small", .type = DISCRETE, APART(4 * GIB)},
+        {.name = "four buffers", .type = DISCRETE, .bindings = 4, APART(64 * GIB)},
+        {.name = "few invocations", .type = DISCRETE, .invocations = 64, APART(64 * GIB)},
+        {.name = "little shared", .type = DISCRETE, .shared_size = 8192, APART(64 * GIB)},
+        {.name = "no compute", .type = DISCRETE, .no_compute = true, APART(64 * GIB)},
+        {.name = "virtual", .type = VIRTUAL, APART(16 * GIB)},
+        {.name = "large", .type = DISCRETE, APART(24 * GIB)},
+        {.name = "integrated", .type = INTEGRATED, SHARED(32 * GIB)},
+    };
+    static const char *const order[] = {"large", "small", "integrated", "virtual", "cpu", "other"};
+    fake_reset(devices, COUNT(devices));
+    struct host_count count = {0};
+    struct gpu *gpu = open_fake(&count);
+    assert_int_equal(gpu_count(gpu), COUNT(order));
+    for (uint32_t i = 0; i < COUNT(order); i++)
+        assert_string_equal(gpu_info(gpu, i)->name, order[i]);
+    assert_null(gpu_info(gpu, COUNT(order)));
+    struct gpu_device *device;
+    struct gpu_error error;
+    assert_int_equal(gpu_device_open(&device, gpu, 6, NULL, 0, &error), GPU_NO_DEVICE);
+    assert_non_null(strstr(error.message, "no Vulkan device 6"));
+    gpu_close(gpu);
+    assert_clean(&count);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        struct fake_device device;
+        const char *words;
+    } rows[] = {
+        {{.name = "Tiny", .type = DISCRETE, .bindings = 4, APART(GIB)},
+         "Tiny has 4 storage buffers a stage, at least 8"},
+        {{.name = "Tiny", .type = DISCRETE, .invocations = 64, APART(GIB)},
+         "Tiny has 64 invocations a workgroup"},
+        {{.name = "Tiny", .type = DISCRETE, .shared_size = 8192, APART(GIB)},
+         "Tiny has 8192 bytes of shared memory"},
+        {{.name = "Tiny", .type = DISCRETE, .no_compute = true, APART(GIB)},
+         "Tiny has no compute queue"},
+        {{.name = "Tiny", .type = DISCRETE, .api = VK_API_VERSION_1_0, APART(GIB)},
+         "Tiny has Vulkan 1.0"},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        fake_reset(&rows[i].device, 1);
+        struct host_count count = {0};
+        const struct gpu_host host = host_count(&count);
+        struct gpu *gpu;
+        struct gpu_error error = {""};
+        assert_int_equal(loader_open(&gpu, &host, fake_get_instance_proc_addr, &error),
+                         GPU_NO_DEVICE);
+        if (!strstr(error.message, rows[i].words))
+            fail_msg("\"%s\" lacks \"%s\"", error.message, rows[i].words);
+        assert_null(gpu);
+        assert_clean(&count);
+    }
+}
+
+static void test_loader(void **state)
+{
+    (void)state;
+    struct host_count count = {0};
+    const struct gpu_host host = host_count(&count);
+    struct gpu *gpu;
+    struct gpu_error error;
+    fake_reset(NULL, 0);
+    assert_int_equal(loader_open(&gpu, &host, fake_get_instance_proc_addr, &error), GPU_NO_DEVICE);
+    fake.loader_api = VK_API_VERSION_1_0;
+    assert_int_equal(loader_open(&gpu, &host, fake_get_instance_proc_addr, &error), GPU_NO_DEVICE);
+    assert_non_null(strstr(error.message, "1.1"));
+    fake.loader_api = 0;
+    fake.fail_name = "vkCreateInstance";
+    fake.fail_with = VK_ERROR_INCOMPATIBLE_DRIVER;
+    assert_int_equal(loader_open(&gpu, &host, fake_get_instance_proc_addr, &error), GPU_NO_DEVICE);
+    assert_non_null(strstr(error.message, "driver"));
+    assert_clean(&count);
+}
+
+static void test_quirks(void **state)
+{
+    (void)state;
+    static const struct {
+        struct fake_device device;
+        bool software, loop_limit;
+        const char *vendor;
+    } rows[] = {
+        {{.name = "a",
+          .type = CPU,
+          .vendor_id = 0x10005,
+          .driver_id = VK_DRIVER_ID_MESA_LLVMPIPE,
+          .driver_version = 1,
+          SHARED(GIB)},
+         true,
+         true,
+         "Mesa"},
+        {{.name = "b",
+          .type = CPU,
+          .vendor_id = 0x10005,
+          .driver_id = VK_DRIVER_ID_MESA_LLVMPIPE,
+          .driver_version = VK_MAKE_API_VERSION(0, 24, 3, 9),
+          SHARED(GIB)},
+         true,
+         true,
+         "Mesa"},
+        {{.name = "c",
+          .type = CPU,
+          .vendor_id = 0x10005,
+          .driver_id = VK_DRIVER_ID_MESA_LLVMPIPE,
+          .driver_version = VK_MAKE_API_VERSION(0, 25, 0, 0),
+          SHARED(GIB)},
+         true,
+         false,
+         "Mesa"},
+        {{.name = "d",
+          .type = CPU,
+          .vendor_id = 0x1AE0,
+          .driver_id = VK_DRIVER_ID_GOOGLE_SWIFTSHADER,
+          .driver_version = 1,
+          SHARED(GIB)},
+         true,
+         false,
+         "Google"},
+        {{.name = "e", .type = DISCRETE, .vendor_id = 0x10DE, APART(GIB)}, false, false, "NVIDIA"},
+        {{.name = "f", .type = DISCRETE, .vendor_id = 0xABCD, APART(GIB)}, false, false, "0xabcd"},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        fake_reset(&rows[i].device, 1);
+        struct host_count count = {0};
+        struct gpu *gpu = open_fake(&count);
+        const struct gpu_info *info = gpu_info(gpu, 0);
+        assert_int_equal(info->software, rows[i].software);
+        assert_int_equal(info->loop_limit, rows[i].loop_limit);
+        assert_string_equal(info->vendor, rows[i].vendor);
+        gpu_close(gpu);
+        assert_clean(&count);
+    }
+}
+
+/* ---- which memory ---- */
+
+static void test_memory_types(void **state)
+{
+    (void)state;
+    static const struct {
+        struct fake_device device;
+        bool unified;
+        uint32_t types[MEMORY_KINDS]; /* device, step, readback, host */
+    } rows[] = {
+        {{.name = "small window",
+          .type = DISCRETE,
+          .types = {{L | M, 2}, {L, 0}, {M, 1}, {M | C, 1}},
+          .heaps = {8 * GIB, 16 * GIB, 256 * MIB},
+          .local_heaps = 5},
+         false,
+         {1, 2, 3, 2}},
+        {{.name = "small window, larger host",
+          .type = DISCRETE,
+          .types = {{M, 1}, {M | C, 1}, {L | M | AMD, 2}, {L, 0}, {L | M, 2}},
+          .heaps = {8 * GIB, 64 * GIB, 256 * MIB},
+          .local_heaps = 5},
+         false,
+         {3, 0, 1, 0}},
+        {{.name = "all visible",
+          .type = DISCRETE,
+          .types = {{L, 0}, {M, 1}, {L | M, 0}, {M | C, 1}},
+          .heaps = {8 * GIB, 16 * GIB},
+          .local_heaps = 1},
+         false,
+         {0, 2, 3, 1}},
+        {{.name = "all visible, strange types first",
+          .type = DISCRETE,
+          .types = {{L | AMD, 0}, {L | M | AMD, 0}, {L, 0}, {M, 1}, {L | M, 0}, {M | C, 1}},
+          .heaps = {8 * GIB, 16 * GIB},
+          .local_heaps = 1},
+         false,
+         {2, 4, 5, 3}},
+        {{.name = "all visible, no cached",
+          .type = DISCRETE,
+          .types = {{L | M, 0}, {M, 1}},
+          .heaps = {8 * GIB, 4 * GIB},
+          .local_heaps = 1},
+         false,
+         {0, 0, 1, 1}},
+        {{.name = "the plain type has a small heap",
+          .type = DISCRETE,
+          .types = {{L, 1}, {L | M, 0}, {M, 2}, {M | C, 2}},
+          .heaps = {8 * GIB, 256 * MIB, 16 * GIB},
+          .local_heaps = 3},
+         false,
+         {1, 1, 3, 2}},
+        {{.name = "one heap",
+          .type = INTEGRATED,
+          .types = {{L, 0}, {L | M, 0}, {L | M | C, 0}},
+          .heaps = {8 * GIB},
+          .local_heaps = 1},
+         true,
+         {1, 1, 2, 1}},
+        {{.name = "two heaps",
+          .type = INTEGRATED,
+          .types = {{L, 1}, {M, 0}, {L | M, 1}, {M | C, 0}},
+          .heaps = {5 * GIB, 10 * GIB},
+          .local_heaps = 2},
+         true,
+         {2, 2, 3, 1}},
+        {{.name = "one type",
+          .type = CPU,
+          .types = {{L | M | C, 0}},
+          .heaps = {2 * GIB},
+          .local_heaps = 1},
+         true,
+         {0, 0, 0, 0}},
+        {{.name = "a card behind a machine",
+          .type = VIRTUAL,
+          .types = {{L, 0}, {M, 1}, {L | M, 0}},
+          .heaps = {8 * GIB, 8 * GIB},
+          .local_heaps = 1},
+         false,
+         {0, 2, 1, 1}},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        fake_reset(&rows[i].device, 1);
+        struct host_count count = {0};
+        struct gpu *gpu = open_fake(&count);
+        struct gpu_device *device;
+        struct gpu_error error = {""};
+        assert_int_equal(gpu_device_open(&device, gpu, 0, NULL, 0, &error), GPU_OK);
+        assert_int_equal(gpu_device_info(device)->unified, rows[i].unified);
+        for (enum gpu_memory kind = 0; kind < MEMORY_KINDS; kind++) {
+            if (device->memory.type[kind] != rows[i].types[kind]) {
+                fail_msg("%s, kind %d: type %u, wanted %u", rows[i].device.name, (int)kind,
+                         device->memory.type[kind], rows[i].types[kind]);
+            }
+            struct gpu_buffer buffer;
+            assert_int_equal(gpu_buffer_create(device, &buffer, 1000, kind, &error), GPU_OK);
+            assert_int_equal(buffer.map != NULL, kind != GPU_MEMORY_DEVICE || rows[i].unified);
+            gpu_buffer_free(device, &buffer);
+        }
+        gpu_device_close(device);
+        gpu_close(gpu);
+        assert_clean(&count);
+    }
+}
+
+static const struct fake_device card = {
+    .name = "Card", .type = DISCRETE, APART(8 * GIB), .budget = {GIB, 16 * GIB}};
+
+struct opened {
+    struct host_count count;
+    struct gpu *gpu;
+    struct gpu_device *device;
+    struct gpu_error error;
+};
+
+static void open_card(struct opened *o)
+{
+    *o = (struct opened){0};
+    fake_reset(&card, 1);
+    o->gpu = open_fake(&o->count);
+    assert_int_equal(gpu_device_open(&o->device, o->gpu, 0, NULL, 0, &o->error), GPU_OK);
+}
+
+static void close_card(struct opened *o)
+{
+    gpu_device_close(o->device);
+    gpu_close(o->gpu);
+    assert_clean(&o->count);
+}
+
+static void test_budget(void **state)
+{
+    (void)state;
+    struct opened o;
+    open_card(&o);
+    assert_int_equal(gpu_info(o.gpu, 0)->available, GIB);
+    struct gpu_buffer buffer;
+    assert_int_equal(
+        gpu_buffer_create(o.device, &buffer, GIB - 64 * MIB, GPU_MEMORY_DEVICE, &o.error), GPU_OK);
+    gpu_buffer_free(o.device, &buffer);
+    const uint64_t calls = fake.calls;
+    assert_int_equal(gpu_buffer_create(o.device, &buffer, GIB - 64, GPU_MEMORY_DEVICE, &o.error),
+                     GPU_OK);
+    gpu_buffer_free(o.device, &buffer);
+    assert_true(fake.calls > calls);
+    fake.fail_name = "vkAllocateMemory"; /* must not even be asked for */
+    assert_int_equal(gpu_buffer_create(o.device, &buffer, 2 * GIB, GPU_MEMORY_DEVICE, &o.error),
+                     GPU_UNSUPPORTED);
+    assert_non_null(strstr(o.error.message, "2147483648"));
+    assert_null(fake.failed);
+    assert_int_equal(gpu_buffer_create(o.device, &buffer, 0, GPU_MEMORY_DEVICE, &o.error),
+                     GPU_FAILED);
+    close_card(&o);
+
+    static const struct fake_device small = {
+        .name = "Small", .type = DISCRETE, APART(8 * GIB), .budget = {100 * MIB, GIB}};
+    struct host_count count = {0};
+    fake_reset(&small, 1);
+    struct gpu *gpu = open_fake(&count);
+    struct gpu_device *device;
+    struct gpu_error error;
+    assert_int_equal(gpu_device_open(&device, gpu, 0, NULL, 0, &error), GPU_OK);
+    assert_int_equal(gpu_buffer_create(device, &buffer, 200 * MIB, GPU_MEMORY_DEVICE, &error),
+                     GPU_OUT_OF_MEMORY);
+    assert_non_null(strstr(error.message, "209715200"));
+    assert_non_null(strstr(error.message, "104857600"));
+    assert_null(buffer.map);
+    gpu_buffer_free(device, &buffer);
+    gpu_device_close(device);
+    gpu_close(gpu);
+    assert_clean(&count);
+}
+
+/* Random creates and frees: no two buffers overlap, and at the end no block is left. */
+static void test_blocks(void **state)
+{
+    (void)state;
+    enum { N = 60, STEPS = 5000 };
+    struct opened o;
+    open_card(&o);
+    const unsigned before = fake.objects;
+    struct gpu_buffer buffers[N];
+    memset(buffers, 0, sizeof buffers);
+    uint32_t random = 1;
+    for (int step = 0; step < STEPS; step++) {
+        random = random * 1664525u + 1013904223u;
+        struct gpu_buffer *b = &buffers[(random >> 8) % N];
+        if (b->handle) {
+            gpu_buffer_free(o.device, b);
+            assert_int_equal(b->size, 0);
+            continue;
+        }
+        const uint64_t size = 1 + (random >> 12) % (random >> 31 ? 4 * MIB : 3000ull);
+        const enum gpu_memory kind = (enum gpu_memory)((random >> 16) % (uint32_t)MEMORY_KINDS);
+        assert_int_equal(gpu_buffer_create(o.device, b, size, kind, &o.error), GPU_OK);
+        assert_int_equal(b->allocation_offset % 64, 0);
+        assert_true(gpu_buffer_cost(o.device, size, kind) >= size);
+        for (int i = 0; i < N; i++) {
+            const struct gpu_buffer *c = &buffers[i];
+            if (c == b || !c->handle || c->block != b->block) continue;
+            assert_true(c->allocation_offset + c->size <= b->allocation_offset ||
+                        b->allocation_offset + b->size <= c->allocation_offset);
+        }
+    }
+    for (int i = 0; i < N; i++) gpu_buffer_free(o.device, &buffers[i]);
+    assert_int_equal(fake.objects, before);
+    for (size_t i = 0; i < VK_MAX_MEMORY_HEAPS; i++) assert_int_equal(o.device->memory.taken[i], 0);
+    close_card(&o);
+}
+
+/* ---- the whole way, with each call failing once ---- */
+
+/* Small, because what is mapped is allocated. */
+static const struct fake_device small_card = {
+    .name = "Small card", .type = DISCRETE, APART(256 * MIB), .budget = {GIB, GIB}};
+
+static const struct gpu_kernel_desc desc = {
+    .name = "double",
+    .spirv = double_spirv,
+    .spirv_size = sizeof double_spirv,
+    .n_buffers = 2,
+    .written = 2,
+    .push_size = 8,
+    .n_spec = 2,
+    .spec = (const uint32_t[]){64, 3},
+};
+
+struct way {
+    struct gpu *gpu;
+    struct gpu_device *device;
+    struct gpu_buffer x, y, step;
+    struct gpu_upload *upload;
+    struct gpu_kernel *kernel;
+    struct gpu_commands *commands;
+    void *cache;
+    size_t cache_size;
+};
+
+static enum gpu_status way_upload(struct way *w, struct gpu_error *error)
+{
+    TRY(gpu_upload_create(w->device, &w->upload, error));
+    for (int i = 0; i < 3; i++) {
+        void *memory;
+        TRY(gpu_upload_begin(w->upload, &w->x, 0, 1000, &memory, error));
+        memset(memory, i, 1000);
+        TRY(gpu_upload_end(w->upload, error));
+    }
+    return gpu_upload_finish(w->upload, error);
+}
+
+static enum gpu_status way_record(struct way *w, struct gpu_error *error)
+{
+    const struct gpu_range ranges[] = {{&w->x, 0, 0}, {&w->y, 64, 512}};
+    const uint32_t push[2] = {100, 7};
+    TRY(gpu_commands_create(w->device, &w->commands, true, error));
+    for (int i = 0; i < 130; i++) { /* more than one descriptor pool and one query pool hold */
+        gpu_commands_dispatch(w->commands, w->kernel, ranges, push, 2, 1, 1);
+        gpu_commands_barrier(w->commands);
+    }
+    gpu_commands_dispatch_indirect(w->commands, w->kernel, ranges, push, &w->step, 4);
+    gpu_commands_barrier(w->commands);
+    gpu_commands_copy(w->commands, &w->x, 0, &w->y, 0, 100);
+    gpu_commands_fill(w->commands, &w->y, 200, 100, 1);
+    return gpu_commands_end(w->commands, error);
+}
+
+static enum gpu_status way_go(struct way *w, const struct gpu_host *host, struct gpu_error *error)
+{
+    TRY(loader_open(&w->gpu, host, fake_get_instance_proc_addr, error));
+    TRY(gpu_device_open(&w->device, w->gpu, 0, NULL, 0, error));
+    TRY(gpu_buffer_create(w->device, &w->x, 4000, GPU_MEMORY_DEVICE, error));
+    TRY(gpu_buffer_create(w->device, &w->y, 4000, GPU_MEMORY_READBACK, error));
+    TRY(gpu_buffer_create(w->device, &w->step, 100, GPU_MEMORY_STEP, error));
+    TRY(way_upload(w, error));
+    TRY(gpu_kernel_create(w->device, &w->kernel, &desc, error));
+    TRY(way_record(w, error));
+    for (int i = 0; i < 3; i++) {
+        uint64_t ticket;
+        TRY(gpu_submit(w->device, &w->commands, 1, &ticket, error));
+        TRY(gpu_wait(w->device, ticket, 1000, error));
+    }
+    return gpu_device_cache(w->device, &w->cache, &w->cache_size, error);
+}
+
+static void way_free(struct way *w)
+{
+    if (w->device) {
+        gpu_free_bytes(w->device, w->cache, w->cache_size);
+        gpu_upload_free(w->upload);
+        gpu_commands_free(w->device, w->commands);
+        gpu_kernel_free(w->device, w->kernel);
+        gpu_buffer_free(w->device, &w->x);
+        gpu_buffer_free(w->device, &w->y);
+        gpu_buffer_free(w->device, &w->step);
+    }
+    gpu_device_close(w->device);
+    gpu_close(w->gpu);
+    memset(w, 0, sizeof *w);
+}
+
+/* Failures that are survived: without a cache, and a poll that is followed by a wait. */
+static bool survived(const char *name)
+{
+    return !strcmp(name, "vkCreatePipelineCache") || !strcmp(name, "vkGetFenceStatus") ||
+           !strcmp(name, "vkWaitForFences");
+}
+
+static void test_each_call_fails(void **state)
+{
+    (void)state;
+    static const struct {
+        VkResult result;
+        enum gpu_status status;
+    } rows[] = {
+        {VK_ERROR_OUT_OF_DEVICE_MEMORY, GPU_OUT_OF_MEMORY},
+        {VK_ERROR_DEVICE_LOST, GPU_LOST},
+        {VK_ERROR_UNKNOWN, GPU_FAILED},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        uint64_t n = 0;
+        do {
+            fake_reset(&small_card, 1);
+            fake.fail_at = ++n;
+            fake.fail_with = rows[i].result;
+            struct host_count count = {0};
+            struct gpu_host host = host_count(&count);
+            host.validation = true;
+            struct way way = {0};
+            struct gpu_error error = {""};
+            const enum gpu_status status = way_go(&way, &host, &error);
+            const bool skipped =
+                fake.failed && !strcmp(fake.failed, "vkEnumerateDeviceExtensionProperties") &&
+                status == GPU_NO_DEVICE; /* a broken driver does not hide the others */
+            if (fake.failed && status != rows[i].status && !skipped &&
+                !(status == GPU_OK && survived(fake.failed))) {
+                fail_msg("call %llu, %s fails with %d: status %d, %s", (unsigned long long)n,
+                         fake.failed, rows[i].result, (int)status, error.message);
+            }
+            if (fake.failed && status != GPU_OK) assert_true(error.message[0] != 0);
+            way_free(&way);
+            assert_clean(&count);
+            if (!fake.failed) assert_int_equal(status, GPU_OK);
+        } while (fake.failed);
+        assert_true(n > 60);
+    }
+}
+
+static void test_no_host_memory(void **state)
+{
+    (void)state;
+    for (uint64_t n = 1;; n++) {
+        fake_reset(&small_card, 1);
+        struct host_count count = {.fail_at = n};
+        struct gpu_host host = host_count(&count);
+        host.validation = true;
+        struct way way = {0};
+        struct gpu_error error = {""};
+        const enum gpu_status status = way_go(&way, &host, &error);
+        const bool failed = count.calls >= n;
+        assert_int_equal(status, failed ? GPU_OUT_OF_MEMORY : GPU_OK);
+        way_free(&way);
+        assert_clean(&count);
+        if (!failed) break;
+    }
+}
+
+static void test_each_function_missing(void **state)
+{
+    (void)state;
+    for (uint64_t n = 1;; n++) {
+        fake_reset(&small_card, 1);
+        fake.missing_at = n;
+        struct host_count count = {0};
+        struct gpu_host host = host_count(&count);
+        host.validation = true;
+        struct way way = {0};
+        struct gpu_error error = {""};
+        const enum gpu_status status = way_go(&way, &host, &error);
+        const bool optional = fake.failed && strstr(fake.failed, "DebugUtilsMessengerEXT");
+        assert_int_equal(status, !fake.failed || optional ? GPU_OK : GPU_NO_DEVICE);
+        if (status != GPU_OK) assert_non_null(strstr(error.message, fake.failed));
+        way_free(&way);
+        assert_clean(&count);
+        if (!fake.failed) break;
+    }
+}
+
+/* ---- lost, held, lent ---- */
+
+static void test_lost(void **state)
+{
+    (void)state;
+    struct opened o;
+    open_card(&o);
+    struct gpu_commands *commands, *more;
+    uint64_t first, second;
+    assert_int_equal(gpu_commands_create(o.device, &commands, false, &o.error), GPU_OK);
+    assert_int_equal(gpu_commands_end(commands, &o.error), GPU_OK);
+    assert_int_equal(gpu_submit(o.device, &commands, 1, &first, &o.error), GPU_OK);
+    assert_int_equal(gpu_wait(o.device, first, 0, &o.error), GPU_OK);
+    fake.hold = true;
+    assert_int_equal(gpu_submit(o.device, &commands, 1, &second, &o.error), GPU_OK);
+    assert_int_equal(second, first + 1);
+    assert_int_equal(gpu_done(o.device, second), GPU_NOT_READY);
+    assert_int_equal(gpu_wait(o.device, second, 1000, &o.error), GPU_NOT_READY);
+    uint64_t third;
+    assert_int_equal(gpu_submit(o.device, &commands, 1, &third, &o.error), GPU_FAILED);
+    assert_non_null(strstr(o.error.message, "still running"));
+    assert_int_equal(gpu_wait(o.device, second + 1, 0, &o.error), GPU_FAILED);
+
+    fake.fail_name = "vkWaitForFences";
+    fake.fail_with = VK_ERROR_DEVICE_LOST;
+    assert_int_equal(gpu_wait(o.device, second, 1000, &o.error), GPU_LOST);
+    fake.fail_name = NULL;
+    assert_int_equal(gpu_done(o.device, second), GPU_LOST);
+    assert_int_equal(gpu_done(o.device, first), GPU_OK);
+    assert_int_equal(gpu_wait(o.device, second, 1000, &o.error), GPU_LOST);
+    assert_int_equal(gpu_submit(o.device, &commands, 1, &second, &o.error), GPU_LOST);
+    struct gpu_buffer buffer;
+    struct gpu_kernel *kernel;
+    struct gpu_upload *upload;
+    assert_int_equal(gpu_buffer_create(o.device, &buffer, 10, GPU_MEMORY_STEP, &o.error), GPU_LOST);
+    assert_int_equal(gpu_kernel_create(o.device, &kernel, &desc, &o.error), GPU_LOST);
+    assert_int_equal(gpu_upload_create(o.device, &upload, &o.error), GPU_LOST);
+    assert_int_equal(gpu_commands_create(o.device, &more, false, &o.error), GPU_LOST);
+    gpu_commands_free(o.device, commands);
+    close_card(&o);
+}
+
+/* Fences go round: as many as are in flight at once, not as many as there are submissions. */
+static void test_fences_are_reused(void **state)
+{
+    (void)state;
+    struct opened o;
+    open_card(&o);
+    struct gpu_commands *commands;
+    assert_int_equal(gpu_commands_create(o.device, &commands, false, &o.error), GPU_OK);
+    assert_int_equal(gpu_commands_end(commands, &o.error), GPU_OK);
+    const unsigned before = fake.objects;
+    for (uint64_t i = 1; i <= 100; i++) {
+        uint64_t ticket;
+        assert_int_equal(gpu_submit(o.device, &commands, 1, &ticket, &o.error), GPU_OK);
+        assert_int_equal(ticket, i);
+        assert_int_equal(gpu_done(o.device, ticket), GPU_OK);
+    }
+    assert_int_equal(fake.submits, 100);
+    assert_int_equal(fake.objects, before + 1);
+    gpu_commands_free(o.device, commands);
+    close_card(&o);
+}
+
+static void test_time(void **state)
+{
+    (void)state;
+    struct host_count count = {0};
+    const struct gpu_host host = host_count(&count);
+    struct way way = {0};
+    struct gpu_error error;
+    fake_reset(&small_card, 1);
+    assert_int_equal(way_go(&way, &host, &error), GPU_OK);
+    assert_int_equal(gpu_commands_count(way.commands), 131);
+    double ns;
+    assert_string_equal(gpu_commands_time(way.commands, 130, &ns), "double");
+    assert_true(ns == 1000.0);
+    assert_null(gpu_commands_time(way.commands, 131, &ns));
+    assert_int_equal(fake.copies, 4);
+    way_free(&way);
+    assert_clean(&count);
+}
+
+struct lender {
+    int locked, times;
+    unsigned submits;
+};
+
+static void lender_lock(void *user)
+{
+    struct lender *lender = user;
+    assert_int_equal(lender->locked++, 0);
+    lender->submits = fake.submits;
+}
+
+static void lender_unlock(void *user)
+{
+    struct lender *lender = user;
+    assert_int_equal(--lender->locked, 0);
+    assert_int_equal(fake.submits, lender->submits + 1);
+    lender->times++;
+}
+
+static void test_lent(void **state)
+{
+    (void)state;
+    struct opened o;
+    open_card(&o);
+    const unsigned before = fake.objects;
+    struct lender lender = {0};
+    PFN_vkGetInstanceProcAddr get = fake_get_instance_proc_addr;
+    VkPhysicalDevice8BitStorageFeatures storage8 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_8BIT_STORAGE_FEATURES,
+        .storageBuffer8BitAccess = VK_TRUE,
+    };
+    VkPhysicalDeviceVulkan11Features features = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES,
+        .pNext = &storage8,
+        .storageBuffer16BitAccess = VK_TRUE,
+    };
+    struct gpu_lent lent = {
+        .api_version = VK_API_VERSION_1_2,
+        .instance = o.gpu->instance,
+        .physical_device = o.device->caps.physical,
+        .device = o.device->handle,
+        .queue = o.device->queue,
+        .features = &features,
+        .lock = lender_lock,
+        .unlock = lender_unlock,
+        .user = &lender,
+    };
+    const struct gpu_host host = host_count(&o.count);
+    struct gpu_device *device;
+    assert_int_equal(gpu_device_borrow(&device, &host, &lent, &o.error), GPU_FAILED);
+    memcpy(&lent.get_instance_proc_addr, &get, sizeof get);
+    assert_int_equal(gpu_device_borrow(&device, &host, &lent, &o.error), GPU_OK);
+    const struct gpu_info *info = gpu_device_info(device);
+    assert_true(info->storage16);
+    assert_true(info->storage8);
+    assert_false(info->int16); /* the device can, the lender did not enable it */
+    struct gpu_commands *commands;
+    assert_int_equal(gpu_commands_create(device, &commands, false, &o.error), GPU_OK);
+    assert_int_equal(gpu_commands_end(commands, &o.error), GPU_OK);
+    uint64_t ticket;
+    assert_int_equal(gpu_submit(device, &commands, 1, &ticket, &o.error), GPU_OK);
+    assert_int_equal(gpu_wait(device, ticket, 0, &o.error), GPU_OK);
+    assert_int_equal(lender.times, 1);
+    gpu_commands_free(device, commands);
+    gpu_device_close(device);
+    assert_int_equal(fake.objects, before);
+    lent.queue_family = 3;
+    assert_int_equal(gpu_device_borrow(&device, &host, &lent, &o.error), GPU_NO_DEVICE);
+    close_card(&o);
+}
+
+static void test_null(void **state)
+{
+    (void)state;
+    struct opened o;
+    open_card(&o);
+    gpu_close(NULL);
+    gpu_device_close(NULL);
+    gpu_buffer_free(o.device, NULL);
+    gpu_upload_free(NULL);
+    gpu_kernel_free(o.device, NULL);
+    gpu_commands_free(o.device, NULL);
+    gpu_free_bytes(o.device, NULL, 0);
+    assert_int_equal(gpu_done(o.device, 0), GPU_OK);
+    assert_int_equal(gpu_wait(o.device, 0, 0, NULL), GPU_OK);
+    close_card(&o);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_order),          cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_loader),         cmocka_unit_test(test_quirks),
+        cmocka_unit_test(test_memory_types),   cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_blocks),         cmocka_unit_test(test_each_call_fails),
+        cmocka_unit_test(test_no_host_memory), cmocka_unit_test(test_each_function_missing),
+        cmocka_unit_test(test_lost),           cmocka_unit_test(test_fences_are_reused),
+        cmocka_unit_test(test_time),           cmocka_unit_test(test_lent),
+        cmocka_unit_test(test_null),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

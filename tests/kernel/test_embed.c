@@ -1,0 +1,68 @@
+/* Dequantization of every format on the device equals the CPU's, bit for bit but for the sign of zero. */
+#include "bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "repack.h"
+
+static void try_embed(struct bench *b, enum quant_type type, uint32_t rows, uint32_t cols, const void *bytes)
+{
+    struct llm_error error = {0};
+    struct gpu_buffer buffer;
+    struct weight w = bench_weight(b, type, rows, cols, bytes, &buffer);
+    const uint32_t stride = ops_stride(cols), n = 128;
+    struct gpu_buffer out = bench_buffer(b, (uint64_t)n * stride * sizeof(float));
+    struct bench_step s = bench_step(b, n, 1, 1, 1);
+    float *want = malloc((size_t)rows * cols * sizeof *want);
+    assert_non_null(want);
+    quant_decode(type, bytes, want, (size_t)rows * cols);
+
+    struct gpu_commands *c;
+    for (uint32_t first = 0; first < rows; first += n) {
+        for (uint32_t i = 0; i < n; i++) s.rows[i] = (struct step_row){(first + i) * 7 % rows, 0, 0, 0};
+        c = bench_begin(b);
+        bench_ok(ops_embed(b->ops, c, &w, &s.step, &out, n, &error), &error);
+        bench_run(b, c);
+        for (uint32_t i = 0; i < n; i++) {
+            const float *got = (const float *)out.map + (size_t)i * stride, *row = want + (size_t)s.rows[i].token * cols;
+            for (uint32_t k = 0; k < stride; k++) {
+                float value = k < cols ? row[k] : 0.0f;
+                if (got[k] != value) {
+                    fail_msg("%s row %u column %u: %.9g, not %.9g", quant_info(type)->name, s.rows[i].token, k, (double)got[k], (double)value);
+                }
+            }
+        }
+    }
+    free(want);
+    bench_free(b, &buffer);
+    bench_free(b, &out);
+    bench_free(b, &s.step.buffer);
+}
+
+static void embed_formats(void **state)
+{
+    static const enum quant_type types[] = {
+#define TYPE(constant, id, name, weights, bytes) constant,
+        QUANT_LIST(TYPE)
+#undef TYPE
+    };
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        const struct quant_info *info = quant_info(types[t]);
+        /* Enough random blocks that every byte of a block takes all its values many times. */
+        const uint32_t rows = 1101, cols = 1024;
+        size_t n = (size_t)rows * cols;
+        void *bytes = malloc(n / info->block * info->block_size);
+        assert_non_null(bytes);
+        bench_random_blocks(types[t], bytes, n);
+        try_embed(*state, types[t], rows, cols, bytes);
+        free(bytes);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(embed_formats)};
+    return cmocka_run_group_tests(tests, bench_setup, bench_teardown);
+}

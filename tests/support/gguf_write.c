@@ -1,0 +1,140 @@
+#include "gguf_write.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void put(struct gguf_write_bytes *b, const void *data, size_t n)
+{
+    while (b->capacity - b->n < n) {
+        b->capacity = b->capacity ? 2 * b->capacity : 1024;
+        b->data = realloc(b->data, b->capacity);
+        if (!b->data) abort();
+    }
+    if (n) memcpy(b->data + b->n, data, n);
+    b->n += n;
+}
+
+static void put_u32(struct gguf_write_bytes *b, uint32_t x)
+{
+    put(b, &x, sizeof x);
+}
+
+static void put_u64(struct gguf_write_bytes *b, uint64_t x)
+{
+    put(b, &x, sizeof x);
+}
+
+static void put_string(struct gguf_write_bytes *b, const char *text)
+{
+    put_u64(b, strlen(text));
+    put(b, text, strlen(text));
+}
+
+static void put_padding(struct gguf_write_bytes *b, uint32_t alignment)
+{
+    while (b->n % alignment) put(b, "", 1);
+}
+
+static size_t type_size(enum gguf_type type)
+{
+    switch (type) {
+    case GGUF_U8: case GGUF_I8: case GGUF_BOOL: return 1;
+    case GGUF_U16: case GGUF_I16: return 2;
+    case GGUF_U32: case GGUF_I32: case GGUF_F32: return 4;
+    default: return 8;
+    }
+}
+
+static void put_key(struct gguf_write *w, const char *key, enum gguf_type type)
+{
+    put_string(&w->values, key);
+    put_u32(&w->values, type);
+    w->n_values++;
+}
+
+void gguf_write_number(struct gguf_write *w, const char *key, enum gguf_type type, const void *value)
+{
+    put_key(w, key, type);
+    put(&w->values, value, type_size(type));
+}
+
+void gguf_write_u32(struct gguf_write *w, const char *key, uint32_t value)
+{
+    gguf_write_number(w, key, GGUF_U32, &value);
+}
+
+void gguf_write_f32(struct gguf_write *w, const char *key, float value)
+{
+    gguf_write_number(w, key, GGUF_F32, &value);
+}
+
+void gguf_write_bool(struct gguf_write *w, const char *key, bool value)
+{
+    uint8_t byte = value;
+    gguf_write_number(w, key, GGUF_BOOL, &byte);
+}
+
+void gguf_write_string(struct gguf_write *w, const char *key, const char *value)
+{
+    put_key(w, key, GGUF_STRING);
+    put_string(&w->values, value);
+}
+
+void gguf_write_array(struct gguf_write *w, const char *key, enum gguf_type item_type, const void *items, uint64_t n)
+{
+    put_key(w, key, GGUF_ARRAY);
+    put_u32(&w->values, item_type);
+    put_u64(&w->values, n);
+    put(&w->values, items, (size_t)n * type_size(item_type));
+}
+
+void gguf_write_strings(struct gguf_write *w, const char *key, const char *const *items, uint64_t n)
+{
+    put_key(w, key, GGUF_ARRAY);
+    put_u32(&w->values, GGUF_STRING);
+    put_u64(&w->values, n);
+    for (uint64_t i = 0; i < n; i++) put_string(&w->values, items[i]);
+}
+
+void gguf_write_tensor(struct gguf_write *w, const char *name, enum quant_type type, uint32_t n_dims, const uint64_t *dims,
+                       const float *weights)
+{
+    put_padding(&w->data, w->alignment ? w->alignment : 32);
+    put_string(&w->tensors, name);
+    put_u32(&w->tensors, n_dims);
+    uint64_t n = 1;
+    for (uint32_t i = 0; i < n_dims; i++) {
+        put_u64(&w->tensors, dims[i]);
+        n *= dims[i];
+    }
+    put_u32(&w->tensors, type);
+    put_u64(&w->tensors, w->data.n);
+    w->n_tensors++;
+    const struct quant_info *info = quant_info(type);
+    size_t size = (size_t)(n / info->block) * info->block_size;
+    void *blocks = malloc(size ? size : 1);
+    if (!blocks) abort();
+    quant_encode(type, weights, blocks, (size_t)n);
+    put(&w->data, blocks, size);
+    free(blocks);
+}
+
+uint8_t *gguf_write_finish(struct gguf_write *w, size_t *size)
+{
+    struct gguf_write_bytes out = {NULL, 0, 0};
+    if (w->alignment) gguf_write_u32(w, "general.alignment", w->alignment);
+    put(&out, "GGUF", 4);
+    put_u32(&out, w->version ? w->version : 3);
+    put_u64(&out, w->n_tensors);
+    put_u64(&out, w->n_values);
+    put(&out, w->values.data, w->values.n);
+    put(&out, w->tensors.data, w->tensors.n);
+    put_padding(&out, w->alignment ? w->alignment : 32);
+    put(&out, w->data.data, w->data.n);
+    free(w->values.data);
+    free(w->tensors.data);
+    free(w->data.data);
+    *w = (struct gguf_write){.version = 0};
+    *size = out.n;
+    return out.data;
+}
