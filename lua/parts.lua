@@ -1,0 +1,473 @@
+-- What is comfortable in Lua: loops that wait, iterators, files, session defaults. The binding's C functions are in core.
+-- Only what Lua 5.1 to 5.5 share.
+local llm, core = ...
+
+local model, session = core["llm.model"], core["llm.session"]
+local generation, job = core["llm.generation"], core["llm.job"]
+local slice = 0.05 -- seconds between two looks of a waiting loop, so that an interrupt is seen
+
+local function slots(object, name, method)
+    return core.slots(object, name, method)
+end
+
+local function can_yield(options)
+    if type(options) ~= "table" or not options.yield then return false end
+    local thread, main = coroutine.running()
+    return thread ~= nil and not main and not core.in_callback()
+end
+
+-- Raises again what a callback of this object raised.
+local function raise_again(object)
+    local failed, value = core.failed(object)
+    if failed then error(value, 0) end
+end
+
+-- ---- jobs ----
+
+function job:poll() return core.step(self, 0, "poll") end
+
+local function wait_step(step, seconds)
+    local deadline = seconds and llm.clock() + seconds
+    while true do
+        local left = deadline and deadline - llm.clock() or slice
+        local state, value, code = step(left < 0 and 0 or left < slice and left or slice)
+        if state ~= "running" or (deadline and llm.clock() >= deadline) then return state, value, code end
+    end
+end
+
+local function check_seconds(seconds, name)
+    if seconds == nil then return end
+    if type(seconds) ~= "number" then core.raise_argument(2, name, "number", seconds) end
+    if not (seconds >= 0) then core.raise("bad argument #2 to '" .. name .. "' (number from 0 up expected, got " .. seconds .. ")") end
+end
+
+function job:wait(seconds)
+    check_seconds(seconds, "wait")
+    return wait_step(function(left) return core.step(self, left, "wait") end, seconds)
+end
+
+function llm.load_async(path, options)
+    return core.load_start(path, options, "llm.load_async")
+end
+
+function llm.load(path, options)
+    core.blocks("llm.load")
+    local loading, message, code = core.load_start(path, options, "llm.load")
+    if not loading then return nil, message, code end
+    local yields = can_yield(options)
+    local state, value
+    repeat
+        if yields then coroutine.yield() end
+        state, value, code = core.step(loading, yields and 0 or slice, "llm.load")
+    until state ~= "running"
+    if code == "callback" then raise_again(loading) end
+    loading:close()
+    if state == "done" then return value end
+    return nil, value, code
+end
+
+-- A job of our own: step(seconds) answers as poll does.
+local lua_job = {}
+local lua_job_meta = { __name = "llm.job", __index = lua_job, __metatable = "locked" }
+
+local function job_self(self, name)
+    if getmetatable(self) ~= "locked" or type(self) ~= "table" then core.raise_argument(1, name, "llm.job", self) end
+    if self.closed then core.raise "attempt to use a closed llm.job" end
+    return self
+end
+
+function lua_job:poll()
+    if job_self(self, "poll").answer then return self.answer[1], self.answer[2], self.answer[3] end
+    local state, value, code = self.step(0)
+    if state ~= "running" then self.answer = { state, value, code } end
+    return state, value, code
+end
+
+function lua_job:wait(seconds)
+    check_seconds(seconds, "wait")
+    if job_self(self, "wait").answer then return self:poll() end
+    if seconds ~= 0 then core.blocks "wait" end
+    wait_step(self.step, seconds)
+    return self:poll()
+end
+
+function lua_job:cancel()
+    if job_self(self, "cancel").stop and not self.answer then self.stop() end
+end
+
+function lua_job:close()
+    if self.closed then return end
+    self:cancel()
+    self.closed = true
+end
+
+lua_job_meta.__close = lua_job.close
+function lua_job_meta.__tostring(self)
+    return self.closed and "llm.job (closed)" or "llm.job"
+end
+
+local function new_job(step, stop)
+    return setmetatable({ step = step, stop = stop }, lua_job_meta)
+end
+
+-- The job of something that is done at once.
+local function done_job(value, message, code)
+    local finished = new_job()
+    finished.answer = value == nil and { nil, message, code } or { "done", value }
+    return finished
+end
+
+-- ---- generations ----
+
+function generation:wait(seconds)
+    check_seconds(seconds, "wait")
+    if seconds then return core.wait_for(self, seconds, "wait") end
+    while not core.wait_for(self, slice, "wait") do end
+    return true
+end
+
+local cancel_generation = generation.cancel
+function generation:cancel()
+    slots(self, "llm.generation", "cancel").cancelled = true
+    cancel_generation(self)
+end
+
+local function is_open(object)
+    return object ~= nil and not tostring(object):find "%(closed%)$"
+end
+
+-- A generation that was cancelled, or left behind by a broken loop, is in flight until its slice ends: wait for that.
+local function settle(own, starts)
+    local last = own.generation
+    if not is_open(last) or core.in_callback() then return end
+    if starts and own.streams and not core.wait_for(last, 0, "start") then last:cancel() end
+    if not slots(last, "llm.generation", "start").cancelled then return end
+    while not core.wait_for(last, slice, "start") do end
+end
+
+-- A session's options under those of a call.
+local function merge(defaults, options)
+    if not defaults or (options ~= nil and type(options) ~= "table") then return options end
+    local all = {}
+    for k, v in pairs(defaults) do all[k] = v end
+    for k, v in pairs(options or {}) do all[k] = v end
+    return all
+end
+
+local function start(self, name, prompt, options, streams)
+    local own = slots(self, "llm.session", name)
+    settle(own, true)
+    options = merge(own.defaults, options)
+    local started, message, code = core.start(self, name, prompt, options, false)
+    if not started then return nil, message, code, options end
+    own.generation, own.streams = started, streams or false
+    return started, nil, nil, options
+end
+
+local function finish(started, options)
+    if can_yield(options) then
+        while not core.wait_for(started, 0, "generate") do coroutine.yield() end
+    else
+        started:wait()
+    end
+    local result = started:result()
+    if result.finish ~= "error" then return result.text, result end
+    if result.code == "callback" then raise_again(started) end
+    return nil, result.error, result.code
+end
+
+function session:start(prompt, options)
+    local started, message, code = start(self, "start", prompt, options)
+    if started then return started end
+    return nil, message, code
+end
+
+function session:generate(prompt, options)
+    core.blocks "generate"
+    local started, message, code, all = start(self, "generate", prompt, options)
+    if not started then return nil, message, code end
+    return finish(started, all)
+end
+
+-- ---- streams: callable, with result(), closed by the loop that they are in ----
+
+local stream = {}
+local stream_meta = { __name = "llm.stream", __index = stream }
+
+function stream:close()
+    local own, started = self.own, self.generation
+    if is_open(started) and not self.ended then
+        self.ended = true
+        started:cancel()
+        if not core.in_callback() then started:wait() end
+    end
+    if is_open(started) then self.last = started:result() end
+    if own then own:close() end
+    self.own = nil
+end
+
+function stream:result()
+    if self.last then return self.last end
+    if is_open(self.generation) then return self.generation:result() end
+end
+
+function stream_meta.__call(self)
+    if self.ended then return nil end
+    local yields = can_yield(self.options)
+    while true do
+        local piece, info = core.next(self.generation, yields and 0 or slice)
+        if piece then return piece, info end
+        if piece == nil then break end
+        if yields then coroutine.yield() end
+    end
+    self.ended = true
+    self:close()
+    return nil
+end
+
+stream_meta.__close = stream.close
+function stream_meta.__tostring(self)
+    return self.ended and "llm.stream (ended)" or "llm.stream"
+end
+
+local function failed_result(message, code)
+    local timings = { prompt_ms = 0, generate_ms = 0, prompt_per_second = 0, generate_per_second = 0 }
+    return { text = "", finish = "error", tokens = 0, prompt_tokens = 0, cached_tokens = 0, error = message, code = code, timings = timings }
+end
+
+-- A start that fails is a loop that ends at once.
+local function new_stream(started, message, code, options, own)
+    local self = setmetatable({ generation = started or nil, options = options, own = own }, stream_meta)
+    if not started then
+        self.ended, self.last = true, failed_result(message, code)
+        if own then own:close() self.own = nil end
+    end
+    return self, nil, nil, self
+end
+
+function session:stream(prompt, options)
+    core.blocks "stream"
+    local started, message, code, all = start(self, "stream", prompt, options, true)
+    if not started then slots(self, "llm.session", "stream").failed = failed_result(message, code) end
+    return new_stream(started, message, code, all)
+end
+
+-- ---- sessions ----
+
+core["llm.session_fields"].result = function(self)
+    local own = slots(self, "llm.session", "result")
+    if is_open(own.generation) then own.result = own.generation:result() or own.result end
+    return own.result
+end
+
+local function cancelled_by_session(self)
+    local own = slots(self, "llm.session", "cancel")
+    if is_open(own.generation) then slots(own.generation, "llm.generation", "cancel").cancelled = true end
+end
+
+local cancel_session = session.cancel
+function session:cancel()
+    cancelled_by_session(self)
+    cancel_session(self)
+end
+
+function session:feed(prompt, options)
+    local own = slots(self, "llm.session", "feed")
+    local async = type(options) == "table" and options.async
+    if not async then core.blocks "feed" end
+    settle(own)
+    local started, message, code = core.start(self, "feed", prompt, options, true)
+    if not started then
+        if async then return done_job(nil, message, code) end
+        return nil, message, code
+    end
+    local function answer()
+        local result = started:result()
+        if result.finish == "error" then return nil, result.error, result.code end
+        if result.finish == "cancelled" then return nil, "cancelled", "cancelled" end
+        return "done", self.length
+    end
+    if async then
+        return new_job(function(seconds)
+            if core.wait_for(started, seconds, "wait") then return answer() end
+            return "running", 0
+        end, function() started:cancel() end)
+    end
+    if can_yield(options) then
+        while not core.wait_for(started, 0, "feed") do coroutine.yield() end
+    else
+        started:wait()
+    end
+    local state, value
+    state, value, code = answer()
+    if state then return value end
+    return nil, value, code
+end
+
+for _, name in ipairs { "truncate", "reset", "fork", "logits" } do
+    local method = session[name]
+    session[name] = function(self, argument, options)
+        settle(slots(self, "llm.session", name))
+        if name ~= "logits" then return method(self, argument) end
+        options = core.check("feed", "session:logits", options)
+        if options.async then return done_job(method(self, argument)) end
+        return method(self, argument)
+    end
+end
+
+-- Writes beside and renames, so that a failure leaves the old file.
+local function save_file(self, kv, path)
+    local beside = path .. ".part"
+    local file, why = io.open(beside, "wb")
+    if not file then return nil, why, "io" end
+    local saved, message, code = core.save(self, kv, function(data)
+        local ok, reason = file:write(data)
+        why = why or reason
+        return ok and true or false
+    end)
+    local closed, reason = file:close()
+    if saved and not closed then saved, message, code = nil, reason, "io" end
+    if saved then
+        local renamed
+        renamed, reason = os.rename(beside, path)
+        if not renamed then -- some systems do not rename over a file
+            os.remove(path)
+            renamed, reason = os.rename(beside, path)
+        end
+        if not renamed then saved, message, code = nil, reason, "io" end
+    end
+    if saved then return true end
+    os.remove(beside)
+    return nil, why or message, code
+end
+
+function session:save(options)
+    settle(slots(self, "llm.session", "save"))
+    options = core.check("save", "session:save", options)
+    local kv = options.kv ~= false
+    local function save()
+        if options.path then return save_file(self, kv, options.path) end
+        return core.save(self, kv, options.write)
+    end
+    if options.async then return done_job(save()) end
+    return save()
+end
+
+-- ---- models ----
+
+function model:session(options)
+    slots(self, "llm.model", "session")
+    local context, message, code = core.options("model:session", options)
+    if not context then return nil, message, code end
+    local made
+    made, message, code = core.session(self, context)
+    if not made then return nil, message, code end
+    if options then
+        local defaults = merge(options)
+        defaults.context = nil
+        slots(made, "llm.session", "session").defaults = defaults
+    end
+    return made
+end
+
+function model:generate(prompt, options)
+    slots(self, "llm.model", "generate")
+    core.blocks "generate"
+    local own, message, code = core.session(self, 0)
+    if not own then return nil, message, code end
+    local started
+    started, message, code = core.start(own, "generate", prompt, options, false)
+    if not started then
+        own:close()
+        return nil, message, code
+    end
+    local text, result
+    text, result, code = finish(started, options)
+    started:close()
+    own:close()
+    return text, result, code
+end
+
+function model:stream(prompt, options)
+    slots(self, "llm.model", "stream")
+    core.blocks "stream"
+    local own, message, code = core.session(self, 0)
+    if not own then return new_stream(nil, message, code, options) end
+    local started
+    started, message, code = core.start(own, "stream", prompt, options, false)
+    return new_stream(started, message, code, options, own)
+end
+
+function model:count(prompt, options)
+    slots(self, "llm.model", "count")
+    options = core.check("count", "model:count", options)
+    if type(prompt) == "string" then
+        local ids, message, code = self:tokenize(prompt, { bos = true })
+        if not ids then return nil, message, code end
+        return #ids
+    end
+    if type(prompt) ~= "table" then core.raise_argument(2, "count", "string, list of token ids or list of messages", prompt) end
+    if type(prompt[1]) == "table" then return nil, "a list of messages: this version does not have it yet", "unsupported" end
+    return #prompt
+end
+
+function model:choose(prompt, choices, options)
+    slots(self, "llm.model", "choose")
+    options = core.check("choose", "model:choose", options)
+    local index, logs, code = core.choose(self, prompt, choices, options.normalize)
+    if options.async then return done_job(index and { index, choices[index], logs }, logs, code) end
+    if not index then return nil, logs, code end
+    return index, choices[index], logs
+end
+
+local function read_file(path)
+    local file, why, number = io.open(path, "rb")
+    if not file then return nil, why, number == 2 and "not_found" or "io" end
+    local data, reason = file:read "*a"
+    file:close()
+    if not data then return nil, path .. ": " .. (reason or "it cannot be read"), "io" end
+    return data
+end
+
+function model:restore(source, options)
+    slots(self, "llm.model", "restore")
+    local from = source
+    if type(source) == "table" then from = core.check("restore", "model:restore", source)
+    elseif type(source) ~= "string" then core.raise_argument(2, "restore", "string or table", source) end
+    options = core.check("restore", "model:restore", options)
+    local function restore()
+        if type(from) == "string" then return core.restore(self, from) end
+        if from.path then
+            local data, message, code = read_file(from.path)
+            if not data then return nil, message, code end
+            return core.restore(self, data)
+        end
+        if not from.read then core.raise "model:restore needs a string, the option 'path' or the option 'read'" end
+        if not from.size then core.raise "bad option 'read' of model:restore (it needs the option 'size', in bytes)" end
+        return core.restore(self, from.read, from.size)
+    end
+    if options.async or (type(from) == "table" and from.async) then return done_job(restore()) end
+    return restore()
+end
+
+-- ---- names that are there before what they stand for ----
+
+local function later(name)
+    return nil, name .. ": this version does not have it yet", "unsupported"
+end
+
+for _, name in ipairs { "chat", "chat_start", "chat_stream", "messages", "edit", "undo", "regenerate" } do
+    session[name] = function(self)
+        slots(self, "llm.session", name)
+        return later("session:" .. name)
+    end
+end
+for _, name in ipairs { "template", "embed", "suspend", "resume", "pointer" } do
+    model[name] = function(self)
+        slots(self, "llm.model", name)
+        return later("model:" .. name)
+    end
+end
+for _, name in ipairs { "template", "selftest", "adopt" } do
+    llm[name] = function() return later("llm." .. name) end
+end
