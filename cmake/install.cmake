@@ -26,3 +26,6 @@ set(LLM_LUA_FOLDER ${CMAKE_INSTALL_LIBDIR}/lua/5.4 CACHE STRING "Where the Lua m
 if(TARGET llm_lua)
   install(FILES $<TARGET_FILE:llm_lua> DESTINATION ${LLM_LUA_FOLDER})
 endif()
+if(TARGET llm_luajit)
+  install(FILES $<TARGET_FILE:llm_luajit> DESTINATION ${CMAKE_INSTALL_LIBDIR}/lua/5.1)
+endif()
