@@ -13,12 +13,13 @@ function area.generation(context)
     check.ok("what is not", s.length and s.capacity and s:tokens() and s.result == nil)
     check.equal("no result yet", g:result(), nil)
     check.equal("wait(0)", g:wait(0), false)
-    local text, piece, done = "", nil, nil
-    repeat
+    local text, piece, done = "", g:poll()
+    while true do
+        text = text .. piece
+        if done then break end
         llm.update(2)
         piece, done = g:poll()
-        text = text .. piece
-    until done
+    end
     check.equal("text", text, alone)
     piece, done = g:poll()
     check.ok("after the end", piece == "" and done == true and g:wait() == true)

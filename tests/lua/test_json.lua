@@ -61,7 +61,9 @@ function area.damaged()
         "1e", "+1", ".5", '"', '"\\', '"\\x"', '"\\u12"', '"\\ud800"', '"\\ud800\\u0041"', '"\\udc00"', '"\n"', "1 2",
         "[1}", "NaN", "Infinity", "'a'", "[]]", ("["):rep(100000),
     }
-    for _, text in ipairs(texts) do check.fails(("damaged %q"):format(text:sub(1, 20)), "bad_json", json.decode(text)) end
+    for _, text in ipairs(texts) do
+        check.fails(("damaged %q"):format(text:sub(1, 20)), "bad_json", json.decode(text))
+    end
     local _, message = json.decode '{"a": 1,\n "b" 2}'
     check.ok("line and column", message:find("line 2, column 6", 1, true), message)
     check.ok("deep, and not too deep", json.decode(("["):rep(500) .. ("]"):rep(500)))

@@ -51,7 +51,7 @@ function area.saving(context)
         read = function(o, n) return blob:sub(o + 1, o + n) end }, text)
     for _ = 1, 10 do check.ok("room that garbage holds is found", m:restore(blob)) end
     check.fails("a file that is not there", "not_found", m:restore { path = "/no/such/file" })
-    check.raises("a read that raises", "oh no", m.restore, m, { size = 9, read = function() error "oh no" end })
+    check.raises("a read that raises", "oh no", m.restore, m, { size = #blob, read = function() error "oh no" end })
     check.fails("a cut blob", "bad_state", m:restore(blob:sub(1, 40)))
     local state, other = m:restore(blob, { async = true }):poll()
     check.ok("as a job", state == "done" and other.length == 5)
