@@ -32,7 +32,8 @@ function area.model(context)
     for name, value in pairs {
         temperature = -1, top_k = 1.5, top_p = 2, min_p = -0.1, typical_p = 1.1, repeat_penalty = 0,
         presence_penalty = "x", frequency_penalty = math.huge, penalty_last_n = -2, seed = 0.5, stop = 1,
-        logit_bias = { a = 1 }, logprobs = -1, max_tokens = -1, on_piece = true, priority = "high", overflow = "drip", yield = 1,
+        logit_bias = { a = 1 }, logprobs = -1, max_tokens = -1,
+        on_piece = true, priority = "high", overflow = "drip", yield = 1,
     } do
         check.raises("bad " .. name, "bad option '" .. name .. "'", s.generate, s, "x", { [name] = value })
     end
