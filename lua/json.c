@@ -328,6 +328,7 @@ static void write_number(struct writer *w, int index)
         double d = lua_tonumber(w->L, index);
         if (!isfinite(d)) raise(w->L, "json: %f is no JSON number", d);
         n = snprintf(text, sizeof text, "%.15g", d);
+        if (strtod(text, NULL) != d) n = snprintf(text, sizeof text, "%.16g", d);
         if (strtod(text, NULL) != d) n = snprintf(text, sizeof text, "%.17g", d);
         if (!strpbrk(text, ".,eE")) n += snprintf(text + n, sizeof text - (size_t)n, ".0");
         char *comma = strchr(text, ','); /* some locales */

@@ -1,10 +1,23 @@
--- What is comfortable in Lua: loops that wait, iterators, files, session defaults. The binding's C functions are in core.
--- Only what Lua 5.1 to 5.5 share.
+-- What is comfortable in Lua: loops that wait, iterators, files, session defaults. The binding's C functions are in
+-- core. Only what Lua 5.1 to 5.5 share.
 local llm, core = ...
 
 local model, session = core["llm.model"], core["llm.session"]
 local generation, job = core["llm.generation"], core["llm.job"]
 local slice = 0.05 -- seconds between two looks of a waiting loop, so that an interrupt is seen
+
+local function later(name)
+    return nil, name .. ": this version does not have it yet", "unsupported"
+end
+
+-- The collector does not know what a forgotten session holds on the device: when memory is short, let it look.
+local function with_room(call, ...)
+    local value, message, code = call(...)
+    if code ~= "out_of_memory" then return value, message, code end
+    collectgarbage()
+    collectgarbage()
+    return call(...)
+end
 
 local function slots(object, name, method)
     return core.slots(object, name, method)
@@ -38,7 +51,9 @@ end
 local function check_seconds(seconds, name)
     if seconds == nil then return end
     if type(seconds) ~= "number" then core.raise_argument(2, name, "number", seconds) end
-    if not (seconds >= 0) then core.raise("bad argument #2 to '" .. name .. "' (number from 0 up expected, got " .. seconds .. ")") end
+    if seconds < 0 or seconds ~= seconds then
+        core.raise("bad argument #2 to '" .. name .. "' (number from 0 up expected, got " .. seconds .. ")")
+    end
 end
 
 function job:wait(seconds)
@@ -158,7 +173,7 @@ local function start(self, name, prompt, options, streams)
     local own = slots(self, "llm.session", name)
     settle(own, true)
     options = merge(own.defaults, options)
-    local started, message, code = core.start(self, name, prompt, options, false)
+    local started, message, code = with_room(core.start, self, name, prompt, options, false)
     if not started then return nil, message, code, options end
     own.generation, own.streams = started, streams or false
     return started, nil, nil, options
@@ -232,7 +247,10 @@ end
 
 local function failed_result(message, code)
     local timings = { prompt_ms = 0, generate_ms = 0, prompt_per_second = 0, generate_per_second = 0 }
-    return { text = "", finish = "error", tokens = 0, prompt_tokens = 0, cached_tokens = 0, error = message, code = code, timings = timings }
+    return {
+        text = "", finish = "error", error = message, code = code,
+        tokens = 0, prompt_tokens = 0, cached_tokens = 0, timings = timings,
+    }
 end
 
 -- A start that fails is a loop that ends at once.
@@ -248,8 +266,12 @@ end
 function session:stream(prompt, options)
     core.blocks "stream"
     local started, message, code, all = start(self, "stream", prompt, options, true)
-    if not started then slots(self, "llm.session", "stream").failed = failed_result(message, code) end
-    return new_stream(started, message, code, all)
+    local iterator, _, _, closing = new_stream(started, message, code, all)
+    if not started then
+        local own = slots(self, "llm.session", "stream")
+        if code ~= "busy" then own.generation, own.result = nil, iterator.last end
+    end
+    return iterator, nil, nil, closing
 end
 
 -- ---- sessions ----
@@ -276,7 +298,7 @@ function session:feed(prompt, options)
     local async = type(options) == "table" and options.async
     if not async then core.blocks "feed" end
     settle(own)
-    local started, message, code = core.start(self, "feed", prompt, options, true)
+    local started, message, code = with_room(core.start, self, "feed", prompt, options, true)
     if not started then
         if async then return done_job(nil, message, code) end
         return nil, message, code
@@ -308,7 +330,7 @@ for _, name in ipairs { "truncate", "reset", "fork", "logits" } do
     local method = session[name]
     session[name] = function(self, argument, options)
         settle(slots(self, "llm.session", name))
-        if name ~= "logits" then return method(self, argument) end
+        if name ~= "logits" then return with_room(method, self, argument) end
         options = core.check("feed", "session:logits", options)
         if options.async then return done_job(method(self, argument)) end
         return method(self, argument)
@@ -360,7 +382,7 @@ function model:session(options)
     local context, message, code = core.options("model:session", options)
     if not context then return nil, message, code end
     local made
-    made, message, code = core.session(self, context)
+    made, message, code = with_room(core.session, self, context)
     if not made then return nil, message, code end
     if options then
         local defaults = merge(options)
@@ -373,10 +395,10 @@ end
 function model:generate(prompt, options)
     slots(self, "llm.model", "generate")
     core.blocks "generate"
-    local own, message, code = core.session(self, 0)
+    local own, message, code = with_room(core.session, self, 0)
     if not own then return nil, message, code end
     local started
-    started, message, code = core.start(own, "generate", prompt, options, false)
+    started, message, code = with_room(core.start, own, "generate", prompt, options, false)
     if not started then
         own:close()
         return nil, message, code
@@ -391,30 +413,30 @@ end
 function model:stream(prompt, options)
     slots(self, "llm.model", "stream")
     core.blocks "stream"
-    local own, message, code = core.session(self, 0)
+    local own, message, code = with_room(core.session, self, 0)
     if not own then return new_stream(nil, message, code, options) end
     local started
-    started, message, code = core.start(own, "stream", prompt, options, false)
+    started, message, code = with_room(core.start, own, "stream", prompt, options, false)
     return new_stream(started, message, code, options, own)
 end
 
 function model:count(prompt, options)
     slots(self, "llm.model", "count")
-    options = core.check("count", "model:count", options)
+    core.check("count", "model:count", options)
     if type(prompt) == "string" then
         local ids, message, code = self:tokenize(prompt, { bos = true })
         if not ids then return nil, message, code end
         return #ids
     end
-    if type(prompt) ~= "table" then core.raise_argument(2, "count", "string, list of token ids or list of messages", prompt) end
-    if type(prompt[1]) == "table" then return nil, "a list of messages: this version does not have it yet", "unsupported" end
+    if type(prompt) ~= "table" then core.raise_argument(2, "count", "string or list of token ids", prompt) end
+    if type(prompt[1]) == "table" then return later "a list of messages" end
     return #prompt
 end
 
 function model:choose(prompt, choices, options)
     slots(self, "llm.model", "choose")
     options = core.check("choose", "model:choose", options)
-    local index, logs, code = core.choose(self, prompt, choices, options.normalize)
+    local index, logs, code = with_room(core.choose, self, prompt, choices, options.normalize)
     if options.async then return done_job(index and { index, choices[index], logs }, logs, code) end
     if not index then return nil, logs, code end
     return index, choices[index], logs
@@ -436,25 +458,21 @@ function model:restore(source, options)
     elseif type(source) ~= "string" then core.raise_argument(2, "restore", "string or table", source) end
     options = core.check("restore", "model:restore", options)
     local function restore()
-        if type(from) == "string" then return core.restore(self, from) end
+        if type(from) == "string" then return with_room(core.restore, self, from) end
         if from.path then
             local data, message, code = read_file(from.path)
             if not data then return nil, message, code end
-            return core.restore(self, data)
+            return with_room(core.restore, self, data)
         end
         if not from.read then core.raise "model:restore needs a string, the option 'path' or the option 'read'" end
         if not from.size then core.raise "bad option 'read' of model:restore (it needs the option 'size', in bytes)" end
-        return core.restore(self, from.read, from.size)
+        return with_room(core.restore, self, from.read, from.size)
     end
     if options.async or (type(from) == "table" and from.async) then return done_job(restore()) end
     return restore()
 end
 
 -- ---- names that are there before what they stand for ----
-
-local function later(name)
-    return nil, name .. ": this version does not have it yet", "unsupported"
-end
 
 for _, name in ipairs { "chat", "chat_start", "chat_stream", "messages", "edit", "undo", "regenerate" } do
     session[name] = function(self)
