@@ -118,15 +118,31 @@ void add_half(uint x_at, uint block_at, int h)
     }
 }
 
-void add_block(int m, uint unit_at, uint block_at, uint x_at)
+void add_block(uint x_at, uint block_at)
 {
-    matrix = m;
-    if (MATRICES == 2) load_head(unit_at);
+    load_x(x_at);
     load_block(block_at);
-    if (SUMS < 8) {
+    if (COLUMNS == 1) {
         [[unroll]] for (int h = 0; h < 2; h++) add_half(x_at, block_at, h);
     } else { // else the loop outgrows the instruction cache
         [[dont_unroll]] for (int h = 0; h < 2; h++) add_half(x_at, block_at, h);
+    }
+}
+
+// Units [from, to) of the lane's tile in matrix m.
+void add_units(int m, uint x_at, uint at, uint from, uint to)
+{
+    const uint unit = uint(HEAD + SUBS * BLOCK);
+    matrix = m;
+    at += from * unit;
+    x_at += from * uint(SUBS * 8);
+    for (uint u = from; u < to; u++) {
+        load_head(at);
+        for (int sub = 0; sub < SUBS; sub++) {
+            add_block(x_at, at + uint(HEAD) + uint(sub * BLOCK));
+            x_at += 8;
+        }
+        at += unit;
     }
 }
 
@@ -146,19 +162,9 @@ void main()
     if (!inside) to_unit = from_unit;
 
     [[unroll]] for (int i = 0; i < SUMS; i++) sums[i] = vec4(0.0);
-    uint at = tile * tile_words(a.blocks) + from_unit * uint(HEAD + SUBS * BLOCK);
-    uint x_at = column * a.x_stride + from_unit * uint(SUBS * 8);
-    for (uint u = from_unit; u < to_unit; u++) {
-        if (MATRICES == 1) load_head(at);
-        for (int sub = 0; sub < SUBS; sub++) {
-            uint block_at = at + uint(HEAD) + uint(sub * BLOCK);
-            load_x(x_at);
-            add_block(0, at, block_at, x_at);
-            if (MATRICES == 2) add_block(1, at, block_at, x_at);
-            x_at += 8;
-        }
-        at += uint(HEAD + SUBS * BLOCK);
-    }
+    uint at = tile * tile_words(a.blocks), x_at = column * a.x_stride;
+    add_units(0, x_at, at, from_unit, to_unit);
+    if (MATRICES == 2) add_units(1, x_at, at, from_unit, to_unit);
 
     if (PIECES > 1) {
         uint slot = (piece - 1) * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
