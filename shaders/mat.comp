@@ -12,7 +12,6 @@
 layout(local_size_x_id = 0, local_size_y_id = 1) in; // 8 lanes a tile; pieces of K
 layout(constant_id = 2) const int COLUMNS = 1;
 layout(constant_id = 3) const int MATRICES = 1;      // 2: y = silu(first) * second
-layout(constant_id = 5) const int ROWS = 4;          // of a lane at a time
 layout(constant_id = 4) const bool ADD = false;      // to what y holds
 
 WORDS(0, first);
@@ -88,32 +87,29 @@ float x_sum(int n, int h)
 #endif
 }
 
-// Half a block: 16 columns, ROWS of the lane's rows at a time.
+// Half a block: 16 columns.
 void add_half(uint x_at, uint block_at, int h)
 {
     load_half_x(x_at, h);
     load_half(block_at, h);
-    [[unroll]] for (int first_j = 0; first_j < 4; first_j += ROWS) {
-        float s[COLUMNS * ROWS];
-        [[unroll]] for (int i = 0; i < COLUMNS * ROWS; i++) s[i] = 0.0;
-        [[unroll]] for (int g = 0; g < 4; g++) {
-            vec4 w[ROWS];
-            [[unroll]] for (int j = 0; j < ROWS; j++) w[j] = weights(first_j + j, g);
-            [[unroll]] for (int n = 0; n < COLUMNS; n++) {
-                vec4 v = x_of(n, h, g);
-                [[unroll]] for (int k = 0; k < 4; k++) {
-                    [[unroll]] for (int j = 0; j < ROWS; j++) s[n * ROWS + j] = fma(w[j][k], v[k], s[n * ROWS + j]);
-                }
+    float s[COLUMNS * 4];
+    [[unroll]] for (int i = 0; i < COLUMNS * 4; i++) s[i] = 0.0;
+    [[unroll]] for (int g = 0; g < 4; g++) {
+        vec4 w[4];
+        [[unroll]] for (int j = 0; j < 4; j++) w[j] = weights(j, g);
+        [[unroll]] for (int n = 0; n < COLUMNS; n++) {
+            vec4 v = x_of(n, h, g);
+            [[unroll]] for (int k = 0; k < 4; k++) {
+                [[unroll]] for (int j = 0; j < 4; j++) s[n * 4 + j] = fma(w[j][k], v[k], s[n * 4 + j]);
             }
         }
-        [[unroll]] for (int n = 0; n < COLUMNS; n++) {
-            [[unroll]] for (int j = 0; j < ROWS; j++) {
-                int row = first_j + j;
-                float t = s[n * ROWS + j] * fold(row), sum = sums[matrix * COLUMNS + n][row];
-                sum = SCALES == 0 ? sum + t : fma(scale(row, h), t, sum);
-                if (OFFSET == 1) sum = fma(offset(row, h), x_sum(n, h), sum);
-                sums[matrix * COLUMNS + n][row] = sum;
-            }
+    }
+    [[unroll]] for (int n = 0; n < COLUMNS; n++) {
+        [[unroll]] for (int j = 0; j < 4; j++) {
+            float t = s[n * 4 + j] * fold(j), sum = sums[matrix * COLUMNS + n][j];
+            sum = SCALES == 0 ? sum + t : fma(scale(j, h), t, sum);
+            if (OFFSET == 1) sum = fma(offset(j, h), x_sum(n, h), sum);
+            sums[matrix * COLUMNS + n][j] = sum;
         }
     }
 }
