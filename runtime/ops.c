@@ -137,8 +137,8 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
     }
     TRY(modules_of(first, &m, error));
     TRY(tiles_a_binding(ops, first, &cut, error));
-    const uint32_t spec[] = {8 * p->mat_tiles, p->mat_pieces, columns, second ? 2 : 1, add, columns < 4 ? 4 : 2};
-    TRY(kernels_get(&ops->kernels, pick(ops, m->mat), spec, 6, &kernel, error));
+    const uint32_t spec[] = {8 * p->mat_tiles, p->mat_pieces, columns, second ? 2 : 1, add};
+    TRY(kernels_get(&ops->kernels, pick(ops, m->mat), spec, 5, &kernel, error));
 
     uint32_t tiles = divide_up(first->rows, REPACK_TILE);
     for (uint32_t tile = 0; tile < tiles; tile += cut) {

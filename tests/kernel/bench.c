@@ -71,14 +71,19 @@ static void gpu_ok(enum gpu_status status, const struct gpu_error *error)
     if (status != GPU_OK) fail_msg("gpu status %d: %s", (int)status, error->message);
 }
 
+void bench_poison(void *memory, uint64_t size)
+{
+    uint32_t *words = memory;
+    for (uint64_t i = 0; i < size / 4; i++) words[i] = poison;
+}
+
 struct gpu_buffer bench_buffer_of(struct bench *b, uint64_t size, enum gpu_memory memory)
 {
     struct gpu_buffer buffer;
     struct gpu_error error = {{0}};
     gpu_ok(gpu_buffer_create(b->device, &buffer, (size + 15) / 16 * 16 + GUARD, memory, &error), &error);
     assert_non_null(buffer.map);
-    uint32_t *words = buffer.map;
-    for (uint64_t i = 0; i < buffer.size / 4; i++) words[i] = poison;
+    bench_poison(buffer.map, buffer.size);
     return buffer;
 }
 
@@ -167,6 +172,15 @@ static const struct scales scales[] = {
     {QUANT_Q4_0, 0, 1}, {QUANT_Q4_1, 0, 2}, {QUANT_Q5_0, 0, 1}, {QUANT_Q5_1, 0, 2}, {QUANT_Q8_0, 0, 1}, {QUANT_Q2_K, 80, 2},
     {QUANT_Q3_K, 108, 1}, {QUANT_Q4_K, 0, 2}, {QUANT_Q5_K, 0, 2}, {QUANT_Q6_K, 208, 1},
 };
+
+void bench_set_scales(enum quant_type type, void *block, uint16_t half)
+{
+    for (size_t i = 0; i < sizeof scales / sizeof *scales; i++) {
+        for (uint32_t k = 0; scales[i].type == type && k < scales[i].n; k++) {
+            memcpy((uint8_t *)block + scales[i].at + 2 * k, &half, 2);
+        }
+    }
+}
 
 void bench_random_blocks(enum quant_type type, void *blocks, size_t n_weights)
 {

@@ -27,6 +27,7 @@ int bench_teardown(void **state);
 /* A mapped buffer of size bytes and 256 bytes of guard, all poisoned with NaN. The step buffer is one of MEMORY_STEP. */
 struct gpu_buffer bench_buffer(struct bench *b, uint64_t size);
 struct gpu_buffer bench_buffer_of(struct bench *b, uint64_t size, enum gpu_memory memory);
+void bench_poison(void *memory, uint64_t size);
 void bench_free(struct bench *b, struct gpu_buffer *buffer); /* checks the guard */
 
 struct gpu_commands *bench_begin(struct bench *b);
@@ -51,6 +52,8 @@ uint32_t bench_random(void);
 float bench_uniform(void); /* (-1, 1) */
 /* Quant blocks with random quants and scales of sensible size. */
 void bench_random_blocks(enum quant_type type, void *blocks, size_t n_weights);
+/* Gives all f16 scales of a block this value. */
+void bench_set_scales(enum quant_type type, void *block, uint16_t half);
 double bench_nmse(const float *a, const double *b, size_t n);
 
 #endif
