@@ -1,5 +1,6 @@
-// Attention of one row's query heads that share a KV head, over one group of up to four pieces of 64 positions. Each piece is
-// summed alone from a fresh softmax state, then merged in order, so that the result depends on absolute positions only.
+// Attention of one row's query heads that share a KV head, over one group of up to four pieces of
+// 64 positions. Each piece is summed alone from a fresh softmax state, then merged in order, so
+// that the result depends on absolute positions only.
 #version 450
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_GOOGLE_include_directive : require

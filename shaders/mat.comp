@@ -1,5 +1,5 @@
-// y = W x for COLUMNS rows of x at a time. A lane owns 4 rows of weights and walks K in order: nothing is reduced over lanes, and
-// the sum of a row is the same whatever COLUMNS is.
+// y = W x for COLUMNS rows of x at a time. A lane owns 4 rows of weights and walks K in order:
+// nothing is reduced over lanes, and the sum of a row is the same whatever COLUMNS is.
 #version 450
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_GOOGLE_include_directive : require
