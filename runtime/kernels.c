@@ -14,7 +14,7 @@ struct module_info {
 };
 
 static const struct module_info modules[N_MODULES] = {
-#define KERNEL(name, source, defines, buffers, written, texels, args) \
+#define KERNEL(name, source, defines, buffers, written, texels, args)                              \
     {#name, name##_spirv, sizeof name##_spirv, buffers, written, texels, sizeof(struct args)},
 #include "kernels.def"
 #undef KERNEL
@@ -23,13 +23,18 @@ static const struct module_info modules[N_MODULES] = {
 static llm_status status_of(enum gpu_status status)
 {
     switch (status) {
-    case GPU_OK: return LLM_OK;
-    case GPU_OUT_OF_MEMORY: return LLM_OUT_OF_MEMORY;
-    case GPU_LOST: return LLM_DEVICE_LOST;
-    case GPU_NO_DEVICE: return LLM_NO_DEVICE;
+    case GPU_OK:
+        return LLM_OK;
+    case GPU_OUT_OF_MEMORY:
+        return LLM_OUT_OF_MEMORY;
+    case GPU_LOST:
+        return LLM_DEVICE_LOST;
+    case GPU_NO_DEVICE:
+        return LLM_NO_DEVICE;
     case GPU_NOT_READY:
     case GPU_UNSUPPORTED:
-    case GPU_FAILED: break;
+    case GPU_FAILED:
+        break;
     }
     return LLM_UNSUPPORTED;
 }
@@ -42,7 +47,8 @@ llm_status kernels_get(struct kernels *k, enum module module, const uint32_t *sp
     memcpy(wanted.spec, spec, n_spec * sizeof *spec);
     for (size_t i = 0; i < k->n; i++) {
         const struct kernel *have = &k->items[i];
-        if (have->module != module || memcmp(have->spec, wanted.spec, sizeof wanted.spec) != 0) continue;
+        if (have->module != module || memcmp(have->spec, wanted.spec, sizeof wanted.spec) != 0)
+            continue;
         *out = have->gpu;
         return LLM_OK;
     }
@@ -64,7 +70,8 @@ llm_status kernels_get(struct kernels *k, enum module module, const uint32_t *sp
     };
     struct gpu_error gpu_error = {{0}};
     enum gpu_status status = gpu_kernel_create(k->device, &wanted.gpu, &desc, &gpu_error);
-    if (status != GPU_OK) return error_set(error, status_of(status), "kernel %s: %s", m->name, gpu_error.message);
+    if (status != GPU_OK)
+        return error_set(error, status_of(status), "kernel %s: %s", m->name, gpu_error.message);
     k->items[k->n++] = wanted;
     *out = wanted.gpu;
     return LLM_OK;

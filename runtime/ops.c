@@ -7,9 +7,11 @@
 #include "kernels.h"
 #include "repack.h"
 
-/* What suits a kind of device; nothing here changes with the number of rows, so that a row's bits do not either. */
+/* What suits a kind of device; nothing here changes with the number of rows, so that a row's bits
+ * do not either. */
 struct profile {
-    uint32_t mat_tiles, mat_pieces, mat_columns; /* a workgroup's tiles of rows, pieces of K, and the most rows of x */
+    uint32_t mat_tiles, mat_pieces,
+        mat_columns; /* a workgroup's tiles of rows, pieces of K, and the most rows of x */
     uint32_t lanes, norm_lanes, attention_lanes, attention_heads;
 };
 
@@ -35,16 +37,22 @@ struct format_modules {
     enum module mat, embed;
 };
 
-#define FORMAT_MODULES(constant, name) {constant, MODULE_mat_##name, MODULE_embed_##name}
+#define FORMAT_MODULES(constant, name)                                                             \
+    {                                                                                              \
+        constant, MODULE_mat_##name, MODULE_embed_##name                                           \
+    }
 static const struct format_modules format_modules[] = {
-    FORMAT_MODULES(QUANT_F32, f32),   FORMAT_MODULES(QUANT_F16, f16),   FORMAT_MODULES(QUANT_BF16, bf16),
-    FORMAT_MODULES(QUANT_Q4_0, q4_0), FORMAT_MODULES(QUANT_Q4_1, q4_1), FORMAT_MODULES(QUANT_Q5_0, q5_0),
-    FORMAT_MODULES(QUANT_Q5_1, q5_1), FORMAT_MODULES(QUANT_Q8_0, q8_0), FORMAT_MODULES(QUANT_Q2_K, q2_k),
-    FORMAT_MODULES(QUANT_Q3_K, q3_k), FORMAT_MODULES(QUANT_Q4_K, q4_k), FORMAT_MODULES(QUANT_Q5_K, q5_k),
+    FORMAT_MODULES(QUANT_F32, f32),   FORMAT_MODULES(QUANT_F16, f16),
+    FORMAT_MODULES(QUANT_BF16, bf16), FORMAT_MODULES(QUANT_Q4_0, q4_0),
+    FORMAT_MODULES(QUANT_Q4_1, q4_1), FORMAT_MODULES(QUANT_Q5_0, q5_0),
+    FORMAT_MODULES(QUANT_Q5_1, q5_1), FORMAT_MODULES(QUANT_Q8_0, q8_0),
+    FORMAT_MODULES(QUANT_Q2_K, q2_k), FORMAT_MODULES(QUANT_Q3_K, q3_k),
+    FORMAT_MODULES(QUANT_Q4_K, q4_k), FORMAT_MODULES(QUANT_Q5_K, q5_k),
     FORMAT_MODULES(QUANT_Q6_K, q6_k),
 };
 
-static llm_status modules_of(const struct weight *w, const struct format_modules **out, struct llm_error *error)
+static llm_status modules_of(const struct weight *w, const struct format_modules **out,
+                             struct llm_error *error)
 {
     for (size_t i = 0; i < sizeof format_modules / sizeof *format_modules; i++) {
         *out = &format_modules[i];
@@ -53,10 +61,11 @@ static llm_status modules_of(const struct weight *w, const struct format_modules
     return error_set(error, LLM_UNSUPPORTED, "no kernel for weight format %d", (int)w->type);
 }
 
-llm_status ops_create(struct ops **out, struct gpu_device *device, bool high, bool deterministic, const struct alloc *alloc,
-                      struct llm_error *error)
+llm_status ops_create(struct ops **out, struct gpu_device *device, bool high, bool deterministic,
+                      const struct alloc *alloc, struct llm_error *error)
 {
-    (void)high; /* every kernel so far takes f32 activations and gives a row the same bits in any company */
+    (void)high; /* every kernel so far takes f32 activations and gives a row the same bits in any
+                   company */
     (void)deterministic;
     *out = NULL;
     struct ops *ops = alloc_zero(alloc, 1, sizeof *ops);
@@ -101,13 +110,17 @@ static struct gpu_range all_of(const struct gpu_buffer *buffer)
 
 /* ---- matrices ---- */
 
-/* Tiles of a matrix that one binding holds: whole groups of four, so that each cut is aligned to 256 bytes. */
-static llm_status tiles_a_binding(const struct ops *ops, const struct weight *w, uint32_t *out, struct llm_error *error)
+/* Tiles of a matrix that one binding holds: whole groups of four, so that each cut is aligned to
+ * 256 bytes. */
+static llm_status tiles_a_binding(const struct ops *ops, const struct weight *w, uint32_t *out,
+                                  struct llm_error *error)
 {
     uint64_t size = repack_tile_size(w->type, w->cols), n = ops->info->binding_size / size / 4 * 4;
     uint32_t tiles = divide_up(w->rows, REPACK_TILE);
     if (n == 0 && tiles * size > ops->info->binding_size) {
-        return error_set(error, LLM_UNSUPPORTED, "rows of %" PRIu32 " weights are too long for bindings of %" PRIu64 " bytes",
+        return error_set(error, LLM_UNSUPPORTED,
+                         "rows of %" PRIu32 " weights are too long for bindings of %" PRIu64
+                         " bytes",
                          w->cols, ops->info->binding_size);
     }
     *out = n == 0 || n > tiles ? tiles : (uint32_t)n;
@@ -121,28 +134,32 @@ static struct gpu_range tile_range(const struct weight *w, uint32_t tile, uint32
 }
 
 /* One product, or with second the gated one. */
-static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct weight *first, const struct weight *second,
-                           const struct gpu_buffer *x, const struct gpu_buffer *y, uint32_t y_stride, uint32_t y_at, bool add,
+static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct weight *first,
+                           const struct weight *second, const struct gpu_buffer *x,
+                           const struct gpu_buffer *y, uint32_t y_stride, uint32_t y_at, bool add,
                            uint32_t n_rows, struct llm_error *error)
 {
     const struct format_modules *m;
     const struct profile *p = ops->profile;
     const struct gpu_kernel *kernel;
     uint32_t columns = minimum(n_rows, p->mat_columns / (second ? 2 : 1)), cut = 0;
-    if (y_stride % 4 || y_at % 4 || n_rows == 0 || n_rows % columns || first->rows == 0 || first->cols == 0) {
+    if (y_stride % 4 || y_at % 4 || n_rows == 0 || n_rows % columns || first->rows == 0 ||
+        first->cols == 0) {
         return error_set(error, LLM_BAD_ARGUMENT,
-                         "a matrix of %" PRIu32 " x %" PRIu32 " for %" PRIu32 " rows, written at %" PRIu32 " of %" PRIu32
+                         "a matrix of %" PRIu32 " x %" PRIu32 " for %" PRIu32
+                         " rows, written at %" PRIu32 " of %" PRIu32
                          ": the first three must not be 0, the last two be multiples of 4",
                          first->rows, first->cols, n_rows, y_at, y_stride);
     }
     TRY(modules_of(first, &m, error));
     TRY(tiles_a_binding(ops, first, &cut, error));
-    const uint32_t spec[] = {8 * p->mat_tiles, p->mat_pieces, columns, second ? 2 : 1, add, columns < 4 ? 4 : 2};
-    TRY(kernels_get(&ops->kernels, pick(ops, m->mat), spec, 6, &kernel, error));
+    const uint32_t spec[] = {8 * p->mat_tiles, p->mat_pieces, columns, second ? 2 : 1, add};
+    TRY(kernels_get(&ops->kernels, pick(ops, m->mat), spec, 5, &kernel, error));
 
     uint32_t tiles = divide_up(first->rows, REPACK_TILE);
     for (uint32_t tile = 0; tile < tiles; tile += cut) {
-        uint32_t n = minimum(cut, tiles - tile), row = tile * REPACK_TILE, groups = divide_up(n, p->mat_tiles);
+        uint32_t n = minimum(cut, tiles - tile), row = tile * REPACK_TILE,
+                 groups = divide_up(n, p->mat_tiles);
         const struct mat_args args = {
             .rows = minimum(first->rows - row, n * REPACK_TILE),
             .blocks = ops_stride(first->cols) / 32,
@@ -150,44 +167,53 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
             .y_stride = y_stride / 4,
             .y_at = (y_at + row) / 4,
         };
-        const struct gpu_range a = tile_range(first, tile, n), b = second ? tile_range(second, tile, n) : a;
+        const struct gpu_range a = tile_range(first, tile, n),
+                               b = second ? tile_range(second, tile, n) : a;
         const struct gpu_range ranges[] = {a, b, all_of(x), all_of(y)};
         if (tile > 0) gpu_commands_barrier(c);
-        gpu_commands_dispatch(c, kernel, ranges, &args, minimum(groups, AXIS), n_rows / columns, divide_up(groups, AXIS));
+        gpu_commands_dispatch(c, kernel, ranges, &args, minimum(groups, AXIS), n_rows / columns,
+                              divide_up(groups, AXIS));
     }
     return LLM_OK;
 }
 
-llm_status ops_matrix(struct ops *ops, struct gpu_commands *c, const struct weight *w, const struct gpu_buffer *x,
-                      const struct gpu_buffer *y, uint32_t y_stride, uint32_t y_at, bool add, uint32_t n_rows,
-                      struct llm_error *error)
+llm_status ops_matrix(struct ops *ops, struct gpu_commands *c, const struct weight *w,
+                      const struct gpu_buffer *x, const struct gpu_buffer *y, uint32_t y_stride,
+                      uint32_t y_at, bool add, uint32_t n_rows, struct llm_error *error)
 {
     return multiply(ops, c, w, NULL, x, y, y_stride, y_at, add, n_rows, error);
 }
 
-llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct weight *gate, const struct weight *up,
-                       const struct gpu_buffer *x, const struct gpu_buffer *y, uint32_t n_rows, struct llm_error *error)
+llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct weight *gate,
+                       const struct weight *up, const struct gpu_buffer *x,
+                       const struct gpu_buffer *y, uint32_t n_rows, struct llm_error *error)
 {
     if (gate->type != up->type || gate->rows != up->rows || gate->cols != up->cols) {
         return error_set(error, LLM_UNSUPPORTED,
-                         "gate (%" PRIu32 " x %" PRIu32 ", format %d) and up (%" PRIu32 " x %" PRIu32 ", format %d) differ",
-                         gate->rows, gate->cols, (int)gate->type, up->rows, up->cols, (int)up->type);
+                         "gate (%" PRIu32 " x %" PRIu32 ", format %d) and up (%" PRIu32
+                         " x %" PRIu32 ", format %d) differ",
+                         gate->rows, gate->cols, (int)gate->type, up->rows, up->cols,
+                         (int)up->type);
     }
     return multiply(ops, c, gate, up, x, y, ops_stride(gate->rows), 0, false, n_rows, error);
 }
 
-llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weight *w, const struct step *step,
-                     const struct gpu_buffer *out, uint32_t n_rows, struct llm_error *error)
+llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weight *w,
+                     const struct step *step, const struct gpu_buffer *out, uint32_t n_rows,
+                     struct llm_error *error)
 {
     const struct format_modules *m;
     const struct gpu_kernel *kernel;
-    uint32_t cut = 0, lanes = minimum(ops->profile->lanes, 32), tiles = divide_up(w->rows, REPACK_TILE);
+    uint32_t cut = 0, lanes = minimum(ops->profile->lanes, 32),
+             tiles = divide_up(w->rows, REPACK_TILE);
     TRY(modules_of(w, &m, error));
     TRY(tiles_a_binding(ops, w, &cut, error));
     TRY(kernels_get(&ops->kernels, m->embed, &lanes, 1, &kernel, error));
     for (uint32_t tile = 0; tile < tiles; tile += cut) {
-        uint32_t n = minimum(cut, tiles - tile), row = tile * REPACK_TILE, blocks = ops_stride(w->cols) / 32;
-        const struct embed_args args = {row, minimum(w->rows - row, n * REPACK_TILE), blocks, ops_stride(w->cols) / 4};
+        uint32_t n = minimum(cut, tiles - tile), row = tile * REPACK_TILE,
+                 blocks = ops_stride(w->cols) / 32;
+        const struct embed_args args = {row, minimum(w->rows - row, n * REPACK_TILE), blocks,
+                                        ops_stride(w->cols) / 4};
         const struct gpu_range words = tile_range(w, tile, n);
         const struct gpu_range rows = {&step->buffer, step->rows, n_rows * sizeof(struct step_row)};
         const struct gpu_range ranges[] = {words, rows, all_of(out)};
@@ -199,25 +225,32 @@ llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weigh
 
 /* ---- norm and argmax ---- */
 
-llm_status ops_norm(struct ops *ops, struct gpu_commands *c, const struct gpu_buffer *in, const struct gpu_range *gain,
-                    const struct gpu_buffer *out, uint32_t dim, float eps, const struct step *step, bool gather, uint32_t n_rows,
+llm_status ops_norm(struct ops *ops, struct gpu_commands *c, const struct gpu_buffer *in,
+                    const struct gpu_range *gain, const struct gpu_buffer *out, uint32_t dim,
+                    float eps, const struct step *step, bool gather, uint32_t n_rows,
                     struct llm_error *error)
 {
     const struct gpu_kernel *kernel;
-    if (dim == 0 || dim % 4) return error_set(error, LLM_UNSUPPORTED, "a norm of %" PRIu32 " values: not a multiple of 4", dim);
-    TRY(kernels_get(&ops->kernels, pick(ops, MODULE_norm), &ops->profile->norm_lanes, 1, &kernel, error));
+    if (dim == 0 || dim % 4)
+        return error_set(error, LLM_UNSUPPORTED,
+                         "a norm of %" PRIu32 " values: not a multiple of 4", dim);
+    TRY(kernels_get(&ops->kernels, pick(ops, MODULE_norm), &ops->profile->norm_lanes, 1, &kernel,
+                    error));
     const struct norm_args args = {dim / 4, ops_stride(dim) / 4, (float)dim, eps, gather};
-    const struct gpu_range outputs = {gather ? &step->buffer : in, gather ? step->outputs : 0, n_rows * sizeof(uint32_t)};
+    const struct gpu_range outputs = {gather ? &step->buffer : in, gather ? step->outputs : 0,
+                                      n_rows * sizeof(uint32_t)};
     const struct gpu_range ranges[] = {all_of(in), *gain, outputs, all_of(out)};
     gpu_commands_dispatch(c, kernel, ranges, &args, n_rows, 1, 1);
     return LLM_OK;
 }
 
-llm_status ops_argmax(struct ops *ops, struct gpu_commands *c, const struct gpu_buffer *logits, uint32_t n,
-                      const struct gpu_buffer *out, uint32_t n_rows, struct llm_error *error)
+llm_status ops_argmax(struct ops *ops, struct gpu_commands *c, const struct gpu_buffer *logits,
+                      uint32_t n, const struct gpu_buffer *out, uint32_t n_rows,
+                      struct llm_error *error)
 {
     const struct gpu_kernel *kernel;
-    TRY(kernels_get(&ops->kernels, pick(ops, MODULE_argmax), &ops->profile->norm_lanes, 1, &kernel, error));
+    TRY(kernels_get(&ops->kernels, pick(ops, MODULE_argmax), &ops->profile->norm_lanes, 1, &kernel,
+                    error));
     const struct argmax_args args = {n, ops_stride(n)};
     const struct gpu_range ranges[] = {all_of(logits), all_of(out)};
     gpu_commands_dispatch(c, kernel, ranges, &args, n_rows, 1, 1);
@@ -234,37 +267,50 @@ uint64_t ops_page_size(const struct attention_shape *s)
 uint64_t ops_partial_size(const struct attention_shape *s, uint32_t n_rows, uint32_t positions)
 {
     uint64_t groups = positions / ATTENTION_GROUP + (positions % ATTENTION_GROUP != 0);
-    return (uint64_t)n_rows * s->n_heads * (groups ? groups : 1) * (s->head_dim + 4) * sizeof(float);
+    return (uint64_t)n_rows * s->n_heads * (groups ? groups : 1) * (s->head_dim + 4) *
+           sizeof(float);
 }
 
 static llm_status check_shape(const struct attention_shape *s, struct llm_error *error)
 {
     uint32_t wide = s->kv_f16 ? 8 : 4;
-    if (s->n_kv_heads && s->n_heads && s->n_heads % s->n_kv_heads == 0 && s->head_dim && s->head_dim % wide == 0 &&
-        s->head_dim <= 256 && s->rope_dim % 4 == 0 && s->rope_dim <= s->head_dim && s->stride % 4 == 0 && s->q % 4 == 0 &&
-        s->k % 4 == 0 && s->v % 4 == 0) {
+    if (s->n_kv_heads && s->n_heads && s->n_heads % s->n_kv_heads == 0 && s->head_dim &&
+        s->head_dim % wide == 0 && s->head_dim <= 256 && s->rope_dim % 4 == 0 &&
+        s->rope_dim <= s->head_dim && s->stride % 4 == 0 && s->q % 4 == 0 && s->k % 4 == 0 &&
+        s->v % 4 == 0) {
         return LLM_OK;
     }
-    return error_set(error, LLM_UNSUPPORTED,
-                     "attention of %" PRIu32 " heads, %" PRIu32 " KV heads, dimension %" PRIu32 " (%" PRIu32
-                     " rotated): heads must be a multiple of KV heads, the dimension one of %" PRIu32 " up to 256",
-                     s->n_heads, s->n_kv_heads, s->head_dim, s->rope_dim, wide);
+    return error_set(
+        error, LLM_UNSUPPORTED,
+        "attention of %" PRIu32 " heads, %" PRIu32 " KV heads, dimension %" PRIu32 " (%" PRIu32
+        " rotated): heads must be a multiple of KV heads, the dimension one of %" PRIu32
+        " up to 256",
+        s->n_heads, s->n_kv_heads, s->head_dim, s->rope_dim, wide);
 }
 
-llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s, const struct step *step,
-                          const struct gpu_buffer *qkv, const struct gpu_range *k_pages, const struct gpu_range *v_pages,
+llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s,
+                          const struct step *step, const struct gpu_buffer *qkv,
+                          const struct gpu_range *k_pages, const struct gpu_range *v_pages,
                           uint32_t n_rows, struct llm_error *error)
 {
     const struct gpu_kernel *kernel;
     TRY(check_shape(s, error));
     if (s->rope_dim / 2 > step->rope_pairs) {
-        return error_set(error, LLM_BAD_ARGUMENT, "%" PRIu32 " rotated pairs, the step holds %" PRIu32, s->rope_dim / 2, step->rope_pairs);
+        return error_set(error, LLM_BAD_ARGUMENT,
+                         "%" PRIu32 " rotated pairs, the step holds %" PRIu32, s->rope_dim / 2,
+                         step->rope_pairs);
     }
     const uint32_t lanes = ops->profile->lanes, spec[] = {lanes, s->kv_f16};
     TRY(kernels_get(&ops->kernels, MODULE_rope_store, spec, 2, &kernel, error));
     const struct rope_args args = {
-        .stride = s->stride, .q = s->q, .k = s->k, .v = s->v,
-        .n_heads = s->n_heads, .n_kv_heads = s->n_kv_heads, .head_dim = s->head_dim, .rope_dim = s->rope_dim,
+        .stride = s->stride,
+        .q = s->q,
+        .k = s->k,
+        .v = s->v,
+        .n_heads = s->n_heads,
+        .n_kv_heads = s->n_kv_heads,
+        .head_dim = s->head_dim,
+        .rope_dim = s->rope_dim,
         .rope_pairs = step->rope_pairs,
         .neox = s->rope_neox,
         .items = (s->n_heads + 2 * s->n_kv_heads) * (s->head_dim / 4),
@@ -281,10 +327,11 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
     return LLM_OK;
 }
 
-llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s, const struct step *step,
-                         const struct gpu_buffer *qkv, const struct gpu_range *k_pages, const struct gpu_range *v_pages,
-                         const struct gpu_buffer *partial, const struct gpu_buffer *out, uint32_t max_groups, uint32_t n_rows,
-                         struct llm_error *error)
+llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s,
+                         const struct step *step, const struct gpu_buffer *qkv,
+                         const struct gpu_range *k_pages, const struct gpu_range *v_pages,
+                         const struct gpu_buffer *partial, const struct gpu_buffer *out,
+                         uint32_t max_groups, uint32_t n_rows, struct llm_error *error)
 {
     const struct profile *p = ops->profile;
     const struct gpu_kernel *attention, *merge;
@@ -293,20 +340,26 @@ llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct a
     uint64_t needed = ops_partial_size(s, n_rows, max_groups * ATTENTION_GROUP);
     if (!alone && (needed > partial->size || needed > ops->info->binding_size)) {
         return error_set(error, LLM_BAD_ARGUMENT,
-                         "%" PRIu32 " rows of %" PRIu32 " groups need %" PRIu64 " bytes of partial results; %" PRIu64 " are there",
+                         "%" PRIu32 " rows of %" PRIu32 " groups need %" PRIu64
+                         " bytes of partial results; %" PRIu64 " are there",
                          n_rows, max_groups, needed, partial->size);
     }
     uint32_t shared = s->n_heads / s->n_kv_heads, heads = minimum(shared, p->attention_heads);
     while (shared % heads) heads--;
-    const uint32_t spec[] = {p->attention_lanes, heads, s->head_dim, s->kv_f16, shared / heads, alone};
+    const uint32_t spec[] = {p->attention_lanes, heads,          s->head_dim,
+                             s->kv_f16,          shared / heads, alone};
     TRY(kernels_get(&ops->kernels, pick(ops, MODULE_attention), spec, 6, &attention, error));
     const uint32_t merge_spec[] = {p->attention_lanes, s->head_dim};
     TRY(kernels_get(&ops->kernels, pick(ops, MODULE_merge), merge_spec, 2, &merge, error));
 
-    const struct attention_args args = {s->stride, s->q, s->n_kv_heads, max_groups, ops_stride(s->n_heads * s->head_dim), s->scale};
+    const struct attention_args args = {
+        s->stride, s->q, s->n_kv_heads, max_groups, ops_stride(s->n_heads * s->head_dim), s->scale};
     const struct gpu_range rows = {&step->buffer, step->rows, n_rows * sizeof(struct step_row)};
-    const struct gpu_range pages = {&step->buffer, step->pages, (uint64_t)step->max_pages * sizeof(uint32_t)};
-    const struct gpu_range ranges[] = {all_of(qkv), rows, pages, *k_pages, *v_pages, alone ? all_of(out) : (struct gpu_range){partial, 0, needed}};
+    const struct gpu_range pages = {&step->buffer, step->pages,
+                                    (uint64_t)step->max_pages * sizeof(uint32_t)};
+    const struct gpu_range ranges[] = {
+        all_of(qkv), rows,     pages,
+        *k_pages,    *v_pages, alone ? all_of(out) : (struct gpu_range){partial, 0, needed}};
     gpu_commands_dispatch_indirect(c, attention, ranges, &args, &step->buffer, step->counts);
     if (alone) return LLM_OK;
     gpu_commands_barrier(c);

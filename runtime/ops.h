@@ -76,8 +76,8 @@ llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weigh
 llm_status ops_norm(struct ops *ops, struct gpu_commands *c, const struct gpu_buffer *in, const struct gpu_range *gain,
                     const struct gpu_buffer *out, uint32_t dim, float eps, const struct step *step, bool gather, uint32_t n_rows,
                     struct llm_error *error);
-/* y(row)[y_at + r] = sum over k of w(r, k) * x(row)[k] for the w->rows rows (padded to the tile); y_stride floats a row.
- * add: added to what y holds (the residual). */
+/* y(row)[y_at + r] = sum over k of w(r, k) * x(row)[k] for the w->rows rows; y_stride floats a row. y_at and y_stride are
+ * multiples of 4, and zeros are written up to the next multiple of 4 rows. add: added to what y holds (the residual). */
 llm_status ops_matrix(struct ops *ops, struct gpu_commands *c, const struct weight *w, const struct gpu_buffer *x,
                       const struct gpu_buffer *y, uint32_t y_stride, uint32_t y_at, bool add, uint32_t n_rows,
                       struct llm_error *error);

@@ -3,7 +3,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* A block of 32 columns of one row, taken apart: what every format below fills, and what the planes are made of. */
+/* A block of 32 columns of one row, taken apart: what every format below fills, and what the planes
+ * are made of. */
 struct block {
     uint8_t q[32];      /* unsigned quants; of Q8_0 the bytes as they are */
     uint8_t bytes[2];   /* scales of K-quants */
@@ -12,9 +13,10 @@ struct block {
 
 struct format {
     enum quant_type type;
-    uint32_t subs;                      /* blocks of 32 a unit */
-    uint32_t head, nibbles, crumbs, bits, octets, scales; /* bytes of 4 rows: of the unit, and of each plane of a block */
-    uint32_t bit_shift, crumb_shift;    /* where in q these planes begin */
+    uint32_t subs; /* blocks of 32 a unit */
+    uint32_t head, nibbles, crumbs, bits, octets,
+        scales; /* bytes of 4 rows: of the unit, and of each plane of a block */
+    uint32_t bit_shift, crumb_shift; /* where in q these planes begin */
     void (*take)(const uint8_t *unit, uint32_t sub, struct block *out);
 };
 
@@ -29,7 +31,8 @@ static void take_halves(const uint8_t *nibbles, const uint8_t *high, struct bloc
         out->q[i] = nibbles[i] & 15;
         out->q[i + 16] = nibbles[i] >> 4;
     }
-    for (uint32_t i = 0; high && i < 32; i++) out->q[i] |= (uint8_t)((high[i / 8] >> i % 8 & 1) << 4);
+    for (uint32_t i = 0; high && i < 32; i++)
+        out->q[i] |= (uint8_t)((high[i / 8] >> i % 8 & 1) << 4);
 }
 
 static void take_q4_0(const uint8_t *unit, uint32_t sub, struct block *out)
@@ -79,14 +82,16 @@ static void take_q2_k(const uint8_t *unit, uint32_t sub, struct block *out)
     for (uint32_t i = 0; i < 32; i++) out->q[i] = q[i] >> 2 * (sub % 4) & 3;
 }
 
-/* hmask 32 bytes, qs 64, scales 12, d. Scale s: low four bits in nibbles of bytes 0..7, high two in bytes 8..11. */
+/* hmask 32 bytes, qs 64, scales 12, d. Scale s: low four bits in nibbles of bytes 0..7, high two in
+ * bytes 8..11. */
 static void take_q3_k(const uint8_t *unit, uint32_t sub, struct block *out)
 {
     out->halves[0] = u16(unit + 108);
     const uint8_t *scales = unit + 96, *q = unit + 32 + sub / 4 * 32;
     for (uint32_t h = 0; h < 2; h++) {
         uint32_t s = 2 * sub + h;
-        out->bytes[h] = (uint8_t)((scales[s % 8] >> 4 * (s / 8) & 15) | (scales[8 + s % 4] >> 2 * (s / 4) & 3) << 4);
+        out->bytes[h] = (uint8_t)((scales[s % 8] >> 4 * (s / 8) & 15) |
+                                  (scales[8 + s % 4] >> 2 * (s / 4) & 3) << 4);
     }
     for (uint32_t i = 0; i < 32; i++) {
         out->q[i] = (uint8_t)((q[i] >> 2 * (sub % 4) & 3) | (unit[i] >> sub & 1) << 2);
@@ -132,7 +137,8 @@ static void take_q6_k(const uint8_t *unit, uint32_t sub, struct block *out)
     memcpy(out->bytes, unit + 192 + 2 * sub, 2);
     const uint8_t *low = unit + sub / 4 * 64 + sub % 2 * 32, *high = unit + 128 + sub / 4 * 32;
     for (uint32_t i = 0; i < 32; i++) {
-        out->q[i] = (uint8_t)((low[i] >> 4 * (sub / 2 % 2) & 15) | (high[i] >> 2 * (sub % 4) & 3) << 4);
+        out->q[i] =
+            (uint8_t)((low[i] >> 4 * (sub / 2 % 2) & 15) | (high[i] >> 2 * (sub % 4) & 3) << 4);
     }
 }
 
@@ -189,8 +195,8 @@ static void put(struct writer *w, const uint32_t *words, uint32_t n)
     w->at += n * sizeof *words;
 }
 
-/* A plane is written lane after lane in pieces of 16 bytes (8 for scales), so that what 8 lanes load together lies together;
- * rows points at the 32 blocks of the tile. */
+/* A plane is written lane after lane in pieces of 16 bytes (8 for scales), so that what 8 lanes
+ * load together lies together; rows points at the 32 blocks of the tile. */
 static void put_nibbles(struct writer *w, const struct block *rows)
 {
     for (uint32_t part = 0; part < 4; part++) {
@@ -199,7 +205,8 @@ static void put_nibbles(struct writer *w, const struct block *rows)
             const uint8_t *high = rows[lane * 4 + part / 2 * 2 + 1].q + part % 2 * 16;
             uint32_t words[4] = {0};
             for (uint32_t i = 0; i < 16; i++) {
-                words[i / 4] |= (uint32_t)(low[i] & 15) << i % 4 * 4 | (uint32_t)(high[i] & 15) << (16 + i % 4 * 4);
+                words[i / 4] |= (uint32_t)(low[i] & 15) << i % 4 * 4 | (uint32_t)(high[i] & 15)
+                                                                           << (16 + i % 4 * 4);
             }
             put(w, words, 4);
         }
@@ -251,8 +258,10 @@ static void put_halves(struct writer *w, const struct block *rows, uint32_t size
         uint32_t words[4] = {0};
         const struct block *r = rows + lane * 4;
         for (uint32_t j = 0; j < 4; j++) {
-            if (size == 16) words[j] = r[j].halves[0] | (uint32_t)r[j].halves[1] << 16;
-            else words[j / 2] |= (uint32_t)r[j].halves[0] << j % 2 * 16;
+            if (size == 16)
+                words[j] = r[j].halves[0] | (uint32_t)r[j].halves[1] << 16;
+            else
+                words[j / 2] |= (uint32_t)r[j].halves[0] << j % 2 * 16;
         }
         put(w, words, size / 4);
     }
@@ -276,11 +285,14 @@ static void put_block(struct writer *w, const struct format *f, const struct blo
     if (f->octets) put_octets(w, rows);
     if (f->crumbs) put_crumbs(w, rows, f->crumb_shift);
     if (f->bits) put_bits(w, rows, f->bit_shift);
-    if (f->head) put_bytes(w, rows);
-    else put_halves(w, rows, f->scales);
+    if (f->head)
+        put_bytes(w, rows);
+    else
+        put_halves(w, rows, f->scales);
 }
 
-static void put_quants(struct writer *w, const struct format *f, uint64_t cols, const uint8_t *rows, uint64_t n_rows)
+static void put_quants(struct writer *w, const struct format *f, uint64_t cols, const uint8_t *rows,
+                       uint64_t n_rows)
 {
     const struct quant_info *info = quant_info(f->type);
     uint64_t units = cols / info->block;
@@ -289,7 +301,8 @@ static void put_quants(struct writer *w, const struct format *f, uint64_t cols, 
         for (uint32_t sub = 0; sub < f->subs; sub++) {
             struct block blocks[REPACK_TILE];
             memset(blocks, 0, sizeof blocks);
-            for (uint32_t r = 0; r < n_rows; r++) f->take(rows + r * row_size + u * unit_size, sub, &blocks[r]);
+            for (uint32_t r = 0; r < n_rows; r++)
+                f->take(rows + r * row_size + u * unit_size, sub, &blocks[r]);
             if (sub == 0 && f->head) put_halves(w, blocks, f->head);
             put_block(w, f, blocks);
         }
@@ -297,7 +310,8 @@ static void put_quants(struct writer *w, const struct format *f, uint64_t cols, 
 }
 
 /* F32, F16 and BF16: 16 bytes of one row at a time. */
-static void put_plain(struct writer *w, uint32_t size, uint64_t cols, const uint8_t *rows, uint64_t n_rows)
+static void put_plain(struct writer *w, uint32_t size, uint64_t cols, const uint8_t *rows,
+                      uint64_t n_rows)
 {
     uint64_t row_size = cols * size;
     for (uint64_t b = 0; b < (cols + 31) / 32; b++) {
@@ -325,7 +339,9 @@ void repack_tiles(enum quant_type type, uint64_t cols, const void *rows, uint64_
     for (uint64_t first = 0; first < n_rows; first += REPACK_TILE) {
         uint64_t n = n_rows - first < REPACK_TILE ? n_rows - first : REPACK_TILE;
         const uint8_t *from = (const uint8_t *)rows + first * row_size;
-        if (f) put_quants(&w, f, cols, from, n);
-        else put_plain(&w, info->block_size, cols, from, n);
+        if (f)
+            put_quants(&w, f, cols, from, n);
+        else
+            put_plain(&w, info->block_size, cols, from, n);
     }
 }

@@ -1,14 +1,18 @@
-// Attention of one row's query heads that share a KV head, over one group of up to four pieces of 64 positions. Each piece is
-// summed alone from a fresh softmax state, then merged in order, so that the result depends on absolute positions only.
+// Attention of one row's query heads that share a KV head, over one group of up to four pieces of
+// 64 positions. Each piece is summed alone from a fresh softmax state, then merged in order, so
+// that the result depends on absolute positions only.
 #version 450
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_GOOGLE_include_directive : require
+#ifdef SHUFFLE
+#extension GL_KHR_shader_subgroup_shuffle : require
+#endif
 #include "args.h"
 #include "words.glsl"
 #include "cache.glsl"
 #include "softmax.glsl"
 
-layout(local_size_x_id = 0) in;               // divides 64
+layout(local_size_x_id = 0) in;               // divides 64; with SHUFFLE, 8 lanes of one subgroup
 layout(constant_id = 1) const int HEADS = 1;  // query heads at a time
 layout(constant_id = 2) const int HEAD_DIM = 64;
 layout(constant_id = 3) const bool F16 = false;
@@ -29,15 +33,70 @@ const int WIDE = F16 ? 8 : 4;
 const int WORDS = HEAD_DIM / WIDE;                // of a position
 const int SPANS = (WORDS + LANES - 1) / LANES;    // words of a lane's share of the output
 
-shared float scores[HEADS * int(PIECE)];
-shared float lane_max[HEADS * LANES];
-shared float lane_sum[HEADS * LANES];
+// Weights of the piece's positions; sums and maxima over lanes.
+float weights[HEADS * MINE];
+#ifdef SHUFFLE
+void most_of_lanes(inout float v[HEADS])
+{
+    [[unroll]] for (int h = 0; h < HEADS; h++) {
+        [[unroll]] for (int i = 1; i < LANES; i *= 2) v[h] = max(v[h], subgroupShuffleXor(v[h], uint(i)));
+    }
+}
+void sum_of_lanes(inout float v[HEADS])
+{
+    [[unroll]] for (int h = 0; h < HEADS; h++) {
+        [[unroll]] for (int i = 1; i < LANES; i *= 2) v[h] += subgroupShuffleXor(v[h], uint(i));
+    }
+}
+void share_weights() {}
+float taken[HEADS];
+void take_weights(int i)
+{
+    [[unroll]] for (int h = 0; h < HEADS; h++) {
+        [[unroll]] for (int k = 0; k < MINE; k++) taken[h] = k == i ? weights[h * MINE + k] : taken[h];
+    }
+}
+float weight(int h, int i, uint l) { return subgroupShuffle(taken[h], l); }
+#else
+shared float shared_weights[HEADS * int(PIECE)];
+shared float lane_values[HEADS * LANES];
+void give(float v[HEADS])
+{
+    barrier();
+    [[unroll]] for (int h = 0; h < HEADS; h++) lane_values[h * LANES + int(gl_LocalInvocationID.x)] = v[h];
+    barrier();
+}
+void most_of_lanes(inout float v[HEADS])
+{
+    give(v);
+    [[unroll]] for (int h = 0; h < HEADS; h++) {
+        for (int i = 0; i < LANES; i++) v[h] = max(v[h], lane_values[h * LANES + i]);
+    }
+}
+void sum_of_lanes(inout float v[HEADS])
+{
+    give(v);
+    [[unroll]] for (int h = 0; h < HEADS; h++) {
+        v[h] = 0.0;
+        for (int i = 0; i < LANES; i++) v[h] += lane_values[h * LANES + i];
+    }
+}
+void share_weights()
+{
+    [[unroll]] for (int i = 0; i < HEADS * MINE; i++) shared_weights[i * LANES + int(gl_LocalInvocationID.x)] = weights[i];
+    barrier();
+}
+void take_weights(int i) {}
+float weight(int h, int i, uint l) { return shared_weights[uint((h * MINE + i) * LANES) + l]; }
+#endif
 
 vec4 total[HEADS * SPANS * 2];
 vec4 sums[HEADS * SPANS * 2];
 
 vec4 first_four(uvec4 word) { return F16 ? vec4(unpackHalf2x16(word.x), unpackHalf2x16(word.y)) : uintBitsToFloat(word); }
 vec4 last_four(uvec4 word) { return vec4(unpackHalf2x16(word.z), unpackHalf2x16(word.w)); }
+
+float add_dot(float sum, vec4 q, vec4 k) { return fma(q.w, k.w, fma(q.z, k.z, fma(q.y, k.y, fma(q.x, k.x, sum)))); }
 
 void attend(uvec4 r, uint head)
 {
@@ -51,8 +110,7 @@ void attend(uvec4 r, uint head)
         uint at = (pages[r.z + p] * a.n_kv_heads + kv_head) * uint(WORDS) * PIECE;
 
         // Scores: lanes over positions.
-        vec4 dots[HEADS * MINE];
-        [[unroll]] for (int i = 0; i < HEADS * MINE; i++) dots[i] = vec4(0.0);
+        [[unroll]] for (int i = 0; i < HEADS * MINE; i++) weights[i] = 0.0;
         for (int d = 0; d < WORDS; d++) {
             vec4 q0[HEADS], q1[HEADS];
             [[unroll]] for (int h = 0; h < HEADS; h++) {
@@ -62,57 +120,55 @@ void attend(uvec4 r, uint head)
             }
             [[unroll]] for (int i = 0; i < MINE; i++) {
                 uvec4 word = WORD(k_pages, at + uint(d) * PIECE + uint(i * LANES) + lane);
-                vec4 k0 = first_four(word);
                 [[unroll]] for (int h = 0; h < HEADS; h++) {
-                    dots[h * MINE + i] = fma(q0[h], k0, dots[h * MINE + i]);
-                    if (F16) dots[h * MINE + i] = fma(q1[h], last_four(word), dots[h * MINE + i]);
+                    int to = h * MINE + i;
+                    weights[to] = add_dot(weights[to], q0[h], first_four(word));
+                    if (F16) weights[to] = add_dot(weights[to], q1[h], last_four(word));
                 }
             }
         }
-        float score[HEADS * MINE];
+        float most[HEADS], sum[HEADS];
         [[unroll]] for (int h = 0; h < HEADS; h++) {
-            float m = LOWEST;
+            most[h] = LOWEST;
             [[unroll]] for (int i = 0; i < MINE; i++) {
-                vec4 s = dots[h * MINE + i];
-                score[h * MINE + i] = ((s.x + s.y) + (s.z + s.w)) * a.scale;
-                if (uint(i * LANES) + lane >= count) score[h * MINE + i] = LOWEST;
-                m = max(m, score[h * MINE + i]);
+                float score = uint(i * LANES) + lane < count ? weights[h * MINE + i] * a.scale : LOWEST;
+                weights[h * MINE + i] = score;
+                most[h] = max(most[h], score);
             }
-            lane_max[h * LANES + int(lane)] = m;
         }
-        barrier();
+        most_of_lanes(most);
 
         // Weights, and their sum.
         state now[HEADS];
         [[unroll]] for (int h = 0; h < HEADS; h++) {
-            now[h].most = lane_max[h * LANES];
-            for (int i = 1; i < LANES; i++) now[h].most = max(now[h].most, lane_max[h * LANES + i]);
-            float sum = 0.0;
+            sum[h] = 0.0;
             [[unroll]] for (int i = 0; i < MINE; i++) {
-                float w = uint(i * LANES) + lane < count ? weight_of(score[h * MINE + i], now[h].most) : 0.0;
-                scores[h * int(PIECE) + i * LANES + int(lane)] = w;
-                sum += w;
+                float w = uint(i * LANES) + lane < count ? weight_of(weights[h * MINE + i], most[h]) : 0.0;
+                weights[h * MINE + i] = w;
+                sum[h] += w;
             }
-            lane_sum[h * LANES + int(lane)] = sum;
         }
-        barrier();
-        [[unroll]] for (int h = 0; h < HEADS; h++) {
-            now[h].sum = 0.0;
-            for (int i = 0; i < LANES; i++) now[h].sum += lane_sum[h * LANES + i];
-        }
+        sum_of_lanes(sum);
+        share_weights();
+        [[unroll]] for (int h = 0; h < HEADS; h++) now[h] = state(most[h], sum[h]);
 
         // Output: lanes over dimensions.
         [[unroll]] for (int i = 0; i < HEADS * SPANS * 2; i++) sums[i] = vec4(0.0);
-        for (uint i = 0; i < count; i++) {
-            [[unroll]] for (int s = 0; s < SPANS; s++) {
-                uint d = uint(s * LANES) + lane;
-                uvec4 word = uvec4(0u);
-                if (WORDS % LANES == 0 || d < uint(WORDS)) word = WORD(v_pages, at + i * uint(WORDS) + d);
-                [[unroll]] for (int h = 0; h < HEADS; h++) {
-                    float w = scores[uint(h) * PIECE + i];
-                    int to = (h * SPANS + s) * 2;
-                    sums[to] = fma(vec4(w), first_four(word), sums[to]);
-                    if (F16) sums[to + 1] = fma(vec4(w), last_four(word), sums[to + 1]);
+        [[dont_unroll]] for (int i = 0; uint(i * LANES) < count; i++) {
+            uint from = uint(i * LANES), lanes = min(count - from, uint(LANES));
+            take_weights(i);
+            for (uint l = 0; l < lanes; l++) {
+                float w[HEADS];
+                [[unroll]] for (int h = 0; h < HEADS; h++) w[h] = weight(h, i, l);
+                [[unroll]] for (int s = 0; s < SPANS; s++) {
+                    uint d = uint(s * LANES) + lane;
+                    uvec4 word = uvec4(0u);
+                    if (WORDS % LANES == 0 || d < uint(WORDS)) word = WORD(v_pages, at + (from + l) * uint(WORDS) + d);
+                    [[unroll]] for (int h = 0; h < HEADS; h++) {
+                        int to = (h * SPANS + s) * 2;
+                        sums[to] = fma(vec4(w[h]), first_four(word), sums[to]);
+                        if (F16) sums[to + 1] = fma(vec4(w[h]), last_four(word), sums[to + 1]);
+                    }
                 }
             }
         }
@@ -124,7 +180,6 @@ void attend(uvec4 r, uint head)
                 total[to] = p == first ? sums[to] : total[to] * before + sums[to] * after;
             }
         }
-        barrier();
     }
 
     [[unroll]] for (int h = 0; h < HEADS; h++) {

@@ -1,4 +1,5 @@
-// Round to f16 in integers, to nearest even: packHalf2x16's rounding is not specified. Overflow gives infinity, NaN stays NaN.
+// Round to f16 in integers, to nearest even: packHalf2x16's rounding is not specified. Overflow
+// gives infinity, NaN stays NaN.
 uint half_bits(float value)
 {
     uint v = floatBitsToUint(value), sign = v >> 16 & 0x8000u, magnitude = v & 0x7fffffffu;

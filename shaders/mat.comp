@@ -1,5 +1,5 @@
-// y = W x for COLUMNS rows of x at a time. A lane owns 4 rows of weights and walks K in order: nothing is reduced over lanes, and
-// the sum of a row is the same whatever COLUMNS is.
+// y = W x for COLUMNS rows of x at a time. A lane owns 4 rows of weights and walks K in order:
+// nothing is reduced over lanes, and the sum of a row is the same whatever COLUMNS is.
 #version 450
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_GOOGLE_include_directive : require
@@ -12,7 +12,6 @@
 layout(local_size_x_id = 0, local_size_y_id = 1) in; // 8 lanes a tile; pieces of K
 layout(constant_id = 2) const int COLUMNS = 1;
 layout(constant_id = 3) const int MATRICES = 1;      // 2: y = silu(first) * second
-layout(constant_id = 5) const int ROWS = 4;          // of a lane at a time
 layout(constant_id = 4) const bool ADD = false;      // to what y holds
 
 WORDS(0, first);
@@ -88,45 +87,58 @@ float x_sum(int n, int h)
 #endif
 }
 
-// Half a block: 16 columns, ROWS of the lane's rows at a time.
+// Half a block: 16 columns.
 void add_half(uint x_at, uint block_at, int h)
 {
     load_half_x(x_at, h);
     load_half(block_at, h);
-    [[unroll]] for (int first_j = 0; first_j < 4; first_j += ROWS) {
-        float s[COLUMNS * ROWS];
-        [[unroll]] for (int i = 0; i < COLUMNS * ROWS; i++) s[i] = 0.0;
-        [[unroll]] for (int g = 0; g < 4; g++) {
-            vec4 w[ROWS];
-            [[unroll]] for (int j = 0; j < ROWS; j++) w[j] = weights(first_j + j, g);
-            [[unroll]] for (int n = 0; n < COLUMNS; n++) {
-                vec4 v = x_of(n, h, g);
-                [[unroll]] for (int k = 0; k < 4; k++) {
-                    [[unroll]] for (int j = 0; j < ROWS; j++) s[n * ROWS + j] = fma(w[j][k], v[k], s[n * ROWS + j]);
-                }
+    float s[COLUMNS * 4];
+    [[unroll]] for (int i = 0; i < COLUMNS * 4; i++) s[i] = 0.0;
+    [[unroll]] for (int g = 0; g < 4; g++) {
+        vec4 w[4];
+        [[unroll]] for (int j = 0; j < 4; j++) w[j] = weights(j, g);
+        [[unroll]] for (int n = 0; n < COLUMNS; n++) {
+            vec4 v = x_of(n, h, g);
+            [[unroll]] for (int k = 0; k < 4; k++) {
+                [[unroll]] for (int j = 0; j < 4; j++) s[n * 4 + j] = fma(w[j][k], v[k], s[n * 4 + j]);
             }
         }
-        [[unroll]] for (int n = 0; n < COLUMNS; n++) {
-            [[unroll]] for (int j = 0; j < ROWS; j++) {
-                int row = first_j + j;
-                float t = s[n * ROWS + j] * fold(row), sum = sums[matrix * COLUMNS + n][row];
-                sum = SCALES == 0 ? sum + t : fma(scale(row, h), t, sum);
-                if (OFFSET == 1) sum = fma(offset(row, h), x_sum(n, h), sum);
-                sums[matrix * COLUMNS + n][row] = sum;
-            }
+    }
+    [[unroll]] for (int n = 0; n < COLUMNS; n++) {
+        [[unroll]] for (int j = 0; j < 4; j++) {
+            float t = s[n * 4 + j] * fold(j), sum = sums[matrix * COLUMNS + n][j];
+            sum = SCALES == 0 ? sum + t : fma(scale(j, h), t, sum);
+            if (OFFSET == 1) sum = fma(offset(j, h), x_sum(n, h), sum);
+            sums[matrix * COLUMNS + n][j] = sum;
         }
     }
 }
 
-void add_block(int m, uint unit_at, uint block_at, uint x_at)
+void add_block(uint x_at, uint block_at)
 {
-    matrix = m;
-    if (MATRICES == 2) load_head(unit_at);
+    load_x(x_at);
     load_block(block_at);
-    if (SUMS < 8) {
+    if (COLUMNS == 1) {
         [[unroll]] for (int h = 0; h < 2; h++) add_half(x_at, block_at, h);
     } else { // else the loop outgrows the instruction cache
         [[dont_unroll]] for (int h = 0; h < 2; h++) add_half(x_at, block_at, h);
+    }
+}
+
+// Units [from, to) of the lane's tile in matrix m.
+void add_units(int m, uint x_at, uint at, uint from, uint to)
+{
+    const uint unit = uint(HEAD + SUBS * BLOCK);
+    matrix = m;
+    at += from * unit;
+    x_at += from * uint(SUBS * 8);
+    for (uint u = from; u < to; u++) {
+        load_head(at);
+        for (int sub = 0; sub < SUBS; sub++) {
+            add_block(x_at, at + uint(HEAD) + uint(sub * BLOCK));
+            x_at += 8;
+        }
+        at += unit;
     }
 }
 
@@ -146,19 +158,9 @@ void main()
     if (!inside) to_unit = from_unit;
 
     [[unroll]] for (int i = 0; i < SUMS; i++) sums[i] = vec4(0.0);
-    uint at = tile * tile_words(a.blocks) + from_unit * uint(HEAD + SUBS * BLOCK);
-    uint x_at = column * a.x_stride + from_unit * uint(SUBS * 8);
-    for (uint u = from_unit; u < to_unit; u++) {
-        if (MATRICES == 1) load_head(at);
-        for (int sub = 0; sub < SUBS; sub++) {
-            uint block_at = at + uint(HEAD) + uint(sub * BLOCK);
-            load_x(x_at);
-            add_block(0, at, block_at, x_at);
-            if (MATRICES == 2) add_block(1, at, block_at, x_at);
-            x_at += 8;
-        }
-        at += uint(HEAD + SUBS * BLOCK);
-    }
+    uint at = tile * tile_words(a.blocks), x_at = column * a.x_stride;
+    add_units(0, x_at, at, from_unit, to_unit);
+    if (MATRICES == 2) add_units(1, x_at, at, from_unit, to_unit);
 
     if (PIECES > 1) {
         uint slot = (piece - 1) * gl_WorkGroupSize.x + gl_LocalInvocationID.x;

@@ -1,5 +1,5 @@
-// Merges the groups of a row's head in order. Partial results are (rows, heads, max_groups) records of head_dim / 4 + 1 vec4:
-// the sums, then largest score and sum of weights.
+// Merges the groups of a row's head in order. Partial results are (rows, heads, max_groups) records
+// of head_dim / 4 + 1 vec4: the sums, then largest score and sum of weights.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "args.h"

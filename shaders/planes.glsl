@@ -1,8 +1,9 @@
-// Planes: how the bits of 4 rows x 32 columns lie, a lane's share after its neighbour's. Shared by the formats, written by
-// repack.c. Shaders work on half a block at a time: its columns are 16 * h + 4 * g + k, g and k from 0 to 3.
+// Planes: how the bits of 4 rows x 32 columns lie, a lane's share after its neighbour's. Shared by
+// the formats, written by repack.c. Shaders work on half a block at a time: its columns are 16 * h
+// + 4 * g + k, g and k from 0 to 3.
 
-// Nibbles, 4 uvec4 a lane, number 2 * (j / 2) + h: word g holds columns k of row j (even) in its low half, of row j + 1 in its
-// high half, so that one 32-bit multiplication can serve both rows.
+// Nibbles, 4 uvec4 a lane, number 2 * (j / 2) + h: word g holds columns k of row j (even) in its
+// low half, of row j + 1 in its high half, so that one 32-bit multiplication can serve both rows.
 uvec4 nibbles[2];
 
 void load_nibbles(uint at, int h)
@@ -11,7 +12,8 @@ void load_nibbles(uint at, int h)
     nibbles[1] = L4(at + uint(16 + 8 * h));
 }
 
-// Left where they are but for the last: and, convert, no shift. X_SCALE and fold owe the powers of two.
+// Left where they are but for the last: and, convert, no shift. X_SCALE and fold owe the powers of
+// two.
 vec4 nibbles_in_place(int j, int g)
 {
     uint v = nibbles[j >> 1][g];

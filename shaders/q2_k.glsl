@@ -1,5 +1,5 @@
-// Q2_K, w = d * sc * q - dmin * m. Head: 1 uvec4 a lane: d and dmin of its four rows. A block: crumbs; 1 uvec2 a lane: two bytes
-// a row, one a half: sc in the low four bits, m in the high four.
+// Q2_K, w = d * sc * q - dmin * m. Head: 1 uvec4 a lane: d and dmin of its four rows. A block:
+// crumbs; 1 uvec2 a lane: two bytes a row, one a half: sc in the low four bits, m in the high four.
 #define SUBS 8
 #define HEAD 8
 #define BLOCK 20

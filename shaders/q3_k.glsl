@@ -1,5 +1,5 @@
-// Q3_K, w = d * (sc - 32) * (q - 4). Head: 1 uvec2 a lane: d of its four rows. A block: crumbs; bits, the third ones; 1 uvec2 a
-// lane: two bytes a row, sc of each half.
+// Q3_K, w = d * (sc - 32) * (q - 4). Head: 1 uvec2 a lane: d of its four rows. A block: crumbs;
+// bits, the third ones; 1 uvec2 a lane: two bytes a row, sc of each half.
 #define SUBS 8
 #define HEAD 4
 #define BLOCK 28

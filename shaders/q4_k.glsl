@@ -1,5 +1,5 @@
-// Q4_K, w = d * sc * q - dmin * m. Head: 1 uvec4 a lane: d and dmin of its four rows. A block: nibbles; 1 uvec2 a lane: sc and m
-// of its four rows, a byte each.
+// Q4_K, w = d * sc * q - dmin * m. Head: 1 uvec4 a lane: d and dmin of its four rows. A block:
+// nibbles; 1 uvec2 a lane: sc and m of its four rows, a byte each.
 #define SUBS 8
 #define HEAD 8
 #define BLOCK 36

@@ -1,4 +1,5 @@
-// Q5_0, w = d * (q - 16). A block: nibbles; bits, the fifth ones; 1 uvec2 a lane: d of its four rows.
+// Q5_0, w = d * (q - 16). A block: nibbles; bits, the fifth ones; 1 uvec2 a lane: d of its four
+// rows.
 #define SUBS 1
 #define HEAD 0
 #define BLOCK 44

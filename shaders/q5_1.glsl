@@ -1,4 +1,5 @@
-// Q5_1, w = d * q + m. A block: nibbles; bits, the fifth ones; 1 uvec4 a lane: d and m of its four rows.
+// Q5_1, w = d * q + m. A block: nibbles; bits, the fifth ones; 1 uvec4 a lane: d and m of its four
+// rows.
 #define SUBS 1
 #define HEAD 0
 #define BLOCK 48

@@ -1,5 +1,5 @@
-// Q6_K, w = d * sc * (q - 32). Head: 1 uvec2 a lane: d of its four rows. A block: nibbles; crumbs, the high bits; 1 uvec2 a lane:
-// two signed bytes a row, sc of each half.
+// Q6_K, w = d * sc * (q - 32). Head: 1 uvec2 a lane: d of its four rows. A block: nibbles; crumbs,
+// the high bits; 1 uvec2 a lane: two signed bytes a row, sc of each half.
 #define SUBS 8
 #define HEAD 4
 #define BLOCK 52

@@ -1,4 +1,5 @@
-// Q8_0, w = d * q. A block: 8 uvec4 a lane, number 2 * j + h: 16 columns of row j; 1 uvec2 a lane: d of its four rows.
+// Q8_0, w = d * q. A block: 8 uvec4 a lane, number 2 * j + h: 16 columns of row j; 1 uvec2 a lane:
+// d of its four rows.
 #define SUBS 1
 #define HEAD 0
 #define BLOCK 68

@@ -1,4 +1,5 @@
-// Rotates q and k by the row's position, q in place, and writes k and v to the cache. One invocation four values of a head.
+// Rotates q and k by the row's position, q in place, and writes k and v to the cache. One
+// invocation four values of a head.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "args.h"

@@ -1,10 +1,12 @@
-// A softmax that is summed piece by piece: the largest score so far, and the sum of exp(score - most).
+// A softmax that is summed piece by piece: the largest score so far, and the sum of exp(score -
+// most).
 struct state { float most, sum; };
 
 const uint GROUP = 256;          // positions a workgroup takes, as in ATTENTION_GROUP
 const float LOWEST = -3.0e38;
 
-// exp(score - most), exactly 1 at the top and 0 where it would be too small to matter: no denormals.
+// exp(score - most), exactly 1 at the top and 0 where it would be too small to matter: no
+// denormals.
 float weight_of(float score, float most)
 {
     float d = score - most;

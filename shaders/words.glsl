@@ -1,5 +1,6 @@
-// Buffers that are read 16 bytes at a time: storage, or with TEXELS uniform texel buffers, which llvmpipe reads by whole texels
-// where it takes storage word by word (15 times slower on Zen 3, 1.2 on an AVX-512 Xeon).
+// Buffers that are read 16 bytes at a time: storage, or with TEXELS uniform texel buffers, which
+// llvmpipe reads by whole texels where it takes storage word by word (15 times slower on Zen 3, 1.2
+// on an AVX-512 Xeon).
 #ifdef TEXELS
 #define WORDS(number, name) layout(binding = number) uniform usamplerBuffer name
 #define WORD(name, i) texelFetch(name, int(i))

@@ -33,6 +33,7 @@ struct quirk {
 static const struct quirk quirks[] = {
     {0, VK_DRIVER_ID_MESA_LLVMPIPE, VK_MAKE_API_VERSION(0, 25, 0, 0),
      offsetof(struct gpu_info, loop_limit)},
+    {0, VK_DRIVER_ID_MESA_LLVMPIPE, 0, offsetof(struct gpu_info, texel_loads)},
 };
 
 static const struct feature {
@@ -273,6 +274,7 @@ static void caps_limits(struct caps *caps, const struct caps_properties *p)
     memcpy(caps->max_groups, limits->maxComputeWorkGroupCount, sizeof caps->max_groups);
     memcpy(caps->cache_uuid, p->base.properties.pipelineCacheUUID, sizeof caps->cache_uuid);
 
+    info->texels = limits->maxTexelBufferElements;
     info->binding_size = limits->maxStorageBufferRange;
     info->allocation_size = caps->max_allocation < 1024 * MIB ? caps->max_allocation : 1024 * MIB;
     info->offset_alignment = (uint32_t)limits->minStorageBufferOffsetAlignment;

@@ -51,6 +51,8 @@ void gpu_commands_free(struct gpu_device *device, struct gpu_commands *c)
     if (!c) return;
     gpu_wait(device, c->ticket, UINT64_MAX, NULL);
     profile_free(device, c);
+    for (size_t i = 0; i < c->n_views; i++) device->vk.DestroyBufferView(device->handle, c->views[i], NULL);
+    host_free(&device->host, c->views, c->views_capacity * sizeof *c->views);
     for (size_t i = 0; i < c->n_set_pools; i++)
         device->vk.DestroyDescriptorPool(device->handle, c->set_pools[i], NULL);
     host_free(&device->host, c->set_pools, c->set_pools_capacity * sizeof *c->set_pools);
@@ -156,8 +158,9 @@ static enum gpu_status commands_set_pool(struct gpu_commands *c, struct gpu_erro
     const VkDescriptorPoolCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
         .maxSets = POOL_SETS,
-        .poolSizeCount = 1,
-        .pPoolSizes = &(VkDescriptorPoolSize){VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, POOL_DESCRIPTORS},
+        .poolSizeCount = 2,
+        .pPoolSizes = (VkDescriptorPoolSize[]){{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, POOL_DESCRIPTORS},
+                                               {VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, POOL_DESCRIPTORS}},
     };
     TRY_DEVICE(device, error,
                device->vk.CreateDescriptorPool(device->handle, &info, NULL,
@@ -168,12 +171,39 @@ static enum gpu_status commands_set_pool(struct gpu_commands *c, struct gpu_erro
     return GPU_OK;
 }
 
+/* A view of a range as texels of 16 bytes; lives as long as the commands. */
+static enum gpu_status commands_view(struct gpu_commands *c, const struct gpu_kernel *kernel,
+                                     const VkDescriptorBufferInfo *range, VkBufferView *out,
+                                     struct gpu_error *error)
+{
+    struct gpu_device *device = c->device;
+    if (range->range / 16 > device->caps.info.texels) {
+        return host_error(error, GPU_FAILED, "kernel %s: %" PRIu64 " texels, at most %" PRIu32, kernel->name,
+                          (uint64_t)range->range / 16, device->caps.info.texels);
+    }
+    VkBufferView *grown =
+        host_grow(&device->host, c->views, &c->views_capacity, c->n_views + 1, sizeof *grown);
+    if (!grown) return host_no_memory(error, "the list of buffer views");
+    c->views = grown;
+    const VkBufferViewCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
+        .buffer = range->buffer,
+        .format = VK_FORMAT_R32G32B32A32_UINT,
+        .offset = range->offset,
+        .range = range->range / 16 * 16,
+    };
+    TRY_DEVICE(device, error, device->vk.CreateBufferView(device->handle, &info, NULL, out));
+    c->views[c->n_views++] = *out;
+    return GPU_OK;
+}
+
 static enum gpu_status commands_set(struct gpu_commands *c, const struct gpu_kernel *kernel,
                                     const struct gpu_range *ranges, VkDescriptorSet *set,
                                     struct gpu_error *error)
 {
     struct gpu_device *device = c->device;
     VkDescriptorBufferInfo buffers[MAX_BUFFERS];
+    VkBufferView views[MAX_BUFFERS];
     VkWriteDescriptorSet writes[MAX_BUFFERS];
     for (uint32_t i = 0; i < kernel->n_buffers; i++) {
         TRY(commands_range(c, kernel, i, &ranges[i], &buffers[i], error));
@@ -197,6 +227,10 @@ static enum gpu_status commands_set(struct gpu_commands *c, const struct gpu_ker
             .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
             .pBufferInfo = &buffers[i],
         };
+        if (!(kernel->texels >> i & 1)) continue;
+        TRY(commands_view(c, kernel, &buffers[i], &views[i], error));
+        writes[i].descriptorType = VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER;
+        writes[i].pTexelBufferView = &views[i];
     }
     device->vk.UpdateDescriptorSets(device->handle, kernel->n_buffers, writes, 0, NULL);
     return GPU_OK;

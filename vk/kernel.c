@@ -149,7 +149,8 @@ static enum gpu_status kernel_layout(struct gpu_device *device, struct gpu_kerne
     for (uint32_t i = 0; i < kernel->n_buffers; i++) {
         bindings[i] = (VkDescriptorSetLayoutBinding){
             .binding = i,
-            .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+            .descriptorType = kernel->texels >> i & 1 ? VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER
+                                                      : VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
             .descriptorCount = 1,
             .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
         };
@@ -231,6 +232,7 @@ enum gpu_status gpu_kernel_create(struct gpu_device *device, struct gpu_kernel *
     snprintf(kernel->name, sizeof kernel->name, "%s", desc->name);
     kernel->n_buffers = desc->n_buffers;
     kernel->written = desc->written;
+    kernel->texels = desc->texels;
     kernel->push_size = desc->push_size;
     enum gpu_status status = kernel_layout(device, kernel, error);
     if (status == GPU_OK) status = kernel_pipeline(device, kernel, desc, error);

@@ -30,6 +30,7 @@
     X(WaitForFences) X(CreatePipelineCache) X(DestroyPipelineCache) X(GetPipelineCacheData)        \
     X(CreateShaderModule) X(DestroyShaderModule) X(CreateDescriptorSetLayout)                      \
     X(DestroyDescriptorSetLayout) X(CreatePipelineLayout) X(DestroyPipelineLayout)                 \
+    X(CreateBufferView) X(DestroyBufferView) \
     X(CreateComputePipelines) X(DestroyPipeline) X(CreateDescriptorPool)                           \
     X(DestroyDescriptorPool) X(AllocateDescriptorSets) X(UpdateDescriptorSets)                     \
     X(CreateQueryPool) X(DestroyQueryPool) X(GetQueryPoolResults) X(CreateCommandPool)             \
@@ -244,7 +245,7 @@ void device_unlock(struct gpu_device *device);
 
 struct gpu_kernel {
     char name[64];
-    uint32_t n_buffers, written, push_size;
+    uint32_t n_buffers, written, texels, push_size;
     VkDescriptorSetLayout set_layout; /* null where there are no buffers */
     VkPipelineLayout layout;
     VkPipeline pipeline;
@@ -274,6 +275,8 @@ struct gpu_commands {
     VkDescriptorPool *set_pools; /* the last one has room */
     size_t n_set_pools, set_pools_capacity;
     uint32_t sets_left, descriptors_left;
+    VkBufferView *views; /* of texel buffers */
+    size_t n_views, views_capacity;
 
     const char **names; /* with profile: of each dispatch */
     size_t names_capacity;

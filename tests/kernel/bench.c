@@ -39,7 +39,8 @@ int bench_setup(void **state)
     const char *validation = getenv("LLM_TEST_VALIDATION");
     if (!b) return -1;
     *state = b;
-    const struct gpu_host host = {.log = validation ? on_log : NULL, .log_user = b, .validation = validation != NULL};
+    const struct gpu_host host = {
+        .log = validation ? on_log : NULL, .log_user = b, .validation = validation != NULL};
     if (gpu_open(&b->gpu, &host, &gpu_error) != GPU_OK ||
         gpu_device_open(&b->device, b->gpu, choose(b), NULL, 0, &gpu_error) != GPU_OK) {
         fprintf(stderr, "no device to test on: %s\n", gpu_error.message);
@@ -71,14 +72,20 @@ static void gpu_ok(enum gpu_status status, const struct gpu_error *error)
     if (status != GPU_OK) fail_msg("gpu status %d: %s", (int)status, error->message);
 }
 
+void bench_poison(void *memory, uint64_t size)
+{
+    uint32_t *words = memory;
+    for (uint64_t i = 0; i < size / 4; i++) words[i] = poison;
+}
+
 struct gpu_buffer bench_buffer_of(struct bench *b, uint64_t size, enum gpu_memory memory)
 {
     struct gpu_buffer buffer;
     struct gpu_error error = {{0}};
-    gpu_ok(gpu_buffer_create(b->device, &buffer, (size + 15) / 16 * 16 + GUARD, memory, &error), &error);
+    gpu_ok(gpu_buffer_create(b->device, &buffer, (size + 15) / 16 * 16 + GUARD, memory, &error),
+           &error);
     assert_non_null(buffer.map);
-    uint32_t *words = buffer.map;
-    for (uint64_t i = 0; i < buffer.size / 4; i++) words[i] = poison;
+    bench_poison(buffer.map, buffer.size);
     return buffer;
 }
 
@@ -113,8 +120,8 @@ void bench_run(struct bench *b, struct gpu_commands *c)
     gpu_commands_free(b->device, c);
 }
 
-struct weight bench_weight(struct bench *b, enum quant_type type, uint32_t rows, uint32_t cols, const void *bytes,
-                           struct gpu_buffer *buffer)
+struct weight bench_weight(struct bench *b, enum quant_type type, uint32_t rows, uint32_t cols,
+                           const void *bytes, struct gpu_buffer *buffer)
 {
     *buffer = bench_buffer(b, repack_size(type, rows, cols));
     repack_tiles(type, cols, bytes, rows, buffer->map);
@@ -128,9 +135,13 @@ static uint64_t take(uint64_t *at, uint64_t size)
     return start;
 }
 
-struct bench_step bench_step(struct bench *b, uint32_t rows, uint32_t outputs, uint32_t pages, uint32_t rope_pairs)
+struct bench_step bench_step(struct bench *b, uint32_t rows, uint32_t outputs, uint32_t pages,
+                             uint32_t rope_pairs)
 {
-    struct bench_step s = {.step = {.max_rows = rows, .max_outputs = outputs, .max_pages = pages, .rope_pairs = rope_pairs}};
+    struct bench_step s = {.step = {.max_rows = rows,
+                                    .max_outputs = outputs,
+                                    .max_pages = pages,
+                                    .rope_pairs = rope_pairs}};
     uint64_t size = 0;
     s.step.rows = take(&size, rows * sizeof(struct step_row));
     s.step.rope = take(&size, (uint64_t)rows * rope_pairs * 2 * sizeof(float));
@@ -162,11 +173,24 @@ float bench_uniform(void)
 }
 
 /* Where the f16 scales of a block begin, and how many; random bits are fine for everything else. */
-struct scales { enum quant_type type; uint32_t at, n; };
-static const struct scales scales[] = {
-    {QUANT_Q4_0, 0, 1}, {QUANT_Q4_1, 0, 2}, {QUANT_Q5_0, 0, 1}, {QUANT_Q5_1, 0, 2}, {QUANT_Q8_0, 0, 1}, {QUANT_Q2_K, 80, 2},
-    {QUANT_Q3_K, 108, 1}, {QUANT_Q4_K, 0, 2}, {QUANT_Q5_K, 0, 2}, {QUANT_Q6_K, 208, 1},
+struct scales {
+    enum quant_type type;
+    uint32_t at, n;
 };
+static const struct scales scales[] = {
+    {QUANT_Q4_0, 0, 1}, {QUANT_Q4_1, 0, 2},   {QUANT_Q5_0, 0, 1},   {QUANT_Q5_1, 0, 2},
+    {QUANT_Q8_0, 0, 1}, {QUANT_Q2_K, 80, 2},  {QUANT_Q3_K, 108, 1}, {QUANT_Q4_K, 0, 2},
+    {QUANT_Q5_K, 0, 2}, {QUANT_Q6_K, 208, 1},
+};
+
+void bench_set_scales(enum quant_type type, void *block, uint16_t half)
+{
+    for (size_t i = 0; i < sizeof scales / sizeof *scales; i++) {
+        for (uint32_t k = 0; scales[i].type == type && k < scales[i].n; k++) {
+            memcpy((uint8_t *)block + scales[i].at + 2 * k, &half, 2);
+        }
+    }
+}
 
 void bench_random_blocks(enum quant_type type, void *blocks, size_t n_weights)
 {

@@ -1,5 +1,5 @@
-/* Matrix products of every format, bucket and odd size against double precision: NMSE at most 1e-10, and a row's bits are the
- * same in every bucket. */
+/* Matrix products of every format, bucket and odd size against double precision: NMSE at most
+ * 1e-10, and a row's bits are the same in every bucket. */
 #include "bench.h"
 
 #include <math.h>
@@ -17,7 +17,8 @@ struct problem {
     uint32_t stride;
 };
 
-static struct problem make(struct bench *b, enum quant_type type, uint32_t rows, uint32_t cols, uint32_t n)
+static struct problem make(struct bench *b, enum quant_type type, uint32_t rows, uint32_t cols,
+                           uint32_t n)
 {
     const struct quant_info *info = quant_info(type);
     struct problem p;
@@ -47,14 +48,16 @@ static void drop(struct bench *b, struct problem *p)
 
 static double exact(const struct problem *p, uint32_t row, uint32_t column)
 {
-    const float *w = p->weights + (size_t)row * p->w.cols, *x = (const float *)p->x.map + (size_t)column * p->stride;
+    const float *w = p->weights + (size_t)row * p->w.cols,
+                *x = (const float *)p->x.map + (size_t)column * p->stride;
     double sum = 0;
     for (uint32_t k = 0; k < p->w.cols; k++) sum += (double)w[k] * x[k];
     return sum;
 }
 
 /* Bits outside of the rows' place must still be poison. */
-static void check_outside(const uint32_t *y, uint32_t n, uint32_t stride, uint32_t at, uint32_t rows)
+static void check_outside(const uint32_t *y, uint32_t n, uint32_t stride, uint32_t at,
+                          uint32_t rows)
 {
     for (uint32_t c = 0; c < n; c++) {
         for (uint32_t i = 0; i < stride; i++) {
@@ -64,7 +67,8 @@ static void check_outside(const uint32_t *y, uint32_t n, uint32_t stride, uint32
     }
 }
 
-static void try_matrix(struct bench *b, enum quant_type type, uint32_t rows, uint32_t cols, uint32_t most)
+static void try_matrix(struct bench *b, enum quant_type type, uint32_t rows, uint32_t cols,
+                       uint32_t most)
 {
     struct llm_error error = {0};
     struct problem p = make(b, type, rows, cols, most);
@@ -81,22 +85,25 @@ static void try_matrix(struct bench *b, enum quant_type type, uint32_t rows, uin
         const float *got = y.map;
         double err = 0, norm = 0;
         for (uint32_t i = 0; i < *n; i++) {
-            for (uint32_t r = 0; r < rows; r += rows > 5000 ? 97 : 1) {
+            for (uint32_t r = 0; r<rows; r += rows> 5000 ? 97 : 1) {
                 double want = exact(&p, r, i), have = got[(size_t)i * stride + at + r];
                 err += (have - want) * (have - want);
                 norm += want * want;
             }
         }
         if (!(err <= 1e-10 * norm)) {
-            fail_msg("%s %u x %u, %u rows of x: NMSE %g", quant_info(type)->name, rows, cols, *n, err / norm);
+            fail_msg("%s %u x %u, %u rows of x: NMSE %g", quant_info(type)->name, rows, cols, *n,
+                     err / norm);
         }
-        /* Row i is the same in all buckets that have it: compare with the smallest one that does. */
+        /* Row i is the same in all buckets that have it: compare with the smallest one that does.
+         */
         for (uint32_t i = 0; i < *n; i++) {
             const uint32_t *now = (const uint32_t *)y.map + (size_t)i * stride + at;
             uint32_t *before = first + (size_t)i * stride;
             if (n > ops_buckets && i < n[-1]) {
                 if (memcmp(now, before, rows * 4) != 0) {
-                    fail_msg("%s %u x %u: row %u differs between %u and %u rows", quant_info(type)->name, rows, cols, i, n[-1], *n);
+                    fail_msg("%s %u x %u: row %u differs between %u and %u rows",
+                             quant_info(type)->name, rows, cols, i, n[-1], *n);
                 }
             }
             memcpy(before, now, rows * 4);
@@ -107,7 +114,9 @@ static void try_matrix(struct bench *b, enum quant_type type, uint32_t rows, uin
     drop(b, &p);
 }
 
-static const struct { uint32_t rows, cols, most; } sizes[] = {
+static const struct {
+    uint32_t rows, cols, most;
+} sizes[] = {
     {1, 256, 1}, {31, 256, 2}, {33, 512, 4}, {172, 768, 128}, {64, 1536, 16},
 };
 
@@ -142,12 +151,78 @@ static void matrix_many_rows(void **state)
     try_matrix(*state, QUANT_Q8_0, 70000, 32, 2);
 }
 
+/* A matrix of more than 128 MiB is bound in pieces where the device allows no more. */
+static void matrix_large(void **state)
+{
+    struct bench *b = *state;
+    struct llm_error error = {0};
+    const uint32_t rows = 1100000, cols = 32; /* F32: 134 MiB */
+    struct gpu_buffer buffer = bench_buffer(b, repack_size(QUANT_F32, rows, cols));
+    float *tile = calloc(REPACK_TILE * cols, sizeof *tile), *words = buffer.map;
+    assert_non_null(tile);
+    /* Row r has r % 1000 + 1 in its column r % 32: tiles are written one by one. */
+    for (uint32_t t = 0; t < rows / REPACK_TILE; t++) {
+        memset(tile, 0, REPACK_TILE * cols * sizeof *tile);
+        for (uint32_t r = 0; r < REPACK_TILE; r++)
+            tile[r * cols + r] = (float)((t * REPACK_TILE + r) % 1000 + 1);
+        repack_tiles(QUANT_F32, cols, tile, REPACK_TILE, words + (size_t)t * REPACK_TILE * cols);
+    }
+    struct weight w = {QUANT_F32, rows, cols, &buffer, 0};
+    struct gpu_buffer x = bench_buffer(b, cols * 4), y = bench_buffer(b, (uint64_t)rows * 4);
+    float *in = x.map, *out = y.map;
+    for (uint32_t i = 0; i < cols; i++) in[i] = (float)(i + 1);
+    struct gpu_commands *c = bench_begin(b);
+    bench_ok(ops_matrix(b->ops, c, &w, &x, &y, rows, 0, false, 1, &error), &error);
+    bench_run(b, c);
+    for (uint32_t r = 0; r < rows; r++)
+        assert_true(out[r] == (float)((r % 1000 + 1) * (r % 32 + 1)));
+
+    struct bench_step s = bench_step(b, 2, 1, 1, 1);
+    s.rows[0].token = rows - 1;
+    s.rows[1].token = 5;
+    struct gpu_buffer e = bench_buffer(b, 2 * cols * 4);
+    c = bench_begin(b);
+    bench_ok(ops_embed(b->ops, c, &w, &s.step, &e, 2, &error), &error);
+    bench_run(b, c);
+    assert_true(((float *)e.map)[(rows - 1) % 32] == (float)((rows - 1) % 1000 + 1));
+    assert_true(((float *)e.map)[cols + 5] == 6.0f);
+    free(tile);
+    bench_free(b, &buffer);
+    bench_free(b, &x);
+    bench_free(b, &y);
+    bench_free(b, &e);
+    bench_free(b, &s.step.buffer);
+}
+
+/* Shapes and numbers that no kernel can do are refused in words. */
+static void matrix_refused(void **state)
+{
+    struct bench *b = *state;
+    struct llm_error error = {0};
+    float weights[32 * 32] = {0};
+    struct gpu_buffer buffer, x = bench_buffer(b, 32 * 4), y = bench_buffer(b, 32 * 4);
+    struct weight w = bench_weight(b, QUANT_F32, 32, 32, weights, &buffer), other = w;
+    struct gpu_commands *c = bench_begin(b);
+    assert_int_equal(ops_matrix(b->ops, c, &w, &x, &y, 32, 2, false, 1, &error), LLM_BAD_ARGUMENT);
+    assert_int_equal(ops_matrix(b->ops, c, &w, &x, &y, 32, 0, false, 0, &error), LLM_BAD_ARGUMENT);
+    other.rows = 31;
+    assert_int_equal(ops_gate_up(b->ops, c, &w, &other, &x, &y, 1, &error), LLM_UNSUPPORTED);
+    other.type = (enum quant_type)99;
+    assert_int_equal(ops_matrix(b->ops, c, &other, &x, &y, 32, 0, false, 1, &error),
+                     LLM_UNSUPPORTED);
+    assert_true(error.message[0] != 0);
+    bench_run(b, c);
+    bench_free(b, &buffer);
+    bench_free(b, &x);
+    bench_free(b, &y);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(matrix_formats),
-        cmocka_unit_test(matrix_odd_columns),
-        cmocka_unit_test(matrix_many_rows),
+        cmocka_unit_test(matrix_formats),   cmocka_unit_test(matrix_odd_columns),
+        cmocka_unit_test(matrix_many_rows), cmocka_unit_test(matrix_large),
+        cmocka_unit_test(matrix_refused),
     };
     return cmocka_run_group_tests(tests, bench_setup, bench_teardown);
 }

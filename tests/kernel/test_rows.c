@@ -10,7 +10,8 @@ static void try_norm(struct bench *b, uint32_t dim, uint32_t n, bool gather)
     struct llm_error error = {0};
     const uint32_t stride = ops_stride(dim), n_in = 40;
     const float eps = 1e-5f;
-    struct gpu_buffer in = bench_buffer(b, (uint64_t)n_in * stride * 4), out = bench_buffer(b, (uint64_t)n * stride * 4);
+    struct gpu_buffer in = bench_buffer(b, (uint64_t)n_in * stride * 4),
+                      out = bench_buffer(b, (uint64_t)n * stride * 4);
     struct gpu_buffer gain = bench_buffer(b, dim * 4);
     struct bench_step s = bench_step(b, n, n, 1, 1);
     float *x = in.map, *g = gain.map, *y = out.map;
@@ -65,17 +66,21 @@ static void argmax_rows(void **state)
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         struct llm_error error = {0};
         uint32_t n = sizes[i], stride = ops_stride(n);
-        struct gpu_buffer logits = bench_buffer(b, (uint64_t)rows * stride * 4), out = bench_buffer(b, rows * 4);
+        struct gpu_buffer logits = bench_buffer(b, (uint64_t)rows * stride * 4),
+                          out = bench_buffer(b, rows * 4);
         float *x = logits.map;
         for (uint32_t r = 0; r < rows; r++) {
             float *row = x + (size_t)r * stride;
             for (uint32_t k = 0; k < stride; k++) row[k] = k < n ? bench_uniform() - 2 : 1000.0f;
             if (r == 1) row[0] = NAN;
-            if (r == 2) for (uint32_t k = 0; k < n; k++) row[k] = NAN;
+            if (r == 2)
+                for (uint32_t k = 0; k < n; k++) row[k] = NAN;
             if (r == 3) row[n / 3] = row[n / 2] = row[n - 1] = 5; /* a tie */
-            if (r == 4) for (uint32_t k = 0; k < n; k++) row[k] = -INFINITY;
+            if (r == 4)
+                for (uint32_t k = 0; k < n; k++) row[k] = -INFINITY;
             if (r == 5) row[n - 1] = INFINITY;
-            if (r == 6) for (uint32_t k = 0; k < n; k++) row[k] = k % 3 ? -1.0f : NAN;
+            if (r == 6)
+                for (uint32_t k = 0; k < n; k++) row[k] = k % 3 ? -1.0f : NAN;
         }
         struct gpu_commands *c = bench_begin(b);
         bench_ok(ops_argmax(b->ops, c, &logits, n, &out, rows, &error), &error);
@@ -102,7 +107,8 @@ static void gate_up(void **state)
         for (uint32_t k = 0; k < rows * cols; k++) bytes[i][k] = bench_uniform();
         w[i] = bench_weight(b, QUANT_F32, rows, cols, bytes[i], &buffers[i]);
     }
-    struct gpu_buffer x = bench_buffer(b, n * cols * 4), y = bench_buffer(b, (uint64_t)n * stride * 4);
+    struct gpu_buffer x = bench_buffer(b, n * cols * 4),
+                      y = bench_buffer(b, (uint64_t)n * stride * 4);
     float *in = x.map;
     for (uint32_t i = 0; i < n * cols; i++) in[i] = bench_uniform() * (i / cols == 3 ? 1000 : 2);
     struct gpu_commands *c = bench_begin(b);
@@ -113,7 +119,8 @@ static void gate_up(void **state)
         for (uint32_t r = 0; r < rows; r++) {
             double sums[2] = {0, 0};
             for (uint32_t k = 0; k < cols; k++) {
-                for (int m = 0; m < 2; m++) sums[m] += (double)bytes[m][r * cols + k] * in[i * cols + k];
+                for (int m = 0; m < 2; m++)
+                    sums[m] += (double)bytes[m][r * cols + k] * in[i * cols + k];
             }
             want[r] = sums[0] / (1 + exp(-sums[0])) * sums[1];
         }
@@ -141,7 +148,8 @@ static void residual(void **state)
     for (uint32_t i = 0; i < n * rows; i++) {
         out[i] = 10 * bench_uniform();
         want[i] = out[i];
-        for (uint32_t k = 0; k < cols; k++) want[i] += (double)weights[i % rows * cols + k] * in[i / rows * cols + k];
+        for (uint32_t k = 0; k < cols; k++)
+            want[i] += (double)weights[i % rows * cols + k] * in[i / rows * cols + k];
     }
     struct weight w = bench_weight(b, QUANT_F32, rows, cols, weights, &buffer);
     struct gpu_commands *c = bench_begin(b);
