@@ -190,7 +190,7 @@ static void record(struct bench *b, const struct setting *t, struct attention *a
     const struct gpu_range k = {&a->k, 0, a->pages * ops_page_size(&t->s)},
                            v = {&a->v, 0, a->pages * ops_page_size(&t->s)};
     bench_ok(ops_attention(b->ops, c, &t->s, &a->step.step, &a->qkv, &k, &v, &a->partial, &a->out,
-                           max_groups, n_rows, &error),
+                           VALUES_F32, max_groups, n_rows, &error),
              &error);
     bench_run(b, c);
 }
