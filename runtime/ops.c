@@ -12,12 +12,13 @@
 struct profile {
     uint32_t mat_tiles, mat_pieces,
         mat_columns; /* a workgroup's tiles of rows, pieces of K, and the most rows of x */
+    uint32_t rope_groups; /* workgroups a row */
     uint32_t lanes, norm_lanes, attention_lanes, attention_heads;
 };
 
 /* A software device runs a workgroup as a loop over subgroups and pays for each barrier. */
-static const struct profile software = {1, 1, 8, 8, 8, 8, 4};
-static const struct profile hardware = {2, 4, 8, 64, 128, 32, 4};
+static const struct profile software = {1, 1, 8, 2, 8, 8, 8, 4};
+static const struct profile hardware = {2, 4, 8, 1024, 64, 128, 32, 4};
 
 struct ops {
     struct kernels kernels;
@@ -372,13 +373,14 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
 {
     const struct gpu_kernel *kernel;
     TRY(check_shape(s, error));
-    if (s->rope_dim / 2 > step->rope_pairs) {
+    if (s->rope_dim / 2 > step->rope_pairs || (s->rope_dim && step->rope_pairs % 2)) {
         return error_set(error, LLM_BAD_ARGUMENT,
-                         "%" PRIu32 " rotated pairs, the step holds %" PRIu32, s->rope_dim / 2,
-                         step->rope_pairs);
+                         "%" PRIu32 " rotated pairs, the step holds %" PRIu32
+                         ", which must be even",
+                         s->rope_dim / 2, step->rope_pairs);
     }
     const uint32_t lanes = ops->profile->lanes, spec[] = {lanes, s->kv_f16};
-    TRY(kernels_get(&ops->kernels, MODULE_rope_store, spec, 2, &kernel, error));
+    TRY(kernels_get(&ops->kernels, pick(ops, MODULE_rope_store), spec, 2, &kernel, error));
     const struct rope_args args = {
         .stride = s->stride,
         .q = s->q,
@@ -396,11 +398,13 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
         all_of(qkv),
         {&step->buffer, step->rows, n_rows * sizeof(struct step_row)},
         {&step->buffer, step->rope, (uint64_t)n_rows * step->rope_pairs * 2 * sizeof(float)},
-        {&step->buffer, step->pages, (uint64_t)step->max_pages * sizeof(uint32_t)},
+        {&step->buffer, step->pages, (step->max_pages + 3ull) / 4 * 16},
         *k_pages,
         *v_pages,
+        all_of(qkv),
     };
-    gpu_commands_dispatch(c, kernel, ranges, &args, divide_up(args.items, lanes), n_rows, 1);
+    uint32_t groups = minimum(divide_up(args.items, lanes), ops->profile->rope_groups);
+    gpu_commands_dispatch(c, kernel, ranges, &args, groups, n_rows, 1);
     return LLM_OK;
 }
 

@@ -29,7 +29,7 @@ struct step {
     struct gpu_buffer buffer;
     uint32_t max_rows, max_outputs, max_pages, rope_pairs;
     uint64_t rows;    /* struct step_row (max_rows) */
-    uint64_t rope;    /* float cos, sin (max_rows, rope_pairs) of each row's position, in double on the host */
+    uint64_t rope;    /* float cos, sin (max_rows, rope_pairs, which is even) of each row's position, in double on the host */
     uint64_t pages;   /* uint32_t (max_pages): the page tables of the sequences, one after the other */
     uint64_t outputs; /* uint32_t (max_outputs): the row that each output belongs to; unused ones repeat a valid row */
     uint64_t counts;  /* uint32_t (4): groups of the attention's indirect dispatch: x = most KV groups of any row, y = KV heads, z = rows */
