@@ -424,7 +424,7 @@ function model:count(prompt, options)
     slots(self, "llm.model", "count")
     core.check("count", "model:count", options)
     if type(prompt) == "string" then
-        local ids, message, code = self:tokenize(prompt, { bos = true })
+        local ids, message, code = self:tokenize(prompt, { bos = self.info.adds_bos })
         if not ids then return nil, message, code end
         return #ids
     end

@@ -206,8 +206,10 @@ static llm_status record_attention(struct forward *f, struct gpu_commands *c, ui
     uint32_t max_groups = (f->max_positions + ATTENTION_GROUP - 1) / ATTENTION_GROUP;
     TRY(ops_norm(f->ops, c, &f->x, &w->attn_norm, &f->normed, f->h.dim, f->h.norm_eps, &f->step, false, n, error));
     gpu_commands_barrier(c);
-    for (uint32_t i = 0; i < w->n_qkv; i++)
+    for (uint32_t i = 0; i < w->n_qkv; i++) {
+        if (i) gpu_commands_barrier(c); /* they write to columns of the same rows, which the check cannot tell apart */
         TRY(ops_matrix(f->ops, c, &w->qkv[i], &f->normed, &f->qkv, f->shape.stride, w->qkv_at[i], false, n, error));
+    }
     gpu_commands_barrier(c);
     TRY(ops_rope_store(f->ops, c, &f->shape, &f->step, &f->qkv, &k, &v, n, error));
     gpu_commands_barrier(c);

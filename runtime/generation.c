@@ -331,7 +331,7 @@ llm_status llm_generation_result(const llm_generation *g, struct llm_result *r)
     uint32_t size = r->size;
     const struct llm_result full = {
         .size = size,
-        .status = g->status,
+        .status = (int32_t)g->status,
         .finish = g->finish,
         .error = g->status == LLM_OK ? "" : g->error.message,
         .text = g->text.bytes ? g->text.bytes : "",

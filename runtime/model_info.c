@@ -66,6 +66,7 @@ llm_status model_fill_info(llm_model *m, struct llm_error *error)
     i->file_bytes = m->source.size;
     i->vocab_size = t->n_tokens;
     i->bos_token = t->bos;
+    i->adds_bos = t->add_bos && t->bos >= 0;
     i->n_eos_tokens = t->n_ends;
     i->eos_tokens = t->ends;
     i->parameters = m->blueprint.parameters;

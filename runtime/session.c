@@ -288,7 +288,7 @@ llm_status llm_session_feed(llm_session *s, const struct llm_prompt *prompt, str
     llm_generation_wait(g, -1);
     struct llm_result r = {.size = sizeof r};
     llm_generation_result(g, &r);
-    llm_status status = r.status;
+    llm_status status = (llm_status)r.status;
     if (status != LLM_OK) error_set(error, status, "%s", r.error);
     else if (!strcmp(r.finish, "cancelled")) status = error_set(error, LLM_CANCELLED, "feed was cancelled");
     llm_generation_free(g);

@@ -374,7 +374,10 @@ static llm_status read_model(struct tokenizer *t, const struct gguf *gguf, struc
         return error_set(error, LLM_UNSUPPORTED,
                          "tokenizer.ggml.model '%s' is not supported (gpt2 and llama are)",
                          error_name(name, model.text, model.size));
-    t->rule = pretokenize_find(pre.text, pre.size);
+    t->rule = pretokenize_find(t->byte_pair ? pre.text : "", t->byte_pair ? pre.size : 0);
+    if (!t->rule) /* another rule would give other ids, and worse answers, without a word */
+        return error_set(error, LLM_UNSUPPORTED, "tokenizer.ggml.pre '%s' is not supported",
+                         error_name(name, pre.text, pre.size));
     t->info.bos = t->byte_pair ? -1 : 1;
     t->info.eos = t->byte_pair ? -1 : 2;
     t->info.unk = t->byte_pair ? -1 : 0;
