@@ -53,7 +53,7 @@ llm_status load(struct memory_file *file, const struct llm_load_options *o, llm_
     struct llm_load_options copy = *o;
     copy.read = read_memory;
     copy.read_user = file;
-    copy.read_size = file->size;
+    if (!copy.read_size) copy.read_size = file->size;
     copy.read_any_thread = 1;
     error.message[0] = 0;
     return llm_load(root, "memory", &copy, out, &error);

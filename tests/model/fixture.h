@@ -31,6 +31,7 @@ int fixture_close(void **state);
 struct memory_file { uint8_t *data; size_t size; };
 
 void load_defaults(struct llm_load_options *o);
+/* read_size 0: the size of file. */
 llm_status load(struct memory_file *file, const struct llm_load_options *o, llm_model **out);
 /* From a shape; file is filled, free(file->data) after the model. */
 llm_model *load_shape(const struct model_shape *shape, const struct llm_load_options *o, struct memory_file *file);

@@ -238,6 +238,7 @@ static void odd_shapes(void **state)
         {"one KV head a head", 64, 4, 4, 16, 96, 300, false},
         {"three heads a KV head", 96, 6, 2, 16, 96, 300, false},
         {"one head", 64, 1, 1, 64, 96, 300, false},
+        {"as small as can be", 8, 1, 1, 8, 1, 300, false},
         {"nothing a multiple of 32", 72, 3, 1, 24, 101, 307, false},
     };
     for (size_t i = 0; i < LENGTH(shapes); i++) {
