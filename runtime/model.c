@@ -23,7 +23,7 @@ static llm_status read_header(llm_model *m, struct llm_error *error)
         m->header = grown;
         size_t had = m->header_size;
         m->header_size = n;
-        if (!source_bytes(s, had, n - had, m->header + had, error)) return LLM_IO;
+        if (n > had && !source_bytes(s, had, n - had, m->header + had, error)) return LLM_IO;
         llm_status status = gguf_parse(&m->gguf, m->header, n, s->size, a, error);
         if (status != LLM_RUNNING) return status;
         gguf_free(&m->gguf);
@@ -47,9 +47,9 @@ struct plan_of_memory {
     uint32_t n_host_layers, n_pages;
 };
 
-static uint32_t pages_of(uint64_t tokens)
+static uint64_t pages_of(uint64_t tokens)
 {
-    return (uint32_t)((tokens + KV_PAGE - 1) / KV_PAGE);
+    return tokens / KV_PAGE + (tokens % KV_PAGE != 0);
 }
 
 /* Sizes before anything is taken, so that failing comes with the numbers. */
@@ -72,15 +72,16 @@ static llm_status plan_memory(llm_model *m, const struct llm_load_options *o, co
         taken = p->weights + p->scratch;
     }
     uint64_t room = taken < p->available ? (p->available - taken) / p->page : 0;
-    uint64_t wanted = o->kv_tokens ? pages_of(o->kv_tokens) : 4 * (uint64_t)pages_of(c->context);
+    uint64_t wanted = o->kv_tokens ? pages_of(o->kv_tokens) : 4 * pages_of(c->context);
     uint64_t binding = info->binding_size / (p->page / h->n_layers / 2); /* a layer's K pages are one binding */
-    if (wanted > binding) wanted = binding;
     uint64_t floor = o->kv_tokens ? wanted : pages_of(c->context);
     if (floor > binding)
         return error_set(error, LLM_OUT_OF_MEMORY,
-                         "a context of %" PRIu32 " tokens needs a larger cache than the device can bind (%" PRIu64 " bytes); use a smaller "
-                         "context or kv = \"f16\"",
-                         c->context, info->binding_size);
+                         "%s of %" PRIu64 " tokens needs a larger cache than the device can bind (%" PRIu64 " tokens, %" PRIu64
+                         " bytes a layer); use a smaller one or kv = \"f16\"",
+                         o->kv_tokens ? "kv_tokens" : "a context", o->kv_tokens ? o->kv_tokens : c->context, binding * KV_PAGE,
+                         info->binding_size);
+    if (wanted > binding) wanted = binding;
     if (floor > room)
         return error_set(error, LLM_OUT_OF_MEMORY,
                          "the model needs %.0f MB on the device (weights %.0f, KV cache %.0f, scratch %.0f), but %.0f MB are %s; a smaller "
