@@ -117,7 +117,7 @@ t.test("forks part", function()
 end)
 
 t.test("a tree of forks shares what it has in common", function()
-    local small = t.exact { context = 64, kv_tokens = 256 }
+    local small = t.exact { context = 64, kv_tokens = 1024 }
     local root = assert(small:session())
     root:feed(t.prompt)
     local leaves = {}
