@@ -42,6 +42,7 @@ local function check_seconds(seconds, name)
 end
 
 function job:wait(seconds)
+    slots(self, "llm.job", "wait")
     check_seconds(seconds, "wait")
     return wait_step(function(left) return core.step(self, left, "wait") end, seconds)
 end
@@ -120,6 +121,7 @@ end
 -- ---- generations ----
 
 function generation:wait(seconds)
+    slots(self, "llm.generation", "wait")
     check_seconds(seconds, "wait")
     if seconds then return core.wait_for(self, seconds, "wait") end
     while not core.wait_for(self, slice, "wait") do end
@@ -161,7 +163,16 @@ local function start(self, name, prompt, options, streams)
     local started, message, code = core.start(self, name, prompt, options, false)
     if not started then return nil, message, code, options end
     own.generation, own.streams = started, streams or false
+    slots(started, "llm.generation", name).own = own
     return started, nil, nil, options
+end
+
+-- A session's result outlives its generation.
+local close_generation = generation.close
+function generation:close()
+    local own = is_open(self) and slots(self, "llm.generation", "close").own
+    if own and own.generation == self then own.result = self:result() or own.result end
+    close_generation(self)
 end
 
 local function finish(started, options)

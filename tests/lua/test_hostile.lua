@@ -32,7 +32,7 @@ end
 local header = math.floor(#bytes / 20)
 
 t.test("cut", function()
-    for length = 0, 64 do survives(bytes:sub(1, length), "cut to " .. length) end
+    for length = 1, 64 do survives(bytes:sub(1, length), "cut to " .. length) end
     for length = 65, header, 331 do survives(bytes:sub(1, length), "cut to " .. length) end
     for i = 1, 20 do
         local length = math.floor(#bytes * i / 21)

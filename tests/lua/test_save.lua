@@ -28,6 +28,8 @@ t.test("in a file", function()
     t.fails("not_found", m:restore { path = path .. ".none" })
     t.equal(io.open(path .. ".part"), nil)
     os.remove(path)
+    r:close()
+    again:close()
 end)
 
 t.test("through functions", function()
@@ -43,6 +45,8 @@ t.test("through functions", function()
     t.raises("from read", m.restore, m, { read = function() error "from read" end, size = #whole })
     t.fails("io", m:restore { read = function() end, size = #whole })
     t.equal(r:save(), whole)
+    r:close()
+    again:close()
 end)
 
 t.test("as a job", function()
@@ -55,6 +59,8 @@ t.test("as a job", function()
     t.equal(state, "done")
     t.equal(again:generate("", more), text)
     t.fails("bad_state", m:restore("x", { async = true }):wait(10))
+    r:close()
+    again:close()
 end)
 
 t.test("an empty session", function()
@@ -62,6 +68,8 @@ t.test("an empty session", function()
     local r = assert(m:restore(assert(e:save())))
     t.equal(r.length, 0)
     t.equal(r:generate(t.prompt, more), e:generate(t.prompt, more))
+    r:close()
+    e:close()
 end)
 
 t.test("damaged, cut or foreign", function()
@@ -83,8 +91,11 @@ end)
 t.test("into a shorter context, or another cache", function()
     local short = t.exact { context = 16 }
     local r, message, code = short:restore(whole)
-    if r then t.check(r.length <= r.capacity, r.length)
-    else t.check(#message > 4 and (code == "context_full" or code == "bad_state"), code) end
+    if r then
+        t.check(r.length <= r.capacity, r.length)
+    else
+        t.check(#message > 4 and (code == "context_full" or code == "bad_state"), code)
+    end
     short:close()
     local other = assert(t.load { kv = "f16", context = 128 })
     r, message, code = other:restore(whole) -- taken over from its tokens, or refused; never misread
