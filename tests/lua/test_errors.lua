@@ -17,8 +17,10 @@ local generate = {
     penalty_last_n = { refused = { -2, 1.5, "1", nan, huge }, taken = { -1, 0, 64 } },
     seed = { refused = { 1.5, "1", {}, nan, huge }, taken = { 0, 1, -1, 2 ^ 52 } },
     stop = { refused = { 5, true, "", { "" }, { 5 }, { "a", false } }, taken = { "x", { "x", "y" }, {}, "a\0b" } },
-    logit_bias = { refused = { 5, "x", { x = 1 }, { [-1] = 1 }, { [512] = 1 }, { [1.5] = 1 }, { [1] = "x" }, { [1] = nan } },
-        taken = { {}, { [0] = 1 }, { [511] = -huge } } },
+    logit_bias = {
+        refused = { 5, "x", { x = 1 }, { [-1] = 1 }, { [512] = 1 }, { [1.5] = 1 }, { [1] = "x" }, { [1] = nan } },
+        taken = { {}, { [0] = 1 }, { [511] = -huge } },
+    },
     logprobs = { refused = { -1, 1.5, "1", true, nan }, taken = { 0, 1, 5 } },
     on_piece = { refused = { 5, "x", {}, true }, taken = { function() end } },
     overflow = { refused = { 5, "dorp", true, {} }, taken = { "stop" } },
@@ -97,7 +99,9 @@ t.test("options are one table with names", function()
 end)
 
 t.test("options that come later say so", function()
-    for name, value in pairs { dry = {}, xtc = {}, mirostat = {}, grammar = "x", schema = {}, tools = {}, sampler = {}, speculative = true } do
+    local later = { dry = {}, xtc = {}, mirostat = {}, grammar = "x", schema = {}, tools = {}, sampler = {},
+        speculative = true }
+    for name, value in pairs(later) do
         t.fails("unsupported", m:generate("Once", { [name] = value }))
     end
     t.fails("unsupported", m:generate("Once", { overflow = "drop" }))

@@ -64,7 +64,7 @@ t.test("polling", function()
     local s = assert(m:session())
     local g = assert(s:start(t.prompt, greedy))
     t.equal(g:result(), nil)
-    local got, done, piece = "", false, nil
+    local got, done, piece = "", false
     local limit = llm.clock() + 60
     while not done and llm.clock() < limit do
         llm.update(2)
@@ -187,7 +187,7 @@ t.test("cancel", function()
     local rest = g:poll()
     local result = g:result()
     t.equal(result.finish, "cancelled")
-    t.check((got .. rest):sub(1, #result.text) == result.text or result.text:sub(1, #got) == got, got .. rest, result.text)
+    t.equal(got .. rest, result.text)
     local held = s:tokens()
     for i = 1, 5 do t.equal(held[i], t.prompt[i]) end
     t.check(#held >= 5 + 3, #held)
@@ -221,10 +221,11 @@ t.test("breaking out of a loop cancels", function()
     collectgarbage()
     t.check(drain())
     local s = assert(m:session())
-    for _ in s:stream(t.prompt, endless) do break end
+    for _ in s:stream(t.prompt, endless) do break end -- luacheck: ignore 512
     t.check(s:generate("", { max_tokens = 2 })) -- the next start lets the one before go
-    for _ in s:stream("", endless) do break end
-    t.check(s:feed { 300 } or not rawget(_G, "utf8"), "feed after a broken loop")
+    for _ in s:stream("", endless) do break end -- luacheck: ignore 512
+    s:cancel() -- before Lua 5.4 the loop does not close it
+    t.check(s:feed { 300 })
     s:close()
     t.equal(n, 3)
 end)
@@ -304,7 +305,9 @@ t.test("random bytes stream as whole characters", function()
     for id = 259, 511 do bias[id] = -math.huge end -- only byte tokens are left
     for seed = 1, 6 do
         local got = ""
-        local stream = m:stream(t.prompt, { temperature = 2, top_k = 0, top_p = 1, min_p = 0, seed = seed, max_tokens = 60, logit_bias = bias })
+        local stream = m:stream(t.prompt, {
+            temperature = 2, top_k = 0, top_p = 1, min_p = 0, seed = seed, max_tokens = 60, logit_bias = bias,
+        })
         for piece in stream do
             t.check(#piece > 0)
             got = got .. piece
@@ -331,12 +334,13 @@ t.test("logprobs", function()
         t.check(info.logprob <= 0, info.logprob)
     end
     t.equal(n, 6)
-    _, result = m:generate(t.prompt, copy(greedy, { max_tokens = 2 }))
+    result = select(2, m:generate(t.prompt, copy(greedy, { max_tokens = 2 })))
     t.equal(result.logprobs, nil)
 end)
 
 t.test("sampling", function()
-    local function run(options) return (m:generate(t.prompt, copy({ temperature = 1, seed = 3, max_tokens = 20 }, options))) end
+    local base = { temperature = 1, seed = 3, max_tokens = 20 }
+    local function run(options) return (m:generate(t.prompt, copy(base, options))) end
     local best = run { temperature = 0 }
     t.equal(run { top_k = 1 }, best)
     t.equal(run { top_p = 1e-9 }, best)
@@ -344,7 +348,8 @@ t.test("sampling", function()
     t.equal(run { min_p = 1 }, best)
     t.equal(run { temperature = 1e-6 }, best)
     t.check(not run { temperature = 0, logit_bias = { [432] = -math.huge } }:find ",")
-    t.check(run { temperature = 0, repeat_penalty = 1.3 } and run { presence_penalty = 1, frequency_penalty = 1, penalty_last_n = 8 })
+    t.check(run { temperature = 0, repeat_penalty = 1.3 })
+    t.check(run { presence_penalty = 1, frequency_penalty = 1, penalty_last_n = 8 })
     t.check(run { top_k = 0, top_p = 1, min_p = 0, typical_p = 0.9 })
     t.check(run { temperature = 1e30 } and run { temperature = 3e38 })
     t.check(run { penalty_last_n = 0, repeat_penalty = 2, temperature = 0 } == best)

@@ -100,7 +100,9 @@ t.test("a read that lies", function()
     local m, message, code = llm.load("ends", options)
     t.check(m or code == "io", message, code)
     if m then m:close() end
-    options = t.options { size = #bytes, read = function(offset, length) return bytes:sub(offset + 1, offset + length + 100) end }
+    options = t.options { size = #bytes, read = function(offset, length)
+        return bytes:sub(offset + 1, offset + length + 100)
+    end }
     m = llm.load("too much", options)
     if m then m:close() end
 end)

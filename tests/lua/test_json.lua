@@ -61,7 +61,9 @@ t.test("numbers", function()
     for text, value in pairs { ["0"] = 0, ["-1"] = -1, ["1.5"] = 1.5, ["-2.5e-3"] = -2.5e-3, ["1e3"] = 1000 } do
         t.equal(decode(text), value, text)
     end
-    for _, x in ipairs { 0.1, 1 / 3, 1e300, -1e-300, 5e-324, 2 ^ 53, 0.1 + 0.2, math.pi, 1.7976931348623157e308, 1e15 + 0.3 } do
+    for _, x in ipairs {
+        0.1, 1 / 3, 1e300, -1e-300, 5e-324, 2 ^ 53, 0.1 + 0.2, math.pi, 1.7976931348623157e308, 1e15 + 0.3,
+    } do
         t.equal(decode(json.encode(x)), x, json.encode(x))
     end
     t.equal(json.encode(12), "12")
@@ -108,7 +110,8 @@ t.test("the order of keys", function()
     t.equal(json.encode(value), '{"z":1,"a":{"b":3,"type":4},"m":[{"q":1,"c":7}],"name":"x","new":1}')
     t.equal(json.encode { zeta = 1, required = 2, properties = 3, parameters = 4, description = 5, name = 6,
         ["function"] = 7, type = 8, alpha = 9 },
-        '{"type":8,"function":7,"name":6,"description":5,"parameters":4,"properties":3,"required":2,"alpha":9,"zeta":1}')
+        '{"type":8,"function":7,"name":6,"description":5,"parameters":4,"properties":3,"required":2,' ..
+        '"alpha":9,"zeta":1}')
 end)
 
 t.test("what is no JSON raises", function()
@@ -140,7 +143,8 @@ end)
 t.test("a megabyte takes no second", function()
     local parts = {}
     for i = 1, 10000 do
-        parts[i] = ('{"id":%d,"name":"name \\u00e9 %d","tags":["a","b"],"score":%d.25,"ok":true,"none":null}'):format(i, i, i)
+        local item = '{"id":%d,"name":"name \\u00e9 %d","tags":["a","b"],"score":%d.25,"ok":true,"none":null}'
+        parts[i] = item:format(i, i, i)
     end
     local text = "[" .. table.concat(parts, ",") .. "]"
     local started = os.clock()

@@ -3,10 +3,14 @@ local llm = require "llm"
 local options = { temperature = 0, max_tokens = 3 }
 
 local methods = {
-    model = { "tokenize", "detokenize", "count", "generate", "stream", "session", "choose", "restore", "template", "embed",
-        "suspend", "resume" },
-    session = { "generate", "stream", "start", "feed", "logits", "tokens", "truncate", "reset", "fork", "save", "cancel",
-        "chat", "chat_start", "chat_stream", "messages", "edit", "undo", "regenerate" },
+    model = {
+        "tokenize", "detokenize", "count", "generate", "stream", "session", "choose", "restore", "template", "embed",
+        "suspend", "resume",
+    },
+    session = {
+        "generate", "stream", "start", "feed", "logits", "tokens", "truncate", "reset", "fork", "save", "cancel",
+        "chat", "chat_start", "chat_stream", "messages", "edit", "undo", "regenerate",
+    },
     generation = { "poll", "wait", "cancel", "result" },
     job = { "poll", "wait", "cancel" },
 }
@@ -75,9 +79,9 @@ end)
 
 t.test("closing a model closes its sessions", function()
     local m = assert(t.load { context = 64 })
-    local s, fork = assert(m:session()), nil
+    local s = assert(m:session())
     s:feed "Once"
-    fork = assert(s:fork())
+    local fork = assert(s:fork())
     local g = assert(fork:start("upon", { max_tokens = 40 }))
     m:close()
     t.raises("closed llm.session", s.feed, s, "x")
@@ -114,8 +118,9 @@ end)
 
 t.test("every order of letting go", function()
     local orders = {
-        { "model", "session", "generation" }, { "model", "generation", "session" }, { "session", "model", "generation" },
-        { "session", "generation", "model" }, { "generation", "model", "session" }, { "generation", "session", "model" },
+        { "model", "session", "generation" }, { "model", "generation", "session" },
+        { "session", "model", "generation" }, { "session", "generation", "model" },
+        { "generation", "model", "session" }, { "generation", "session", "model" },
     }
     for _, closes in ipairs { true, false } do
         for _, order in ipairs(orders) do
@@ -149,7 +154,7 @@ t.test("to be closed", function()
     for _, object in pairs(all) do t.check(tostring(object):find "closed", tostring(object)) end
     while llm.update(5) do llm.sleep(0) end
     local m = assert(t.load { context = 64 })
-    for _ in m:stream("Once", { max_tokens = 60 }) do break end
+    for _ in m:stream("Once", { max_tokens = 60 }) do break end -- luacheck: ignore 512
     local limit = llm.clock() + 5
     while llm.update(5) and llm.clock() < limit do llm.sleep(0) end
     t.equal(llm.update(0), false) -- the loop closed its iterator, not the collector
@@ -159,7 +164,8 @@ end)
 t.test("leaving with work in flight", function()
     local program = os.tmpname()
     local interpreter = arg[-1] or "lua"
-    for how, wanted in pairs { ["os.exit(0)"] = true, ["os.exit(0, true)"] = true, ["error 'x'"] = false, [""] = true } do
+    local ways = { ["os.exit(0)"] = true, ["os.exit(0, true)"] = true, ["error 'x'"] = false, [""] = true }
+    for how, wanted in pairs(ways) do
         local file = assert(io.open(program, "w"))
         file:write(([[
             local llm = require "llm"

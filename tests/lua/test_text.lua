@@ -36,7 +36,7 @@ t.test("special tokens are text unless asked for", function()
     t.equal(ids[1], 1)
     t.equal(ids[#ids], 2)
     t.check(not m:detokenize({ 1, 403, 2 }):find "<", m:detokenize { 1, 403, 2 })
-    t.check(m:detokenize({ 1, 403, 2 }, { special = true }):find "</s>", m:detokenize({ 1, 403, 2 }, { special = true }))
+    t.check(m:detokenize({ 1, 403, 2 }, { special = true }):find "</s>")
 end)
 
 t.test("pieces in a row make the text", function()
