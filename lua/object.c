@@ -51,6 +51,16 @@ static int object_close(lua_State *L)
     return 0;
 }
 
+/* Leaving a scope is calling close, which the Lua parts may have extended. */
+static int object_leave(lua_State *L)
+{
+    lua_settop(L, 1);
+    lua_getfield(L, 1, "close");
+    lua_insert(L, 1);
+    lua_call(L, 1, 0);
+    return 0;
+}
+
 static int object_open(const struct object *o)
 {
     return o->handle && !(o->kind->closed && o->kind->closed(o->handle));
@@ -106,7 +116,8 @@ void object_type(lua_State *L, const struct kind *kind, const luaL_Reg *methods,
     lua_setfield(L, -2, "__metatable");
     lua_pushcfunction(L, object_gc);
     lua_setfield(L, -2, "__gc");
-    set_closure(L, object_close, kind, "__close");
+    lua_pushcfunction(L, object_leave);
+    lua_setfield(L, -2, "__close");
     set_closure(L, object_tostring, kind, "__tostring");
     lua_pop(L, 1);
 }

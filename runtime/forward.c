@@ -354,6 +354,19 @@ const float *forward_logits(const struct forward *f, uint32_t output)
     return (const float *)f->logits_host.map + (size_t)output * ops_stride(f->h.vocab);
 }
 
+llm_status forward_warm(struct forward *f, struct llm_error *error)
+{
+    const uint32_t row = 0;
+    uint64_t ticket;
+    forward_begin(f, 0);
+    forward_set_outputs(f, &row, 1, 0);
+    forward_end(f, 0);
+    TRY_GPU(gpu_submit(f->gpu, f->layers[0].segments, f->layers[0].n_segments, &ticket, &gpu_error_), error);
+    TRY_GPU(gpu_submit(f->gpu, f->heads[0].segments, f->heads[0].n_segments, &ticket, &gpu_error_), error);
+    TRY_GPU(gpu_wait(f->gpu, ticket, UINT64_MAX, &gpu_error_), error);
+    return LLM_OK;
+}
+
 /* ---- pages ---- */
 
 llm_status forward_copy_pages(struct forward *f, const struct kv_copy *copies, uint32_t n, struct gpu_commands **out,

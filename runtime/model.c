@@ -6,6 +6,7 @@
 #include "blob.h"
 #include "error.h"
 #include "generation.h"
+#include "leave.h"
 
 /* ---- loading, on the worker ---- */
 
@@ -126,6 +127,9 @@ static llm_status load_onto_device(llm_model *m, llm_job *job, struct llm_error 
     TRY(forward_open(&m->forward, m->device->gpu, h, &m->weights, &c, a, error));
     TRY(job_progress(job, 0.92, error));
     TRY(forward_record(&m->forward, error));
+    TRY(job_progress(job, 0.96, error));
+    TRY(forward_warm(&m->forward, error));
+    leave_watch(m->root);
     TRY(job_progress(job, 0.98, error));
     TRY(scheduler_open(&m->scheduler, &m->forward, &m->pool, a, error));
     device_save_cache(m->device);
@@ -270,7 +274,10 @@ bool model_pump(llm_model *m)
         next = s->next;
         if (s->current) generation_settle(s->current);
     }
-    return scheduler_pump(&m->scheduler);
+    bool moved = scheduler_pump(&m->scheduler);
+    if (m->scheduler.plan_was_new) leave_watch(m->root);
+    m->scheduler.plan_was_new = false;
+    return moved;
 }
 
 bool model_has_work(const llm_model *m)
@@ -286,6 +293,12 @@ bool model_in_flight(const llm_model *m)
 void model_wait(llm_model *m, double seconds)
 {
     scheduler_wait(&m->scheduler, seconds);
+}
+
+void model_wait_idle(const llm_model *m)
+{
+    const struct flight *f = &m->scheduler.flight;
+    for (uint32_t i = 0; m->device && i < f->n_slices; i++) gpu_wait(m->device->gpu, f->slices[i].ticket, 10000000000u, NULL);
 }
 
 llm_status model_check(const llm_model *m, struct llm_error *error)

@@ -159,7 +159,8 @@ llm_status session_prompt(const llm_session *s, const struct llm_prompt *prompt,
             out->items = items;
             items[out->n++] = info->bos;
         }
-        return tokenizer_encode(s->model->tokenizer, prompt->text, prompt->text_size, prompt->special, out, a, error);
+        uint32_t flags = (prompt->special ? TOKENIZER_SPECIAL : 0u) | (s->n_tokens ? TOKENIZER_CONTINUES : 0u);
+        return tokenizer_encode(s->model->tokenizer, prompt->text, prompt->text_size, flags, out, a, error);
     }
     for (size_t i = 0; i < prompt->n_ids; i++) {
         if (prompt->ids[i] < 0 || (uint32_t)prompt->ids[i] >= info->n_tokens)
