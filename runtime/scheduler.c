@@ -197,7 +197,7 @@ static bool start_step(struct scheduler *s)
     uint32_t n_copies = 0;
     *f = (struct flight){0};
     choose(s, copies, &n_copies);
-    if (!f->n_entries) return false;
+    if (!f->n_entries) return true; /* runs ended for want of pages: those behind them have their turn */
     write_step(s);
     struct llm_error error = {.size = sizeof error};
     llm_status status = list_segments(s, copies, n_copies, &error);
