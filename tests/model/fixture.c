@@ -1,22 +1,46 @@
 #include "fixture.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 llm *root;
 struct llm_error error = {.size = sizeof error};
 
-/* For AddressSanitizer: drivers leak; that the library does not is what test_faults counts. */
-const char *__asan_default_options(void);
+/* For AddressSanitizer: drivers leak; what we take is counted below. */
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
     return "detect_leaks=0";
 }
 
+static atomic_llong bytes;
+
+static void *counting_realloc(void *user, void *ptr, size_t old_size, size_t new_size)
+{
+    (void)user;
+    if (new_size == 0) {
+        bytes -= (long long)old_size;
+        free(ptr);
+        return NULL;
+    }
+    void *grown = realloc(ptr, new_size);
+    if (grown) bytes += (long long)new_size - (long long)old_size;
+    return grown;
+}
+
+long long bytes_taken(void)
+{
+    return bytes;
+}
+
 int fixture_open(void **state)
 {
     (void)state;
-    return llm_create(&root, NULL, &error) == LLM_OK ? 0 : -1;
+    struct llm_options o;
+    llm_options_defaults(&o, sizeof o);
+    o.realloc = counting_realloc;
+    return llm_create(&root, &o, &error) == LLM_OK ? 0 : -1;
 }
 
 int fixture_close(void **state)
@@ -24,7 +48,8 @@ int fixture_close(void **state)
     (void)state;
     llm_free(root);
     root = NULL;
-    return 0;
+    if (bytes) print_error("%lld bytes not given back\n", bytes_taken());
+    return bytes ? -1 : 0;
 }
 
 static int64_t read_memory(void *user, uint64_t offset, void *dst, size_t n)

@@ -23,9 +23,10 @@ extern struct llm_error error; /* of the last call through OK */
         if ((call) != LLM_OK) fail_msg("%s: %s", #call, error.message);                       \
     } while (0)
 
-/* Group setup and teardown: the root. */
+/* Group setup and teardown: the root, and that nothing it took is left. */
 int fixture_open(void **state);
 int fixture_close(void **state);
+long long bytes_taken(void); /* by the root and all that is made from it, now */
 
 /* A file in memory; must outlive its models. */
 struct memory_file { uint8_t *data; size_t size; };
