@@ -269,6 +269,43 @@ static void cancelled_prompt(void **state)
     llm_model_free(model);
 }
 
+/* ---- the end, with work in flight ---- */
+
+enum end { END_GENERATIONS, END_SESSIONS, END_MODEL, END_ROOT, N_ENDS };
+
+/* What is freed first differs; the handles that are left say that they are closed, and nothing is lost. */
+static void ends_in_flight(void **state)
+{
+    (void)state;
+    llm *first = root;
+    for (int how = 0; how < N_ENDS; how++) {
+        long long taken = bytes_taken();
+        assert_int_equal(fixture_open(NULL), 0);
+        llm_model *model = open_model(128, 0);
+        llm_session *s[3];
+        llm_generation *g[3];
+        for (size_t i = 0; i < LENGTH(s); i++) {
+            s[i] = open_session(model);
+            g[i] = start_endless(s[i], ids, 1 + 50 * i);
+        }
+        for (int i = 0; i < 3; i++) llm_update(root, 0);
+        if (how == END_SESSIONS) for (size_t i = 0; i < LENGTH(s); i++) llm_session_close(s[i]);
+        if (how == END_MODEL) llm_model_close(model);
+        if (how == END_ROOT) llm_free(root);
+        for (size_t i = 0; how != END_GENERATIONS && i < LENGTH(s); i++) {
+            assert_true(llm_session_closed(s[i]));
+            assert_said(try_feed(s[i], 1), LLM_CLOSED, "after the end", "closed", NULL);
+            assert_string_equal(result_of(g[i]).finish, "cancelled");
+        }
+        for (size_t i = 0; i < LENGTH(s); i++) llm_generation_free(g[i]);
+        if (how != END_ROOT) llm_free(root);
+        for (size_t i = 0; i < LENGTH(s); i++) llm_session_free(s[i]);
+        llm_model_free(model);
+        assert_int_equal(bytes_taken(), taken);
+        root = first;
+    }
+}
+
 /* ---- many ---- */
 
 /* Resident memory in kB; 0 where it cannot be told, or a sanitizer keeps what was freed. */
@@ -482,6 +519,101 @@ static void hostile_headers(void **state)
     assert_int_equal(n_wrong, 0);
 }
 
+/* OK or a status with words, and never a crash: refused before the device is asked, so that it is quick. */
+static llm_status load_hostile(struct memory_file *f, const char *what)
+{
+    struct llm_load_options o;
+    load_defaults(&o);
+    o.context = 128;
+    o.memory = 1;
+    llm_model *model;
+    llm_status status = load(f, &o, &model);
+    bool known = status == LLM_BAD_MODEL || status == LLM_UNSUPPORTED || status == LLM_OUT_OF_MEMORY || status == LLM_IO;
+    if (!known || !error.message[0] || model) fail_msg("%s: %s, \"%s\"", what, llm_status_name(status), error.message);
+    return status;
+}
+
+static void try_edit(const struct edit *e)
+{
+    const struct edit edits[2] = {*e};
+    struct memory_file edited;
+    edited.data = edit_gguf(file.data, file.size, edits, &edited.size);
+    llm_status status = load_hostile(&edited, e->name);
+    bool named = strstr(error.message, e->name) != NULL;
+    if (e->kind == TENSOR_DROP && strcmp(e->name, "output.weight") != 0 && (status != LLM_BAD_MODEL || !named))
+        fail_msg("%s dropped: %s, \"%s\"", e->name, llm_status_name(status), error.message);
+    free(edited.data);
+}
+
+/* Each value becomes each of these, each tensor each of those. */
+static void every_value_changed(void **state)
+{
+    (void)state;
+    static const struct edit changes[] = {
+        {.kind = EDIT_DROP},
+        {.kind = EDIT_U32, .u32 = 0},
+        {.kind = EDIT_U32, .u32 = 1},
+        {.kind = EDIT_U32, .u32 = 24},
+        {.kind = EDIT_U32, .u32 = INT32_MAX},
+        {.kind = EDIT_U32, .u32 = UINT32_MAX},
+        {.kind = EDIT_F32, .f32 = NAN},
+        {.kind = EDIT_F32, .f32 = 1e-30f},
+        {.kind = EDIT_F32, .f32 = -HUGE_VALF},
+        {.kind = EDIT_STRING, .text = ""},
+        {.kind = EDIT_STRING, .text = "%s%n"},
+    };
+    static const struct edit tensor_changes[] = {
+        {.kind = TENSOR_DROP},
+        {.kind = TENSOR_TYPE, .u32 = QUANT_BF16},
+        {.kind = TENSOR_SHAPE, .dims = {1}},
+        {.kind = TENSOR_SHAPE, .dims = {64, 64, 64}},
+        {.kind = TENSOR_NAME, .text = ""},
+        {.kind = TENSOR_NAME, .text = "blk.4294967296.attn_q.weight"},
+    };
+    struct gguf g;
+    OK(gguf_parse(&g, file.data, file.size, file.size, &alloc_libc, &error));
+    char name[128];
+    for (uint64_t i = 0; i < g.n_values; i++) {
+        snprintf(name, sizeof name, "%.*s", (int)g.values[i].key.size, g.values[i].key.text);
+        for (size_t k = 0; k < LENGTH(changes); k++) {
+            struct edit e = changes[k];
+            e.name = name;
+            try_edit(&e);
+        }
+    }
+    for (uint64_t i = 0; i < g.n_tensors; i++) {
+        snprintf(name, sizeof name, "%.*s", (int)g.tensors[i].name.size, g.tensors[i].name.text);
+        for (size_t k = 0; k < LENGTH(tensor_changes); k++) {
+            struct edit e = tensor_changes[k];
+            e.name = name;
+            try_edit(&e);
+        }
+    }
+    gguf_free(&g);
+}
+
+/* Bytes of the header, sixty or so of each of the list of values and of that of tensors, become 0 and 255. */
+static void header_bytes_changed(void **state)
+{
+    (void)state;
+    struct gguf g;
+    OK(gguf_parse(&g, file.data, file.size, file.size, &alloc_libc, &error));
+    size_t n = (size_t)g.data_offset;
+    gguf_free(&g);
+    struct memory_file changed = {malloc(file.size), file.size};
+    assert_non_null(changed.data);
+    memcpy(changed.data, file.data, file.size);
+    for (size_t i = 0; i < n; i += i < 200 || i + 800 > n ? 3 : 41) {
+        static const uint8_t values[] = {0, 255};
+        for (size_t k = 0; k < LENGTH(values); k++) {
+            changed.data[i] = values[k];
+            load_hostile(&changed, "a changed byte");
+        }
+        changed.data[i] = file.data[i];
+    }
+    free(changed.data);
+}
+
 /* Every cut of the header's first bytes, then some thousand places. */
 static void cut_files(void **state)
 {
@@ -529,9 +661,18 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cache_used_up),    cmocka_unit_test(cache_used_up_in_flight), cmocka_unit_test(context_full),  cmocka_unit_test(memory_limit),
-        cmocka_unit_test(cancelled_prompt), cmocka_unit_test(many_sessions), cmocka_unit_test(many_loads),
-        cmocka_unit_test(hostile_headers),  cmocka_unit_test(cut_files),
+        cmocka_unit_test(cache_used_up),
+        cmocka_unit_test(cache_used_up_in_flight),
+        cmocka_unit_test(context_full),
+        cmocka_unit_test(memory_limit),
+        cmocka_unit_test(cancelled_prompt),
+        cmocka_unit_test(ends_in_flight),
+        cmocka_unit_test(many_sessions),
+        cmocka_unit_test(many_loads),
+        cmocka_unit_test(hostile_headers),
+        cmocka_unit_test(every_value_changed),
+        cmocka_unit_test(header_bytes_changed),
+        cmocka_unit_test(cut_files),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
