@@ -84,7 +84,8 @@ llm_status load(struct memory_file *file, const struct llm_load_options *o, llm_
     return llm_load(root, "memory", &copy, out, &error);
 }
 
-llm_model *load_shape(const struct model_shape *shape, const struct llm_load_options *o, struct memory_file *file)
+llm_model *load_shape(const struct model_shape *shape, const struct llm_load_options *o,
+                      struct memory_file *file)
 {
     file->data = model_make(shape, &file->size);
     llm_model *model;
@@ -149,7 +150,8 @@ void assert_same_bits(const float *a, const float *b, uint32_t n, const char *wh
 {
     for (uint32_t i = 0; i < n; i++) {
         if (memcmp(a + i, b + i, sizeof *a) == 0) continue;
-        fail_msg("%s %ld: logit %u is %.9g, expected %.9g", what, number, i, (double)a[i], (double)b[i]);
+        fail_msg("%s %ld: logit %u is %.9g, expected %.9g", what, number, i, (double)a[i],
+                 (double)b[i]);
     }
 }
 
@@ -165,7 +167,8 @@ double divergence(const double *reference, const float *logits, uint32_t n)
         sum_ours += exp((double)logits[i] - most_ours);
     }
     for (uint32_t i = 0; i < n; i++) {
-        double log_p = reference[i] - most - log(sum), log_q = (double)logits[i] - most_ours - log(sum_ours);
+        double log_p = reference[i] - most - log(sum);
+        double log_q = (double)logits[i] - most_ours - log(sum_ours);
         total += exp(log_p) * (log_p - log_q);
     }
     return total;

@@ -1,5 +1,5 @@
-/* The same tokens give the same bits, however they were cut, whatever ran beside them and wherever their cache came from.
- * Sums depend on a row and its position alone. */
+/* The same tokens give the same bits, however they were cut, whatever ran beside them and wherever
+ * their cache came from. Sums depend on a row and its position alone. */
 #include "fixture.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
@@ -79,7 +79,7 @@ static llm_generation *start_endless(llm_session *s, const int32_t *token, uint3
     o.temperature = 0;
     o.logprobs = logprobs;
     o.logit_bias = &no_end;
-    o.n_logit_bias = logprobs; /* with a bias it needs logits; without, the device picks the token */
+    o.n_logit_bias = logprobs; /* without a bias the device picks the token */
     const struct llm_prompt prompt = ids_prompt(token, 1);
     llm_generation *g;
     OK(llm_generation_start(s, &prompt, &o, &g, &error));
@@ -115,7 +115,8 @@ static void beside_others(void **state)
 {
     (void)state;
     static const size_t numbers[] = {1, 2, 7, MOST};
-    float *alone = malloc(STEPS * VOCAB * sizeof *alone), *beside = malloc(STEPS * VOCAB * sizeof *beside);
+    float *alone = malloc(STEPS * VOCAB * sizeof *alone);
+    float *beside = malloc(STEPS * VOCAB * sizeof *beside);
     assert_true(alone && beside);
     decode_beside(0, alone);
     for (size_t i = 0; i < LENGTH(numbers); i++) {
@@ -214,7 +215,8 @@ static void restored(void **state)
             free(blob.data);
             assert_int_equal(llm_session_length(again), at[i]);
             feed(again, ids + at[i], LONG - at[i]);
-            assert_expected(again, with_kv ? "restored with its cache at" : "restored from tokens at", (long)at[i]);
+            assert_expected(again, with_kv ? "restored, cached, at" : "restored from tokens at",
+                            (long)at[i]);
             llm_session_free(again);
         }
     }
@@ -242,7 +244,7 @@ static void prefix_shared(void **state)
     llm_session_free(second);
 }
 
-/* ---- three models: exact sums of f32, the ways of a quantized one, and rows wide enough to be split ---- */
+/* ---- three models: sums of f32, the ways of a quantized one, and wide rows ---- */
 
 static void open_model(const struct model_shape *shape, uint32_t kv, uint32_t precision,
                        uint32_t deterministic)
