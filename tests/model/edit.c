@@ -19,11 +19,13 @@ static char *text_of(struct gguf_string s)
     return text;
 }
 
-static const struct edit *find(const struct edit *edits, struct gguf_string name, enum edit_kind from, enum edit_kind to)
+static const struct edit *find(const struct edit *edits, struct gguf_string name,
+                               enum edit_kind from, enum edit_kind to)
 {
     for (; edits->kind != EDIT_END; edits++) {
         if (edits->kind < from || edits->kind > to) continue;
-        if (strlen(edits->name) == name.size && memcmp(edits->name, name.text, name.size) == 0) return edits;
+        if (strlen(edits->name) != name.size) continue;
+        if (memcmp(edits->name, name.text, name.size) == 0) return edits;
     }
     return NULL;
 }
@@ -90,7 +92,8 @@ static void write_values(struct gguf_write *w, const struct gguf *g, const struc
 
 /* ---- tensors ---- */
 
-static void write_tensor(struct gguf_write *w, const struct gguf_tensor *t, const uint8_t *data, const struct edit *e)
+static void write_tensor(struct gguf_write *w, const struct gguf_tensor *t, const uint8_t *data,
+                         const struct edit *e)
 {
     if (e && e->kind == TENSOR_DROP) return;
     uint64_t dims[4], n = 1, n_had = 1;
@@ -112,15 +115,18 @@ static void write_tensor(struct gguf_write *w, const struct gguf_tensor *t, cons
     free(weights);
 }
 
-static void write_tensors(struct gguf_write *w, const struct gguf *g, const uint8_t *data, const struct edit *edits)
+static void write_tensors(struct gguf_write *w, const struct gguf *g, const uint8_t *data,
+                          const struct edit *edits)
 {
     for (uint64_t i = 0; i < g->n_tensors; i++)
-        write_tensor(w, &g->tensors[i], data, find(edits, g->tensors[i].name, TENSOR_TYPE, TENSOR_DROP));
+        write_tensor(w, &g->tensors[i], data,
+                     find(edits, g->tensors[i].name, TENSOR_TYPE, TENSOR_DROP));
     for (const struct edit *e = edits; e->kind != EDIT_END; e++) {
         if (e->kind != TENSOR_ADD) continue;
         struct edit shape = *e;
         shape.kind = TENSOR_SHAPE;
-        write_tensor(w, &(struct gguf_tensor){.name = {e->name, strlen(e->name)}, .type = QUANT_F32}, NULL, &shape);
+        const struct gguf_tensor t = {.name = {e->name, strlen(e->name)}, .type = QUANT_F32};
+        write_tensor(w, &t, NULL, &shape);
     }
 }
 

@@ -26,7 +26,8 @@ struct edit {
     uint64_t dims[4]; /* TENSOR_SHAPE, TENSOR_ADD; 0: ends them */
 };
 
-/* edits ends with EDIT_END. The new file, to be freed; aborts where memory is out or the file is not valid. */
+/* edits ends with EDIT_END. The new file, to be freed; aborts where memory is out or the file is
+ * not valid. */
 uint8_t *edit_gguf(const uint8_t *data, size_t size, const struct edit *edits, size_t *out_size);
 
 #endif

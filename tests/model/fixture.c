@@ -1,22 +1,46 @@
 #include "fixture.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 llm *root;
 struct llm_error error = {.size = sizeof error};
 
-/* For AddressSanitizer: drivers leak; that the library does not is what test_faults counts. */
-const char *__asan_default_options(void);
+/* For AddressSanitizer: drivers leak; what we take is counted below. */
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
     return "detect_leaks=0";
 }
 
+static atomic_llong bytes;
+
+static void *counting_realloc(void *user, void *ptr, size_t old_size, size_t new_size)
+{
+    (void)user;
+    if (new_size == 0) {
+        bytes -= (long long)old_size;
+        free(ptr);
+        return NULL;
+    }
+    void *grown = realloc(ptr, new_size);
+    if (grown) bytes += (long long)new_size - (long long)old_size;
+    return grown;
+}
+
+long long bytes_taken(void)
+{
+    return bytes;
+}
+
 int fixture_open(void **state)
 {
     (void)state;
-    return llm_create(&root, NULL, &error) == LLM_OK ? 0 : -1;
+    struct llm_options o;
+    llm_options_defaults(&o, sizeof o);
+    o.realloc = counting_realloc;
+    return llm_create(&root, &o, &error) == LLM_OK ? 0 : -1;
 }
 
 int fixture_close(void **state)
@@ -24,7 +48,8 @@ int fixture_close(void **state)
     (void)state;
     llm_free(root);
     root = NULL;
-    return 0;
+    if (bytes) print_error("%lld bytes not given back\n", bytes_taken());
+    return bytes ? -1 : 0;
 }
 
 static int64_t read_memory(void *user, uint64_t offset, void *dst, size_t n)
@@ -59,7 +84,8 @@ llm_status load(struct memory_file *file, const struct llm_load_options *o, llm_
     return llm_load(root, "memory", &copy, out, &error);
 }
 
-llm_model *load_shape(const struct model_shape *shape, const struct llm_load_options *o, struct memory_file *file)
+llm_model *load_shape(const struct model_shape *shape, const struct llm_load_options *o,
+                      struct memory_file *file)
 {
     file->data = model_make(shape, &file->size);
     llm_model *model;
@@ -124,7 +150,8 @@ void assert_same_bits(const float *a, const float *b, uint32_t n, const char *wh
 {
     for (uint32_t i = 0; i < n; i++) {
         if (memcmp(a + i, b + i, sizeof *a) == 0) continue;
-        fail_msg("%s %ld: logit %u is %.9g, expected %.9g", what, number, i, (double)a[i], (double)b[i]);
+        fail_msg("%s %ld: logit %u is %.9g, expected %.9g", what, number, i, (double)a[i],
+                 (double)b[i]);
     }
 }
 
@@ -140,7 +167,8 @@ double divergence(const double *reference, const float *logits, uint32_t n)
         sum_ours += exp((double)logits[i] - most_ours);
     }
     for (uint32_t i = 0; i < n; i++) {
-        double log_p = reference[i] - most - log(sum), log_q = (double)logits[i] - most_ours - log(sum_ours);
+        double log_p = reference[i] - most - log(sum);
+        double log_q = (double)logits[i] - most_ours - log(sum_ours);
         total += exp(log_p) * (log_p - log_q);
     }
     return total;

@@ -15,11 +15,12 @@ static struct reference *open_reference(const struct memory_file *file)
 
 struct agreement {
     double mean;       /* divergence in nats */
-    uint32_t n, other; /* positions; those where the best token is another one, by more than rounding */
+    uint32_t n, other; /* positions; those where the best token is another one */
 };
 
 /* The best token is another where the reference sees more than a hair between the two. */
-static void compare(struct agreement *a, const struct reference *r, const double *expected, const float *logits, uint32_t vocab)
+static void compare(struct agreement *a, const struct reference *r, const double *expected,
+                    const float *logits, uint32_t vocab)
 {
     int32_t ours = best_of(logits, vocab), theirs = reference_best(r, expected);
     a->mean += (divergence(expected, logits, vocab) - a->mean) / ++a->n;
@@ -27,7 +28,8 @@ static void compare(struct agreement *a, const struct reference *r, const double
 }
 
 /* A prompt of n_prompt ids in one piece, then the rest one by one. */
-static struct agreement agree(llm_model *model, const struct memory_file *file, const int32_t *ids, size_t n_prompt, size_t n)
+static struct agreement agree(llm_model *model, const struct memory_file *file, const int32_t *ids,
+                              size_t n_prompt, size_t n)
 {
     struct reference *r = open_reference(file);
     uint32_t vocab = reference_vocab(r);
@@ -51,7 +53,8 @@ static struct agreement agree(llm_model *model, const struct memory_file *file, 
 static void assert_agreement(const struct agreement *a, double limit, const char *name)
 {
     if (a->mean <= limit && a->other == 0) return;
-    fail_msg("%s: mean divergence %g of at most %g, %u of %u best tokens are others", name, a->mean, limit, a->other, a->n);
+    fail_msg("%s: mean divergence %g of at most %g, %u of %u best tokens are others", name,
+             a->mean, limit, a->other, a->n);
 }
 
 /* ---- a trained model ---- */
@@ -119,7 +122,8 @@ static void stories_f16(void **state)
 
 enum { PROMPT = 41, ALL = 46 };
 
-static void agree_file(struct memory_file *file, uint32_t vocab, uint32_t kv, double limit, const char *name)
+static void agree_file(struct memory_file *file, uint32_t vocab, uint32_t kv, double limit,
+                       const char *name)
 {
     struct llm_load_options o;
     load_defaults(&o);
