@@ -154,6 +154,7 @@ static int job_step(lua_State *L)
     llm_status status = seconds == 0 ? llm_job_poll(job->handle, &fraction, &error)
                                      : llm_job_wait(job->handle, seconds, &fraction, &error);
     root_leave(job->root, L, before);
+    if (!job->handle) return failure(L, function, LLM_CANCELLED, "the load was closed by its own callback");
     if (status == LLM_RUNNING) {
         lua_pushliteral(L, "running");
         lua_pushnumber(L, fraction);

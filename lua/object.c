@@ -17,6 +17,7 @@ static void object_drop(lua_State *L, struct object *o, int close)
         d.kind->free(d.handle);
         return;
     }
+    if (close && root->callbacks && d.kind->close) d.kind->close(d.handle); /* the library does it on return */
     if (root->n_dead < root->dead_capacity) root->dead[root->n_dead++] = d;
     lua_State *before = root_enter(root, L);
     root_leave(root, L, before);

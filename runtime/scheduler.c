@@ -256,7 +256,7 @@ static void measure(struct scheduler *s, const struct slice *slice)
     double seen = (now - begun) / slice->n_segments;
     if (*each == 0) s->plan_was_new = true;
     if (s->waited) *each = *each > 0 ? 0.5 * (*each + seen) : seen;
-    else if (*each > 0 && seen < *each) *each = seen;
+    else if (*each == 0 || seen < *each) *each = seen;
     f->idle_since = now;
     s->waited = false;
 }
