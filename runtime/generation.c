@@ -76,6 +76,7 @@ static void run_end(struct run *run, llm_status status, const struct llm_error *
     llm_generation *g = (llm_generation *)run;
     if (status != LLM_OK) finish_error(g, status, error->message);
     else if (g->status != LLM_OK) finish(g, "error");
+    else if (!g->finish && llm_session_closed(g->session)) generation_end_cancelled(g); /* by a callback */
     else finish(g, g->finish ? g->finish : "length");
 }
 
