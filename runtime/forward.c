@@ -216,8 +216,10 @@ static llm_status record_attention(struct forward *f, struct gpu_commands *c, ui
     enum values attended = f->h.head_dim % 32 ? VALUES_F32 : ops_values(f->ops, &w->o);
     TRY(ops_norm(f->ops, c, &f->x, &w->attn_norm, &f->normed, normed, f->h.dim, f->h.norm_eps, &f->step, false, n, error));
     gpu_commands_barrier(c);
-    for (uint32_t i = 0; i < w->n_qkv; i++)
+    for (uint32_t i = 0; i < w->n_qkv; i++) {
+        if (i) gpu_commands_barrier(c); /* they write to columns of the same rows, which the check cannot tell apart */
         TRY(ops_matrix(f->ops, c, &w->qkv[i], &f->normed, normed, &f->qkv, f->shape.stride, w->qkv_at[i], false, n, error));
+    }
     gpu_commands_barrier(c);
     TRY(ops_rope_store(f->ops, c, &f->shape, &f->step, &f->qkv, &k, &v, n, error));
     gpu_commands_barrier(c);
@@ -363,6 +365,19 @@ uint32_t forward_best(const struct forward *f, uint32_t output)
 const float *forward_logits(const struct forward *f, uint32_t output)
 {
     return (const float *)f->logits_host.map + (size_t)output * ops_stride(f->h.vocab);
+}
+
+llm_status forward_warm(struct forward *f, struct llm_error *error)
+{
+    const uint32_t row = 0;
+    uint64_t ticket;
+    forward_begin(f, 0);
+    forward_set_outputs(f, &row, 1, 0);
+    forward_end(f, 0);
+    TRY_GPU(gpu_submit(f->gpu, f->layers[0].segments, f->layers[0].n_segments, &ticket, &gpu_error_), error);
+    TRY_GPU(gpu_submit(f->gpu, f->heads[0].segments, f->heads[0].n_segments, &ticket, &gpu_error_), error);
+    TRY_GPU(gpu_wait(f->gpu, ticket, UINT64_MAX, &gpu_error_), error);
+    return LLM_OK;
 }
 
 /* ---- pages ---- */
