@@ -58,9 +58,10 @@ local function draw_row(c, row, order, scale)
         if s then
             c:bar(LEFT, c.y, s.median * scale, colours[(i - 1) % #colours + 1])
             c:whisker(LEFT + s.low * scale, LEFT + s.high * scale, c.y + BAR / 2)
-            local note = engine == "llm" and ratios(row, order) or ""
             local x = LEFT + s.high * scale + 6
-            c:text("value", x, c.y + BAR - 3, "start", report.number(s.median) .. (note ~= "" and "   " .. note or ""))
+            local value = report.number(s.median)
+            c:text("value", x, c.y + BAR - 3, "start", value)
+            if engine == "llm" then c:text("ratio", x + 8 * #value + 8, c.y + BAR - 3, "start", ratios(row, order)) end
             c.y = c.y + BAR + GAP
         end
     end
@@ -87,7 +88,7 @@ local function draw_legend(c, run)
     local x = LEFT
     for i, engine in ipairs(run.order) do
         local device = run.engines[engine].device.name
-        local text = engine == device and engine or engine .. " on " .. device
+        local text = device == "cpu" and engine or engine .. " on " .. device
         c:bar(x, c.y, BAR, colours[(i - 1) % #colours + 1])
         c:text("value", x + BAR + 6, c.y + BAR - 3, "start", text)
         c.y = c.y + BAR + GAP + 2
@@ -113,7 +114,7 @@ function plot.draw(document)
 <style>
 text { font-family: system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #24292f }
 .title { font-size: 16px; font-weight: 600 } .panel { font-size: 13px; font-weight: 600 }
-.label, .value { font-size: 12px } .note { font-size: 11px; fill: #6b7480 }
+.label, .value, .ratio { font-size: 12px } .ratio { font-weight: 600; fill: #2554ad } .note { font-size: 11px; fill: #6b7480 }
 .axis { stroke: #9aa3af; stroke-width: 1 } .whisker { stroke: #24292f; stroke-width: 1; fill: none; opacity: 0.6 }
 </style>
 <rect width="%d" height="%d" fill="#ffffff"/>

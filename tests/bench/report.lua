@@ -38,6 +38,10 @@ local labels = {
     load = "load%s", ["first token"] = "first token, %s",
 }
 
+local function label(name, size)
+    return size == 1 and name == "sessions" and "1 session" or labels[name]:format(size)
+end
+
 local run_methods = {}
 run_methods.__index = run_methods
 
@@ -45,7 +49,7 @@ function run_methods:add_value(name, size, engine, value)
     local key = name .. " " .. size
     local row = self.by_key[key]
     if not row then
-        row = { name = name, size = size, unit = units[name], label = labels[name]:format(size), engines = {} }
+        row = { name = name, size = size, unit = units[name], label = label(name, size), engines = {} }
         self.by_key[key] = row
         self.rows[#self.rows + 1] = row
     end
