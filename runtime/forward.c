@@ -153,6 +153,7 @@ llm_status forward_open(struct forward *f, struct gpu_device *gpu, const struct 
                         const struct forward_config *c, const struct alloc *alloc, struct llm_error *error)
 {
     *f = (struct forward){.gpu = gpu, .h = *h, .weights = weights, .alloc = alloc, .n_pages = c->n_pages, .max_positions = c->context};
+    f->profile = c->profile;
     f->shape = shape_of(h, h->rope_neox, c->kv_f16);
     f->page_size = ops_page_size(&f->shape);
     f->kv_v = kv_v_offset(f->page_size, f->n_pages);
@@ -241,7 +242,7 @@ static llm_status new_segment(struct forward *f, struct plan *p, struct llm_erro
 {
     if (!p->segments) p->segments = alloc_zero(f->alloc, f->h.n_layers + 1, sizeof *p->segments);
     if (!p->segments) return error_memory(error, "a plan", (f->h.n_layers + 1) * sizeof *p->segments);
-    TRY_GPU(gpu_commands_create(f->gpu, &p->segments[p->n_segments], false, &gpu_error_), error);
+    TRY_GPU(gpu_commands_create(f->gpu, &p->segments[p->n_segments], f->profile, &gpu_error_), error);
     p->n_segments++;
     return LLM_OK;
 }
