@@ -11,7 +11,7 @@ local defaults = {
     decode = { "0,1024,4096", "depths at which tokens are written" },
     sessions = { "1,2,4,8,16", "numbers of sessions at once" },
     write = { "32", "tokens to write" },
-    repeats = { "5", "measurements of each; with a peer: pairs of processes, in turn" },
+    repeats = { "5", "measurements of each; with a peer: pairs of processes, in turn; 0: none" },
     first = { "3", "new processes for the time to a first token, with and without caches; 0: none" },
     peer = { "", "llama.cpp backends to compare with: vulkan, cuda, cpu" },
     peerfolder = { "", "where peer/install.sh put it" },
@@ -23,6 +23,7 @@ local defaults = {
     limit = { "1800", "seconds that a process may take" },
     json = { "", "file to write" },
     svg = { "", "file to write" },
+    markdown = { "", "file to write: the table alone" },
 }
 
 local function usage(problem)
@@ -125,7 +126,7 @@ local function say(...) io.stderr:write(string.format(...), "\n") end
 
 -- One process of each engine in turn, again and again. Ours alone repeats within one process.
 local function measure_speed(run, path)
-    local rounds = #peers > 0 and repeats or 1
+    local rounds = #peers > 0 and repeats or math.min(repeats, 1)
     for round = 1, rounds do
         for _, engine in ipairs(engines()) do
             local spec = specification()
@@ -179,5 +180,6 @@ for _, path in ipairs(files) do
     report.print(document, run)
     -- After each model, so that an interrupted run leaves what it has.
     if given.json ~= "" then report.write(given.json, llm.json.encode(document:plain()) .. "\n") end
+    if given.markdown ~= "" then report.write(given.markdown, report.markdown(document)) end
     if given.svg ~= "" then report.write(given.svg, require "plot".draw(document)) end
 end

@@ -114,7 +114,8 @@ function plot.draw(document)
 <style>
 text { font-family: system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #24292f }
 .title { font-size: 16px; font-weight: 600 } .panel { font-size: 13px; font-weight: 600 }
-.label, .value, .ratio { font-size: 12px } .ratio { font-weight: 600; fill: #2554ad } .note { font-size: 11px; fill: #6b7480 }
+.label, .value, .ratio { font-size: 12px } .ratio { font-weight: 600; fill: #2554ad }
+.note { font-size: 11px; fill: #6b7480 }
 .axis { stroke: #9aa3af; stroke-width: 1 } .whisker { stroke: #24292f; stroke-width: 1; fill: none; opacity: 0.6 }
 </style>
 <rect width="%d" height="%d" fill="#ffffff"/>

@@ -231,4 +231,27 @@ function report.print(document, run)
     print()
 end
 
+-- For the README: one table of all models.
+function report.markdown(document)
+    local lines = {}
+    for _, run in ipairs(document.runs) do
+        local head, rule = ("| %s | | llm |"):format(report.title(run)), "|---|---|---|"
+        for i = 2, #run.order do
+            head, rule = ("%s %s | times faster |"):format(head, run.order[i]), rule .. "---|---|"
+        end
+        lines[#lines + 1] = head .. "\n" .. rule
+        for _, row in ipairs(run:table()) do
+            local ours = row.engines.llm
+            local line = ("| %s | %s | %s |"):format(row.label, row.unit, ours and report.number(ours.median) or "")
+            for i = 2, #run.order do
+                local peer, r = row.engines[run.order[i]], row.ratios[run.order[i]]
+                line = ("%s %s | %s |"):format(line, peer and report.number(peer.median) or "", r and spread(r) or "")
+            end
+            lines[#lines + 1] = line
+        end
+        lines[#lines + 1] = ""
+    end
+    return table.concat(lines, "\n")
+end
+
 return report
