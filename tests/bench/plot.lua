@@ -33,12 +33,12 @@ function canvas:whisker(from, to, y)
     self:add('<path class="whisker" d="M%.1f %.1fH%.1fM%.1f %.1fv6M%.1f %.1fv6"/>', from, y, to, from, y - 3, to, y - 3)
 end
 
--- "15.2× llama.cpp vulkan, 1.1× llama.cpp cpu"
+-- "15.2× llama.cpp vulkan", or of several "15.2× vulkan, 1.1× cpu"
 local function ratios(row, order)
     local list = {}
     for _, engine in ipairs(order) do
-        local r = row.ratios[engine]
-        if r then list[#list + 1] = ("%s× %s"):format(report.number(r.median), engine) end
+        local r, name = row.ratios[engine], #order > 2 and engine:match "%S+$" or engine
+        if r then list[#list + 1] = ("%s× %s"):format(report.number(r.median), name) end
     end
     return table.concat(list, ", ")
 end
