@@ -1,8 +1,11 @@
-/* kernel_profile - what each kernel of a step takes, by timestamps, against what the device can do. Prints one JSON
- * object; report.lua makes a table of it.
- *   kernel_profile FILE.gguf [--rows 1] [--depth 0] [--precision fast|high] [--kv f16|f32] [--device INDEX or NAME]
- * Up to 16 rows are sequences of their own, at the given depth; more are a prompt of one sequence from there on. The cache
- * holds constants, so that a depth costs nothing to reach. */
+/* kernel_profile - what each kernel of a step takes, by timestamps, against what the device can do.
+ * Prints one JSON object; report.lua makes a table of it.
+ *
+ *   kernel_profile FILE.gguf [--rows 1] [--depth 0] [--precision fast|high] [--kv f16|f32]
+ *                  [--device INDEX or NAME]
+ *
+ * Up to 16 rows are sequences of their own, at the given depth; more are a prompt of one sequence
+ * from there on. The cache holds constants, so that a depth costs nothing to reach. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +20,10 @@
 enum { WARMUPS = 2, MOST_RUNS = 9, MOST_GROUPS = 32, MOST_MATRICES = 8 };
 static const double enough_seconds = 10;
 
-struct work { const char *what; double bytes, flops; };
+struct work {
+    const char *what;
+    double bytes, flops;
+};
 
 /* Dispatches of one kernel for one purpose in all layers. */
 struct group {
@@ -36,12 +42,14 @@ struct profile {
 
 /* ---- what a dispatch has to do, at least ---- */
 
-static struct work matrix_work(const char *what, const struct weight *w, uint32_t n_matrices, uint32_t rows)
+static struct work matrix_work(const char *what, const struct weight *w, uint32_t n_matrices,
+                               uint32_t rows)
 {
     double weights = (double)w->rows * w->cols * n_matrices;
     return (struct work){
         .what = what,
-        .bytes = (double)repack_size(w->type, w->rows, w->cols) * n_matrices + 4.0 * rows * ((double)w->cols + w->rows),
+        .bytes = (double)repack_size(w->type, w->rows, w->cols) * n_matrices +
+                 4.0 * rows * ((double)w->cols + w->rows),
         .flops = 2 * weights * rows,
     };
 }
@@ -75,7 +83,10 @@ static struct work small_work(const struct profile *p, const char *kernel)
     const struct attention_shape *s = &p->f.shape;
     const struct hparams *h = &p->f.h;
     double rows = p->rows, dim = h->dim, heads = (double)s->n_heads * s->head_dim;
-    const struct { const char *kernel; struct work work; } known[] = {
+    const struct {
+        const char *kernel;
+        struct work work;
+    } known[] = {
         {"embed", {"embed", 4 * dim * rows, 0}},
         {"norm", {"norm", 8 * dim * rows, 4 * dim * rows}},
         {"rope_store", {"rope, store", 8.0 * s->stride * rows, 3.0 * s->stride * rows}},
@@ -98,29 +109,32 @@ static bool is_matrix(const char *kernel)
 static struct group *group_of(struct profile *p, const char *what, const char *kernel)
 {
     for (uint32_t i = 0; i < p->n_groups; i++)
-        if (strcmp(p->groups[i].what, what) == 0 && strcmp(p->groups[i].kernel, kernel) == 0) return &p->groups[i];
+        if (strcmp(p->groups[i].what, what) == 0 && strcmp(p->groups[i].kernel, kernel) == 0)
+            return &p->groups[i];
     if (p->n_groups == MOST_GROUPS) return &p->groups[MOST_GROUPS - 1];
     p->groups[p->n_groups] = (struct group){.what = what, .kernel = kernel};
     return &p->groups[p->n_groups++];
 }
 
-/* The segment's matrices come in the order of the list. Where there are more dispatches (one for each binding) or fewer
- * (fused ones), the work is shared out among them under one name. */
-static void read_times(struct profile *p, struct gpu_commands *c, const struct work *matrices, uint32_t n_matrices)
+/* The segment's matrices come in the order of the list. Where there are more dispatches (one for
+ * each binding) or fewer (fused ones), the work is shared out among them under one name. */
+static void read_times(struct profile *p, struct gpu_commands *c, const struct work *matrices,
+                       uint32_t n_matrices)
 {
     uint32_t n = gpu_commands_count(c), n_dispatches = 0, next = 0;
     struct work all = {n_matrices == 1 ? matrices[0].what : "matrices", 0, 0};
     double nanoseconds;
-    for (uint32_t i = 0; i < n; i++) n_dispatches += is_matrix(gpu_commands_time(c, i, &nanoseconds));
+    for (uint32_t i = 0; i < n; i++)
+        n_dispatches += is_matrix(gpu_commands_time(c, i, &nanoseconds));
     for (uint32_t i = 0; i < n_matrices && n_dispatches; i++) {
         all.bytes += matrices[i].bytes / n_dispatches;
         all.flops += matrices[i].flops / n_dispatches;
     }
     for (uint32_t i = 0; i < n; i++) {
         const char *kernel = gpu_commands_time(c, i, &nanoseconds);
-        struct work work = !is_matrix(kernel)            ? small_work(p, kernel)
-                           : n_dispatches == n_matrices  ? matrices[next++]
-                                                         : all;
+        struct work work = !is_matrix(kernel)           ? small_work(p, kernel)
+                           : n_dispatches == n_matrices ? matrices[next++]
+                                                        : all;
         struct group *g = group_of(p, work.what, kernel);
         g->seconds[p->n_runs] += nanoseconds * 1e-9;
         if (p->n_runs) continue;
@@ -146,11 +160,12 @@ static void read_step(struct profile *p)
 
 static llm_status fill_cache(struct profile *p, struct llm_error *error)
 {
+    const uint32_t ones = 0x3c003c00; /* in f16; small numbers in f32 */
     struct gpu_commands *c;
     double seconds;
     TRY_GPU(gpu_commands_create(p->f.gpu, &c, false, &gpu_error_), error);
     for (uint32_t l = 0; l < p->f.h.n_layers; l++)
-        gpu_commands_fill(c, &p->f.kv[l], 0, p->f.kv[l].size / 4 * 4, 0x3c003c00); /* 1 in f16, small in f32 */
+        gpu_commands_fill(c, &p->f.kv[l], 0, p->f.kv[l].size / 4 * 4, ones);
     struct gpu_error gpu_error = {{0}};
     enum gpu_status status = gpu_commands_end(c, &gpu_error);
     if (status == GPU_OK) status = peaks_run(p->f.gpu, &c, 1, &seconds, &gpu_error);
@@ -170,9 +185,11 @@ static void write_step(struct profile *p)
     forward_begin(&p->f, p->bucket);
     for (uint32_t s = 0; s < p->sequences; s++) {
         for (uint32_t i = 0; i < n_pages; i++) pages[i] = s * n_pages + i;
-        forward_set_table(&p->f, s * n_pages, &(struct kv_sequence){.pages = pages, .n_pages = n_pages});
+        forward_set_table(&p->f, s * n_pages,
+                          &(struct kv_sequence){.pages = pages, .n_pages = n_pages});
         for (uint32_t i = 0; i < of_sequence; i++)
-            forward_set_row(&p->f, s * of_sequence + i, (s * 7919 + i * 31) % p->f.h.vocab, p->depth + i, s * n_pages);
+            forward_set_row(&p->f, s * of_sequence + i, (s * 7919 + i * 31) % p->f.h.vocab,
+                            p->depth + i, s * n_pages);
         outputs[s] = (s + 1) * of_sequence - 1;
     }
     p->output_bucket = forward_output_bucket(p->sequences);
@@ -191,7 +208,8 @@ static llm_status run_steps(struct profile *p, struct llm_error *error)
     struct gpu_error gpu_error = {{0}};
     enum gpu_status status = GPU_OK;
     double spent = 0;
-    for (int i = 0; i < WARMUPS + MOST_RUNS && status == GPU_OK && (spent < enough_seconds || p->n_runs == 0); i++) {
+    for (int i = 0; i < WARMUPS + MOST_RUNS && status == GPU_OK; i++) {
+        if (p->n_runs && spent > enough_seconds) break;
         double seconds = 0;
         status = peaks_run(p->f.gpu, list, n, &seconds, &gpu_error);
         spent += seconds;
@@ -203,7 +221,8 @@ static llm_status run_steps(struct profile *p, struct llm_error *error)
     return gpu_failed(status, &gpu_error, error);
 }
 
-static llm_status profile_model(struct profile *p, llm_model *m, const struct llm_load_options *o, struct llm_error *error)
+static llm_status profile_model(struct profile *p, llm_model *m, const struct llm_load_options *o,
+                                struct llm_error *error)
 {
     struct gpu_device *gpu = m->device->gpu;
     TRY_GPU(peaks_measure(gpu, &p->peaks, &gpu_error_), error);
@@ -211,9 +230,13 @@ static llm_status profile_model(struct profile *p, llm_model *m, const struct ll
         return error_set(error, LLM_BAD_ARGUMENT, "no plan has %" PRIu32 " rows", p->rows);
     p->sequences = p->rows <= FORWARD_MAX_OUTPUTS ? p->rows : 1;
     uint32_t n_pages = p->sequences * pages_of(p->depth + p->rows / p->sequences);
+    uint32_t usual = m->blueprint.h.context < 4096 ? m->blueprint.h.context : 4096;
     struct forward_config c = {
-        .context = p->depth + p->rows, .n_pages = n_pages, .kv_f16 = o->kv == LLM_KV_F16,
-        .high = o->precision == LLM_PRECISION_HIGH, .profile = true,
+        .context = p->depth + p->rows > usual ? p->depth + p->rows : usual,
+        .n_pages = n_pages,
+        .kv_f16 = o->kv == LLM_KV_F16,
+        .high = o->precision == LLM_PRECISION_HIGH,
+        .profile = true,
     };
     TRY(forward_open(&p->f, gpu, &m->blueprint.h, &m->weights, &c, &alloc_libc, error));
     TRY(forward_record(&p->f, error));
@@ -242,35 +265,43 @@ static void print_json(const struct profile *p)
 {
     double total = 0;
     for (uint32_t i = 0; i < p->n_groups; i++) total += median(p->groups[i].seconds, p->n_runs);
-    printf("{\"rows\":%" PRIu32 ",\"depth\":%" PRIu32 ",\"steps\":%" PRIu32 ",\"step_ms\":%.4f,\"kernels_ms\":%.4f,"
+    printf("{\"rows\":%" PRIu32 ",\"depth\":%" PRIu32 ",\"steps\":%" PRIu32
+           ",\"step_ms\":%.4f,\"kernels_ms\":%.4f,"
            "\"read_gbs\":%.3f,\"peak_gflops\":%.3f,\"kernels\":[",
-           p->rows, p->depth, p->n_runs, median(p->steps, p->n_runs) * 1e3, total * 1e3, p->peaks.read * 1e-9,
-           p->peaks.compute * 1e-9);
+           p->rows, p->depth, p->n_runs, median(p->steps, p->n_runs) * 1e3, total * 1e3,
+           p->peaks.read * 1e-9, p->peaks.compute * 1e-9);
     for (uint32_t i = 0; i < p->n_groups; i++) {
         const struct group *g = &p->groups[i];
         double seconds = median(g->seconds, p->n_runs), each = seconds > 0 ? 1e-9 / seconds : 0;
-        printf("%s{\"what\":\"%s\",\"kernel\":\"%s\",\"calls\":%" PRIu32 ",\"us\":%.3f,\"share\":%.4f,\"bytes\":%.0f,"
+        printf("%s{\"what\":\"%s\",\"kernel\":\"%s\",\"calls\":%" PRIu32
+               ",\"us\":%.3f,\"share\":%.4f,\"bytes\":%.0f,"
                "\"flops\":%.0f,\"gbs\":%.3f,\"gflops\":%.3f}",
-               i ? "," : "", g->what, g->kernel, g->calls, seconds * 1e6 / g->calls, total > 0 ? seconds / total : 0,
-               g->bytes, g->flops, g->bytes * each, g->flops * each);
+               i ? "," : "", g->what, g->kernel, g->calls, seconds * 1e6 / g->calls,
+               total > 0 ? seconds / total : 0, g->bytes, g->flops, g->bytes * each,
+               g->flops * each);
     }
     printf("]}\n");
 }
 
-static bool read_option(const char *name, const char *value, struct profile *p, struct llm_load_options *o)
+static void read_device(const char *value, struct llm_load_options *o)
 {
+    char *end;
+    long index = strtol(value, &end, 10);
+    if (*value && !*end) o->device = (int32_t)index - 1; /* as in Lua, from 1 */
+    else if (*value) o->device_name = value;
+}
+
+static bool read_option(const char *name, const char *value, struct profile *p,
+                        struct llm_load_options *o)
+{
+    bool known = true;
     if (strcmp(name, "--rows") == 0) p->rows = (uint32_t)strtoul(value, NULL, 10);
     else if (strcmp(name, "--depth") == 0) p->depth = (uint32_t)strtoul(value, NULL, 10);
-    else if (strcmp(name, "--precision") == 0)
-        o->precision = strcmp(value, "high") ? LLM_PRECISION_FAST : LLM_PRECISION_HIGH;
-    else if (strcmp(name, "--kv") == 0) o->kv = strcmp(value, "f32") ? LLM_KV_F16 : LLM_KV_F32;
-    else if (strcmp(name, "--device") == 0) {
-        char *end;
-        long index = strtol(value, &end, 10);
-        if (*value && !*end) o->device = (int32_t)index - 1; /* as in Lua, from 1 */
-        else if (*value) o->device_name = value;
-    } else return false;
-    return true;
+    else if (strcmp(name, "--precision") == 0) o->precision = strcmp(value, "high") == 0;
+    else if (strcmp(name, "--kv") == 0) o->kv = strcmp(value, "f32") == 0;
+    else if (strcmp(name, "--device") == 0) read_device(value, o);
+    else known = false;
+    return known;
 }
 
 int main(int argc, char **argv)
@@ -284,17 +315,20 @@ int main(int argc, char **argv)
     llm_load_defaults(&options, sizeof options);
     options.context = 256; /* the plans that are measured have a cache of their own */
     options.kv_tokens = 256;
-    for (int i = 2; i + 1 < argc && ok; i += 2) ok = read_option(argv[i], argv[i + 1], &profile, &options);
+    for (int i = 2; i + 1 < argc && ok; i += 2)
+        ok = read_option(argv[i], argv[i + 1], &profile, &options);
     if (!ok || profile.rows == 0 || profile.depth > 100000) {
-        fprintf(stderr, "usage: kernel_profile FILE.gguf [--rows N] [--depth N] [--precision fast|high] [--kv f16|f32]"
-                        " [--device INDEX or NAME]\n");
+        fputs("usage: kernel_profile FILE.gguf [--rows N] [--depth N] [--precision fast|high]\n"
+              "                      [--kv f16|f32] [--device INDEX or NAME]\n", stderr);
         return 2;
     }
     llm_status status = llm_create(&root, NULL, &error);
     if (status == LLM_OK) status = llm_load(root, argv[1], &options, &model, &error);
     if (status == LLM_OK) status = profile_model(&profile, model, &options, &error);
-    if (status == LLM_OK) print_json(&profile);
-    else fprintf(stderr, "%s: %s\n", argv[1], error.message);
+    if (status == LLM_OK)
+        print_json(&profile);
+    else
+        fprintf(stderr, "%s: %s\n", argv[1], error.message);
     forward_free(&profile.f);
     llm_model_free(model);
     llm_free(root);

@@ -6,13 +6,13 @@
 #include "read.h"
 #include "read_texels.h"
 
-#define TRY(call)                                \
-    do {                                         \
-        enum gpu_status status_ = (call);        \
-        if (status_ != GPU_OK) return status_;   \
+#define TRY(call)                                                                                  \
+    do {                                                                                           \
+        enum gpu_status status_ = (call);                                                          \
+        if (status_ != GPU_OK) return status_;                                                     \
     } while (0)
 
-enum { RUNS = 6, MAX_READ = 512 << 20 };
+enum { RUNS = 10, MAX_READ = 512 << 20 };
 
 static double now(void)
 {
@@ -48,8 +48,8 @@ static enum gpu_status shortest(struct gpu_device *device, struct gpu_commands *
 }
 
 static enum gpu_status time_kernel(struct gpu_device *device, const struct gpu_kernel_desc *desc,
-                                   const struct gpu_range *ranges, const void *push, uint32_t groups,
-                                   double *best, struct gpu_error *error)
+                                   const struct gpu_range *ranges, const void *push,
+                                   uint32_t groups, double *best, struct gpu_error *error)
 {
     struct gpu_kernel *kernel;
     struct gpu_commands *c;
@@ -65,7 +65,9 @@ static enum gpu_status time_kernel(struct gpu_device *device, const struct gpu_k
 }
 
 /* A software device runs a subgroup at a time; its loops have a budget. */
-struct shape { uint32_t lanes, read_steps, peak_steps, peak_groups; };
+struct shape {
+    uint32_t lanes, read_steps, peak_steps, peak_groups;
+};
 
 static const struct shape *shape_of(const struct gpu_info *info)
 {
@@ -74,7 +76,8 @@ static const struct shape *shape_of(const struct gpu_info *info)
 }
 
 static enum gpu_status measure_read(struct gpu_device *device, const struct gpu_buffer *data,
-                                    const struct gpu_buffer *out, struct peaks *peaks, struct gpu_error *error)
+                                    const struct gpu_buffer *out, struct peaks *peaks,
+                                    struct gpu_error *error)
 {
     const struct gpu_info *info = gpu_device_info(device);
     const struct shape *s = shape_of(info);
@@ -83,7 +86,10 @@ static enum gpu_status measure_read(struct gpu_device *device, const struct gpu_
     const struct gpu_range ranges[] = {{data, 0, groups * piece}, {out, 0, 0}};
     struct gpu_kernel_desc ways[] = {
         {.name = "read", .spirv = read_spirv, .spirv_size = sizeof read_spirv},
-        {.name = "read_texels", .spirv = read_texels_spirv, .spirv_size = sizeof read_texels_spirv, .texels = 1},
+        {.name = "read_texels",
+         .spirv = read_texels_spirv,
+         .spirv_size = sizeof read_texels_spirv,
+         .texels = 1},
     };
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         double seconds = 0;
@@ -104,19 +110,29 @@ static enum gpu_status measure_compute(struct gpu_device *device, const struct g
                                        struct peaks *peaks, struct gpu_error *error)
 {
     const struct shape *s = shape_of(gpu_device_info(device));
-    const struct { uint32_t steps; float factor, addend; } push = {s->peak_steps, 0.5f, 0.5f};
+    const struct {
+        uint32_t steps;
+        float factor, addend;
+    } push = {s->peak_steps, 0.5f, 0.5f};
     const struct gpu_kernel_desc desc = {
-        .name = "peak", .spirv = peak_spirv, .spirv_size = sizeof peak_spirv, .n_buffers = 1, .written = 1,
-        .push_size = sizeof push, .n_spec = 1, .spec = &s->lanes,
+        .name = "peak",
+        .spirv = peak_spirv,
+        .spirv_size = sizeof peak_spirv,
+        .n_buffers = 1,
+        .written = 1,
+        .push_size = sizeof push,
+        .n_spec = 1,
+        .spec = &s->lanes,
     };
     double seconds = 0;
-    TRY(time_kernel(device, &desc, &(struct gpu_range){out, 0, 0}, &push, s->peak_groups, &seconds, error));
+    TRY(time_kernel(device, &desc, &(struct gpu_range){out, 0, 0}, &push, s->peak_groups, &seconds,
+                    error));
     peaks->compute = 128.0 * s->peak_steps * s->lanes * s->peak_groups / seconds;
     return GPU_OK;
 }
 
-static enum gpu_status measure(struct gpu_device *device, struct gpu_buffer *data, struct gpu_buffer *out,
-                               struct peaks *peaks, struct gpu_error *error)
+static enum gpu_status measure(struct gpu_device *device, struct gpu_buffer *data,
+                               struct gpu_buffer *out, struct peaks *peaks, struct gpu_error *error)
 {
     const struct gpu_info *info = gpu_device_info(device);
     uint64_t size = info->binding_size < MAX_READ ? info->binding_size : MAX_READ;

@@ -192,15 +192,24 @@ local function print_memory(run)
     end
 end
 
-local function print_kernels(profile)
+-- Each process measures them anew: the best of all is what the device can do.
+local function peaks(profiles)
+    local best = { read = 0, compute = 0 }
+    for _, profile in ipairs(profiles) do
+        best.read = math.max(best.read, profile.read_gbs)
+        best.compute = math.max(best.compute, profile.peak_gflops)
+    end
+    return best
+end
+
+local function print_kernels(profile, peak)
     print(("\n%d row%s at depth %d: %.2f ms a step, %.2f ms of them in kernels"):format(
         profile.rows, profile.rows == 1 and "" or "s", profile.depth, profile.step_ms, profile.kernels_ms))
-    print(("The device reads %.1f GB/s and computes %.1f GFLOP/s"):format(profile.read_gbs, profile.peak_gflops))
     print(("%-12s %-24s %5s %10s %7s %8s %9s %9s %7s"):format(
         "what", "kernel", "calls", "us each", "share", "GB/s", "of read", "GFLOP/s", "of peak"))
     for _, k in ipairs(profile.kernels) do
         print(("%-12s %-24s %5d %10.1f %6.1f%% %8.2f %8.1f%% %9.2f %6.1f%%"):format(k.what, k.kernel, k.calls, k.us,
-            k.share * 100, k.gbs, k.gbs / profile.read_gbs * 100, k.gflops, k.gflops / profile.peak_gflops * 100))
+            k.share * 100, k.gbs, k.gbs / peak.read * 100, k.gflops, k.gflops / peak.compute * 100))
     end
 end
 
@@ -227,7 +236,11 @@ function report.print(document, run)
     end
     print()
     print_memory(run)
-    for _, profile in ipairs(run.kernels or {}) do print_kernels(profile) end
+    if run.kernels and #run.kernels > 0 then
+        local peak = peaks(run.kernels)
+        print(("\nThe device reads %.1f GB/s and computes %.1f GFLOP/s in f32"):format(peak.read, peak.compute))
+        for _, profile in ipairs(run.kernels) do print_kernels(profile, peak) end
+    end
     print()
 end
 

@@ -1,29 +1,38 @@
-/* synthetic - writes a llama model of any shape and weight format with random weights: for measuring speed without a
- * download. Each block is drawn from a pool of encoded ones, so that writing is as fast as the disk.
- *   synthetic OUT.gguf 135M|1B|7B Q4_0 [name=value ...]      names: those of the table `fields` below, embedding=TYPE */
-#include <inttypes.h>
-#include <math.h>
+/* synthetic - writes a llama model of any shape and weight format with random weights: for
+ * measuring speed without a download. Each block is drawn from a pool of encoded ones, so that
+ * writing is as fast as the disk.
+ *
+ *   synthetic OUT.gguf 135M|1B|7B Q4_0 [name=value ...]
+ *
+ * Names are those of the table `fields` below, and embedding (the format of the embedding and the
+ * output matrix). */
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model_make.h"
 
-/* SmolLM2-135M, Llama 3.2 1B and Llama 2 7B, by their published configurations. */
+/* SmolLM2-135M, Llama 3.2 1B and Llama 2 7B, by their published configurations: dim, layers, heads,
+ * KV heads, head dim, hidden, vocab, context. */
 static const struct model_shape presets[] = {
-    {.name = "135M", .dim = 576, .n_layers = 30, .n_heads = 9, .n_kv_heads = 3, .head_dim = 64, .hidden = 1536,
-     .vocab = 49152, .context = 8192, .rope_base = 100000, .tied = true},
-    {.name = "1B", .dim = 2048, .n_layers = 16, .n_heads = 32, .n_kv_heads = 8, .head_dim = 64, .hidden = 8192,
-     .vocab = 128256, .context = 131072, .rope_base = 500000, .tied = true},
-    {.name = "7B", .dim = 4096, .n_layers = 32, .n_heads = 32, .n_kv_heads = 32, .head_dim = 128, .hidden = 11008,
-     .vocab = 32000, .context = 8192, .rope_base = 10000},
+    {576, 30, 9, 3, 64, 1536, 49152, 8192, .rope_base = 100000, .tied = true, .name = "135M"},
+    {2048, 16, 32, 8, 64, 8192, 128256, 131072, .rope_base = 500000, .tied = true, .name = "1B"},
+    {4096, 32, 32, 32, 128, 11008, 32000, 8192, .rope_base = 10000, .name = "7B"},
 };
 
-static const struct { const char *name; size_t at; } fields[] = {
-    {"dim", offsetof(struct model_shape, dim)},           {"layers", offsetof(struct model_shape, n_layers)},
-    {"heads", offsetof(struct model_shape, n_heads)},     {"kv_heads", offsetof(struct model_shape, n_kv_heads)},
-    {"head_dim", offsetof(struct model_shape, head_dim)}, {"hidden", offsetof(struct model_shape, hidden)},
-    {"vocab", offsetof(struct model_shape, vocab)},       {"context", offsetof(struct model_shape, context)},
+static const struct {
+    const char *name;
+    size_t at;
+} fields[] = {
+    {"dim", offsetof(struct model_shape, dim)},
+    {"layers", offsetof(struct model_shape, n_layers)},
+    {"heads", offsetof(struct model_shape, n_heads)},
+    {"kv_heads", offsetof(struct model_shape, n_kv_heads)},
+    {"head_dim", offsetof(struct model_shape, head_dim)},
+    {"hidden", offsetof(struct model_shape, hidden)},
+    {"vocab", offsetof(struct model_shape, vocab)},
+    {"context", offsetof(struct model_shape, context)},
 };
 
 static _Noreturn void fail(const char *what, const char *name)
@@ -34,7 +43,7 @@ static _Noreturn void fail(const char *what, const char *name)
 
 static enum quant_type type_of(const char *name)
 {
-#define SAME(constant, id, text, weights, bytes) \
+#define SAME(constant, id, text, weights, bytes)                                                   \
     if (strcmp(name, text) == 0) return constant;
     QUANT_LIST(SAME)
 #undef SAME
@@ -55,15 +64,6 @@ struct pool {
 
 static uint64_t random_state = 1;
 
-/* splitmix64 (Steele, Lea, Flood 2014) */
-static uint64_t random_bits(void)
-{
-    uint64_t z = random_state += 0x9e3779b97f4a7c15;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    return z ^ z >> 31;
-}
-
 static void *memory(size_t size)
 {
     void *p = malloc(size);
@@ -75,11 +75,14 @@ static struct pool pool_make(const struct model_tensor *t)
 {
     const struct quant_info *info = quant_info(t->type);
     size_t unit = info->block > UNIT ? info->block : UNIT;
-    struct pool p = {.type = t->type, .mean = t->mean, .spread = t->spread,
-                     .unit_size = unit / info->block * info->block_size, .n = POOL_WEIGHTS / unit};
+    struct pool p = {.type = t->type,
+                     .mean = t->mean,
+                     .spread = t->spread,
+                     .unit_size = unit / info->block * info->block_size,
+                     .n = POOL_WEIGHTS / unit};
     float *weights = memory(POOL_WEIGHTS * sizeof *weights);
     for (size_t i = 0; i < POOL_WEIGHTS; i++)
-        weights[i] = t->mean + t->spread * ((float)(random_bits() >> 40) * 0x1p-23f - 1);
+        weights[i] = t->mean + t->spread * model_uniform(&random_state);
     p.units = memory(p.n * p.unit_size);
     quant_encode(t->type, weights, p.units, POOL_WEIGHTS);
     free(weights);
@@ -91,7 +94,8 @@ static const struct pool *pool_of(const struct model_tensor *t)
     static struct pool pools[MAX_POOLS];
     static size_t n_pools;
     for (size_t i = 0; i < n_pools; i++)
-        if (pools[i].type == t->type && pools[i].mean == t->mean && pools[i].spread == t->spread) return &pools[i];
+        if (pools[i].type == t->type && pools[i].mean == t->mean && pools[i].spread == t->spread)
+            return &pools[i];
     if (n_pools == MAX_POOLS) free(pools[--n_pools].units);
     pools[n_pools] = pool_make(t);
     return &pools[n_pools++];
@@ -111,7 +115,7 @@ static void put_tensor(FILE *file, const struct model_tensor *t, const char *pat
     for (uint64_t left = t->size; left > 0;) {
         size_t n = 0;
         while (n < left && n + p->unit_size <= sizeof buffer) {
-            size_t unit = (size_t)(((random_bits() >> 32) * p->n) >> 32);
+            size_t unit = (size_t)(((model_random(&random_state) >> 32) * p->n) >> 32);
             memcpy(buffer + n, p->units + unit * p->unit_size, p->unit_size);
             n += p->unit_size;
         }
@@ -139,7 +143,8 @@ static void write_model(const struct model_shape *shape, const char *path)
 
 /* ---- arguments ---- */
 
-/* As llama.cpp's quantizer: the output matrix, or the embedding that stands for it, is kept finer. */
+/* As llama.cpp's quantizer: the output matrix, or the embedding that stands for it, is kept finer.
+ */
 static enum quant_type output_type(enum quant_type type)
 {
     return quant_info(type)->block == 1 || type == QUANT_Q8_0 ? type : QUANT_Q6_K;

@@ -22,14 +22,18 @@ const struct model_shape model_shape_small = {
     .seed = 1,
 };
 
-/* splitmix64 (Steele, Lea, Flood 2014), then uniform in [-1, 1). */
-static float uniform(uint64_t *state)
+/* Steele, Lea, Flood 2014 */
+uint64_t model_random(uint64_t *state)
 {
     uint64_t z = *state += 0x9e3779b97f4a7c15;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
     z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    z ^= z >> 31;
-    return (float)(z >> 40) * 0x1p-23f - 1;
+    return z ^ z >> 31;
+}
+
+float model_uniform(uint64_t *state)
+{
+    return (float)(model_random(state) >> 40) * 0x1p-23f - 1;
 }
 
 /* ---- tensors ---- */
@@ -66,7 +70,7 @@ static void tensor(struct maker *m, const char *name, enum quant_type type, uint
     size_t n = (size_t)(cols * rows);
     float *weights = malloc(n * sizeof *weights);
     if (!weights) abort();
-    for (size_t i = 0; i < n; i++) weights[i] = mean + spread * uniform(&m->random);
+    for (size_t i = 0; i < n; i++) weights[i] = mean + spread * model_uniform(&m->random);
     gguf_write_tensor(&m->out, name, type, n_dims, dims, weights);
     free(weights);
 }

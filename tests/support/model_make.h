@@ -24,6 +24,10 @@ struct model_shape {
 /* A small F32 model: dim 64, 2 layers, 4 heads, 2 KV heads, hidden 96, vocab 320, context 512. */
 extern const struct model_shape model_shape_small;
 
+/* splitmix64: the next of a sequence that starts with any *state. */
+uint64_t model_random(uint64_t *state);
+float model_uniform(uint64_t *state); /* [-1, 1) */
+
 /* To be freed with free(). */
 uint8_t *model_make(const struct model_shape *shape, size_t *size);
 
