@@ -12,7 +12,7 @@
         if (status_ != GPU_OK) return status_;                                                     \
     } while (0)
 
-enum { RUNS = 10, MAX_READ = 512 << 20 };
+enum { RUNS = 6, MAX_READ = 512 << 20 };
 
 static double now(void)
 {
