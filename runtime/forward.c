@@ -281,12 +281,16 @@ static llm_status record_head(struct forward *f, uint32_t bucket, struct llm_err
     return LLM_OK;
 }
 
+llm_status forward_record_plan(struct forward *f, uint32_t bucket, struct llm_error *error)
+{
+    if (!f->layers[bucket].n_segments) TRY(record_layers(f, bucket, error));
+    if (ops_buckets[bucket] <= FORWARD_MAX_OUTPUTS && !f->heads[bucket].n_segments) TRY(record_head(f, bucket, error));
+    return LLM_OK;
+}
+
 llm_status forward_record(struct forward *f, struct llm_error *error)
 {
-    for (uint32_t b = 0; ops_buckets[b] && ops_buckets[b] <= FORWARD_MAX_ROWS; b++) {
-        if (!f->layers[b].n_segments) TRY(record_layers(f, b, error));
-        if (ops_buckets[b] <= FORWARD_MAX_OUTPUTS && !f->heads[b].n_segments) TRY(record_head(f, b, error));
-    }
+    for (uint32_t b = 0; ops_buckets[b] && ops_buckets[b] <= FORWARD_MAX_ROWS; b++) TRY(forward_record_plan(f, b, error));
     return LLM_OK;
 }
 

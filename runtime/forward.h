@@ -52,6 +52,7 @@ llm_status forward_open(struct forward *f, struct gpu_device *gpu, const struct 
 void forward_free(struct forward *f);
 /* Records every plan (idempotent), so that no later call makes a pipeline. */
 llm_status forward_record(struct forward *f, struct llm_error *error);
+llm_status forward_record_plan(struct forward *f, uint32_t bucket, struct llm_error *error); /* one of them */
 
 /* How many of n rows the next step should take, and the bucket (index) of its plan, which may have more rows. */
 uint32_t forward_take(uint32_t n, uint32_t *bucket);

@@ -192,7 +192,6 @@ static void write_step(struct profile *p)
                             p->depth + i, s * n_pages);
         outputs[s] = (s + 1) * of_sequence - 1;
     }
-    p->output_bucket = forward_output_bucket(p->sequences);
     forward_set_outputs(&p->f, outputs, p->sequences, p->output_bucket);
     forward_end(&p->f, p->bucket);
 }
@@ -239,7 +238,9 @@ static llm_status profile_model(struct profile *p, llm_model *m, const struct ll
         .profile = true,
     };
     TRY(forward_open(&p->f, gpu, &m->blueprint.h, &m->weights, &c, &alloc_libc, error));
-    TRY(forward_record(&p->f, error));
+    p->output_bucket = forward_output_bucket(p->sequences);
+    TRY(forward_record_plan(&p->f, p->bucket, error));
+    TRY(forward_record_plan(&p->f, p->output_bucket, error));
     TRY(fill_cache(p, error));
     write_step(p);
     return run_steps(p, error);
