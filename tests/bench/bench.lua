@@ -171,7 +171,7 @@ local function measure_kernels(run, path)
     end
 end
 
-local document = report.document(given)
+local document = report.document(given, folder)
 for _, path in ipairs(files) do
     local run = document:run(path)
     measure_speed(run, path)

@@ -118,7 +118,7 @@ local function machine()
     return {
         cpu = first_line("/proc/cpuinfo", "model name%s*: ([^\n]+)"), processors = report.processors(),
         memory = (tonumber(first_line("/proc/meminfo", "MemTotal:%s*(%d+) kB")) or 0) * 1024,
-        system = command "uname -srm",
+        system = command "uname -srm", load = tonumber(first_line("/proc/loadavg", "^%S+")),
         nvidia = command "nvidia-smi --query-gpu=name,driver_version --format=csv,noheader",
     }
 end
@@ -143,10 +143,11 @@ function document_methods:plain()
     }
 end
 
-function report.document(options)
+-- folder: of the sources, whose commit is told
+function report.document(options, folder)
     return setmetatable({
         date = os.date "!%Y-%m-%dT%H:%M:%SZ", machine = machine(), options = options, runs = {},
-        commit = command "git rev-parse --short HEAD",
+        commit = command(("git -C '%s' describe --always --dirty"):format(folder)),
     }, document_methods)
 end
 
@@ -213,12 +214,21 @@ local function print_kernels(profile, peak)
     end
 end
 
+-- What ran beside it spoils the numbers.
+function report.busy(document)
+    local m = document.machine
+    if (m.load or 0) < m.processors / 4 then return nil end
+    return ("the machine was busy before the benchmark began (load %.1f): do not trust these numbers"):format(m.load)
+end
+
 function report.print(document, run)
     local m = document.machine
     print(("%s  %s, %d processors, %s"):format(document.date, m.cpu or "", m.processors, m.system))
+    if report.busy(document) then print("NOTE: " .. report.busy(document)) end
     for _, engine in ipairs(run.order) do
         local about = run.engines[engine]
-        print(("%s: %s, %s%s"):format(engine, about.version, about.device.name,
+        local version = about.version .. (engine == "llm" and document.commit and " " .. document.commit or "")
+        print(("%s: %s, %s%s"):format(engine, version, about.device.name,
             about.device.driver and ", " .. about.device.driver or ""))
     end
     print(("\n%s; precision %s\nmedian (least to greatest)\n"):format(report.title(run), document.options.precision))
