@@ -114,11 +114,28 @@ end
 
 function report.processors() return tonumber(command "getconf _NPROCESSORS_ONLN") or 1 end
 
+-- How much of a second the processors spend on others, from 0 to 1; nil where that is not told.
+local function busy_share()
+    local function times()
+        local all, idle, i = 0, 0, 0
+        for n in (first_line("/proc/stat", "^cpu +([^\n]+)") or ""):gmatch "%d+" do
+            i = i + 1
+            all = all + tonumber(n)
+            if i == 4 or i == 5 then idle = idle + tonumber(n) end -- idle, waiting for disks
+        end
+        return all, idle
+    end
+    local all, idle = times()
+    llm.sleep(1)
+    local all_later, idle_later = times()
+    return all_later > all and 1 - (idle_later - idle) / (all_later - all) or nil
+end
+
 local function machine()
     return {
         cpu = first_line("/proc/cpuinfo", "model name%s*: ([^\n]+)"), processors = report.processors(),
         memory = (tonumber(first_line("/proc/meminfo", "MemTotal:%s*(%d+) kB")) or 0) * 1024,
-        system = command "uname -srm", load = tonumber(first_line("/proc/loadavg", "^%S+")),
+        system = command "uname -srm", busy = busy_share(),
         nvidia = command "nvidia-smi --query-gpu=name,driver_version --format=csv,noheader",
     }
 end
@@ -214,17 +231,17 @@ local function print_kernels(profile, peak)
     end
 end
 
--- What ran beside it spoils the numbers.
-function report.busy(document)
-    local m = document.machine
-    if (m.load or 0) < m.processors / 4 then return nil end
-    return ("the machine was busy before the benchmark began (load %.1f): do not trust these numbers"):format(m.load)
+-- What runs beside it spoils the numbers.
+local function warning(document)
+    local busy = document.machine.busy or 0
+    if busy < 0.1 then return nil end
+    return ("NOTE: the processors were %.0f %% busy before it began: do not trust these numbers"):format(busy * 100)
 end
 
 function report.print(document, run)
     local m = document.machine
     print(("%s  %s, %d processors, %s"):format(document.date, m.cpu or "", m.processors, m.system))
-    if report.busy(document) then print("NOTE: " .. report.busy(document)) end
+    if warning(document) then print(warning(document)) end
     for _, engine in ipairs(run.order) do
         local about = run.engines[engine]
         local version = about.version .. (engine == "llm" and document.commit and " " .. document.commit or "")
