@@ -486,6 +486,6 @@ for _, name in ipairs { "template", "embed", "suspend", "resume", "pointer" } do
         return later("model:" .. name)
     end
 end
-for _, name in ipairs { "template", "selftest", "adopt" } do
+for _, name in ipairs { "selftest", "adopt" } do
     llm[name] = function() return later("llm." .. name) end
 end

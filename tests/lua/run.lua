@@ -13,7 +13,7 @@ local context = {
 }
 
 local areas = arg[1] and { unpack and unpack(arg) or table.unpack(arg) }
-    or { "json", "misuse", "load", "generate", "session", "flight", "callbacks", "closing" }
+    or { "json", "template", "misuse", "load", "generate", "session", "flight", "callbacks", "closing" }
 for _, name in ipairs(areas) do
     local area = require("test_" .. name)
     if type(area) == "table" then

@@ -21,7 +21,6 @@ function area.module()
     check.raises("update, negative", "update", llm.update, -1)
     check.raises("sleep", "sleep", llm.sleep)
     check.raises("log", "log", llm.log, "loud", print)
-    check.fails("later", "unsupported", llm.template("x", {}))
     check.fails("selftest", "unsupported", llm.selftest())
     check.ok("the clock goes on", llm.clock() <= llm.clock())
 end
