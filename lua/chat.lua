@@ -108,15 +108,17 @@ local function slice(list, from)
     return out
 end
 
-local function is_special(of, id) return id ~= nil and of:detokenize { id } == "" end
-
--- The reply's own tokens may differ from those that its text is read into: where the texts are the same up to a special
--- token, the tokens stay. Returns the rest's ids, or nil.
-local function rest_after(of, held, base, text)
-    local held_text = of:detokenize(slice(held, base + 1), { special = true })
-    if held_text == "" or text:sub(1, #held_text) ~= held_text then return nil end
-    local rest = of:tokenize(text:sub(#held_text + 1), { special = true })
-    if #rest == 0 or is_special(of, held[#held]) or is_special(of, rest[1]) then return rest end
+-- A reply's own tokens may differ from those that its text is read into. Where the tokens after the n common ones write
+-- the same text as some of the ids, they stay. Returns the ids behind that text, or nil.
+local function rest_after(of, held, from, ids, n)
+    local text, at, k = of:detokenize(slice(held, from), { special = true }), 0, n
+    while at < #text and ids[k + 1] do
+        k = k + 1
+        local piece = of:detokenize({ ids[k] }, { special = true })
+        if text:sub(at + 1, at + #piece) ~= piece then return nil end
+        at = at + #piece
+    end
+    if at == #text then return slice(ids, k + 1) end
 end
 
 -- How many tokens of the session stay, and the ids to feed after them.
@@ -127,7 +129,7 @@ local function plan(self, own, text)
     if base > 0 then ids = own.model:tokenize(text, { special = true }) end
     local n = same_until(held, base, ids)
     if base + n < #held then
-        local rest = rest_after(own.model, held, base, text)
+        local rest = rest_after(own.model, held, base + n + 1, ids, n)
         if rest then return #held, rest end
     end
     return base + n, slice(ids, n + 1)

@@ -12,8 +12,9 @@ local context = {
     interpreter = arg[-1] or "lua5.4",
 }
 
-local areas = arg[1] and { unpack and unpack(arg) or table.unpack(arg) }
-    or { "json", "template", "misuse", "load", "generate", "session", "flight", "callbacks", "closing" }
+local areas = arg[1] and arg
+    or { "json", "template", "misuse", "load", "generate", "session", "flight", "callbacks", "closing",
+        "chat" }
 for _, name in ipairs(areas) do
     local area = require("test_" .. name)
     if type(area) == "table" then

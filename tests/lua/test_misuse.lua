@@ -54,11 +54,7 @@ function area.model(context)
         check.fails(name .. " comes later", "unsupported", s:generate("x", { [name] = {} }))
     end
     check.fails("overflow comes later", "unsupported", s:generate("x", { overflow = "drop" }))
-    check.fails("messages come later", "unsupported", s:generate { { role = "user", content = "x" } })
-    for _, name in ipairs { "chat", "chat_start", "messages", "edit", "undo", "regenerate" } do
-        check.fails(name .. " comes later", "unsupported", s[name](s))
-    end
-    for _, name in ipairs { "template", "embed", "suspend", "resume" } do
+    for _, name in ipairs { "embed", "suspend", "resume" } do
         check.fails(name .. " comes later", "unsupported", m[name](m))
     end
     check.equal("nothing was read", s.length, 0)

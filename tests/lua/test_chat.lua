@@ -1,0 +1,168 @@
+-- stories260K has no chat template: it is given a small one.
+local check = require "check"
+local llm = require "llm"
+local area = {}
+
+local template = "{{ bos_token }}{% for m in messages %}"
+    .. "{% if m.role == 'oops' %}{{ raise_exception('bad role') }}{% endif %}"
+    .. "{{ m.role[0] }}:{{ m.content }}{{ eos_token }}{% endfor %}"
+    .. "{% if tools %}({{ tools | tojson }}){% endif %}{% if mood %}[{{ mood }}]{% endif %}"
+    .. "{% if add_generation_prompt %}a:{% endif %}"
+local short = { temperature = 0, max_tokens = 6 }
+
+local function open(context, options)
+    local m = assert(llm.load(context.model, { device = context.device, context = 128 }))
+    m.info.chat_template = template
+    options = options or {}
+    options.temperature, options.max_tokens = options.temperature or 0, options.max_tokens or 6
+    return m, assert(m:session(options))
+end
+
+local function text_of(m, s) return m:detokenize(s:tokens(), { special = true }) end
+
+local function roles(s)
+    local list = {}
+    for i, message in ipairs(s:messages()) do list[i] = message.role:sub(1, 1) end
+    return table.concat(list)
+end
+
+function area.template(context)
+    local m = open(context)
+    local one = { { role = "user", content = "Hi" } }
+    check.equal("with a prompt for the answer", m:template(one), "<s>u:Hi</s>a:")
+    check.equal("without", m:template(one, { add_generation_prompt = false }), "<s>u:Hi</s>")
+    check.equal("system", m:template(one, { system = "S" }), "<s>s:S</s>u:Hi</s>a:")
+    check.equal("a string is one message", m:template "Hi", "<s>u:Hi</s>a:")
+    check.equal("tools", m:template(one, { tools = { { name = "f" } } }), '<s>u:Hi</s>([{"name": "f"}])a:')
+    check.equal("more values", m:template(one, { template = { mood = "glad" } }), "<s>u:Hi</s>[glad]a:")
+    check.equal("count", m:count(one), #m:tokenize("<s>u:Hi</s>a:", { special = true }))
+    check.fails("a template's error", "bad_template", m:template { { role = "oops", content = "" } })
+    check.ok("names the model", select(2, m:template { { role = "oops" } }):find "^template of [%w ]+:1:%d+: bad role")
+    check.raises("no role", "role", m.template, m, { { content = "x" } })
+    check.raises("unknown option", "tools", m.template, m, one, { tool = {} })
+    check.raises("tools", "table", m.template, m, one, { tools = 1 })
+    m.info.chat_template = nil
+    check.fails("no template", "unsupported", m:template(one))
+    m:close()
+end
+
+function area.turns(context)
+    local m, s = open(context)
+    local reply, result = s:chat("Once upon a time", short)
+    check.ok("a reply", type(reply.text) == "string" and #reply.text > 0 and result.finish == "length")
+    check.equal("the prompt is the template's", m:detokenize(m:tokenize("<s>u:Once upon a time</s>a:",
+        { special = true }), { special = true }) .. result.text, text_of(m, s))
+    check.equal("messages", roles(s), "ua")
+    check.equal("the reply is one of them", s:messages()[2].content, reply.text)
+    local length = s.length
+    local _, second = s:chat("And then", short)
+    check.ok("what it held is not computed again", second.cached_tokens >= length and
+        second.prompt_tokens > second.cached_tokens, second.cached_tokens .. " of " .. length)
+    check.equal("all of it is the prompt", second.prompt_tokens + second.tokens, s.length)
+    check.equal("four messages", roles(s), "uaua")
+
+    local alone = assert(m:session())
+    local messages = s:messages()
+    messages[4] = nil
+    local text = alone:generate(messages, short)
+    check.equal("the same as in one go", text, second.text)
+    check.equal("generate's history", roles(alone), "uaua")
+    check.equal("the model's own generate", m:generate(messages, short), text)
+    local streamed = {}
+    for piece in m:stream(messages, short) do streamed[#streamed + 1] = piece end
+    check.equal("the model's stream", table.concat(streamed), text)
+
+    local full = s.length
+    local removed = s:undo()
+    check.ok("undo", removed.content == "And then" and roles(s) == "ua")
+    check.ok("its tokens are gone", s.length < full and s.length >= length, s.length)
+    s:chat("And then", short)
+    check.equal("again", s:messages()[4].content, messages[4] or alone:messages()[4].content)
+    local again, about = s:regenerate(short)
+    check.equal("regenerate", again.text, second.text)
+    check.equal("without computing the prompt", about.cached_tokens, about.prompt_tokens)
+    check.ok("edit", s:edit(1, "Once there was") and s:messages()[1].content == "Once there was")
+    check.ok("cuts at the change", s.length < 10, s.length)
+    s:regenerate(short)
+    check.equal("and answers", roles(s), "uaua")
+    local fork = s:fork()
+    fork:undo()
+    check.ok("a fork has its own messages", roles(fork) == "ua" and roles(s) == "uaua")
+    s:reset()
+    check.ok("reset", roles(s) == "" and s.length == 0 and s:undo() == nil)
+    check.raises("nothing to answer", "no message", s.regenerate, s)
+    check.raises("edit what is not there", "no message 3", s.edit, s, 3, "x")
+    m:close()
+end
+
+function area.forms(context)
+    local m, s = open(context, { system = "Tell" })
+    local generation = assert(s:chat_start("Once", short))
+    check.fails("busy", "busy", s:chat "no")
+    check.fails("messages are busy", "busy", s:messages())
+    generation:wait()
+    check.equal("a system message", roles(s), "sua")
+    check.equal("result's reply", generation:result().reply.text, s:messages()[3].content)
+    local pieces, kind = {}, nil
+    for piece, info in s:chat_stream("more", short) do
+        pieces[#pieces + 1], kind = piece, info.kind
+    end
+    check.equal("kind", kind, "text")
+    check.equal("stream", table.concat(pieces), s:messages()[5].content)
+    for piece in s:chat_stream("and", short) do
+        if piece then break end
+    end
+    check.ok("a broken loop keeps what was said", roles(s) == "suauaua" and #s:messages()[7].content > 0, roles(s))
+    local before = s.length
+    check.ok("feed", s:feed { { role = "user", content = "the end" } } > before)
+    check.equal("feed's message", roles(s), "suauauau")
+    check.fails("context_full", "context_full", s:chat(("word "):rep(300)))
+    check.equal("which changes nothing", roles(s), "suauauau")
+    check.fails("bad_template", "bad_template", s:chat { role = "oops", content = "" })
+    check.equal("nor does that", roles(s), "suauauau")
+    check.raises("unknown option", "max_tokens", s.chat, s, "x", { max_token = 1 })
+    check.raises("no message", "expected", s.chat, s)
+    check.raises("a number", "got number", s.chat, s, 1)
+    check.ok("set the messages", s:messages { { role = "user", content = "Once" } } and roles(s) == "u")
+    local stopped = s:chat_start("x", short)
+    stopped:cancel()
+    stopped:wait()
+    check.equal("cancelled before it spoke", roles(s), "u")
+    s:chat("x", { max_tokens = 3, temperature = 0 })
+    generation = s:chat_start("y", short)
+    generation:wait()
+    generation:close()
+    check.equal("a closed generation's reply is kept", roles(s), "suuaua")
+    m:close()
+end
+
+function area.by_hand(context)
+    local m, s = open(context)
+    s:feed "Once upon"
+    local held = text_of(m, s)
+    s:chat("a time", short)
+    check.equal("a chat behind a text", text_of(m, s):sub(1, #held), held)
+    check.equal("its messages", roles(s), "ua")
+    s:generate(" and then", short)
+    held = text_of(m, s)
+    s:chat("the end", short)
+    check.equal("a text behind a chat stays", text_of(m, s):sub(1, #held), held)
+    check.equal("all messages", roles(s), "uaua")
+    m:close()
+end
+
+-- The model's words come from logit_bias where it has the tokens, so the splitting is tested through the template.
+function area.reasoning(context)
+    local m, s = open(context)
+    m.info.chat_template = template .. "<think>"
+    local reply, result = s:chat("Why", short)
+    check.ok("a thought that the prompt begins", reply.text == "" and #reply.reasoning > 0, llm.json.encode(reply))
+    check.equal("is kept apart", s:messages()[2].reasoning_content, reply.reasoning)
+    check.ok("the raw text is the result's", #result.text > 0)
+    local kinds = {}
+    for piece, info in s:chat_stream("Why", short) do kinds[info.kind] = (kinds[info.kind] or "") .. piece end
+    check.ok("streamed in its kind", kinds.reasoning and not kinds.text)
+    m:close()
+end
+
+return area
