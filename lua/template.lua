@@ -223,7 +223,10 @@ end
 local function guarded(name, source, at_work, call)
     local ok, value = pcall(call)
     if ok then return value end
-    if type(value) ~= "table" then error(value, 0) end
+    if type(value) ~= "table" then -- of Lua itself: no memory, say, or a stack too deep
+        if tostring(value):find "not enough memory" then error(value, 0) end
+        value = { message = "cannot be rendered (" .. tostring(value) .. ")" }
+    end
     return nil, describe(name, source, value, at_work.node), "bad_template"
 end
 

@@ -196,7 +196,11 @@ function filters.items(run, v)
 end
 
 local function sorted(run, items, get, reverse)
-    local function less(a, b) return values.less(run, get(a), get(b)) end
+    local function less(a, b)
+        local x, y = get(a), get(b)
+        if x == y or (kind(x) == "undefined" and kind(y) == "undefined") then return false end
+        return values.less(run, x, y)
+    end
     return values.list(values.sort(run, items, reverse and function(a, b) return less(b, a) end or less))
 end
 
@@ -343,7 +347,7 @@ function tests.integer(_, v) return type(v) == "number" and not values.is_float(
 function tests.float(_, v) return type(v) == "number" and values.is_float(v) end
 tests["true"] = function(_, v) return v == true end
 tests["false"] = function(_, v) return v == false end
-function tests.callable(_, v) return kind(v) == "function" end
+function tests.callable(_, v) return kind(v) == "function" or kind(v) == "undefined" end
 
 local sequences = { string = true, list = true, tuple = true, dict = true, undefined = true }
 function tests.sequence(_, v) return sequences[kind(v)] == true end

@@ -151,7 +151,7 @@ end
 
 local function pads(left, right)
     return function(run, s, args)
-        local n, fill = want_integer(args[1]) - text.length(s), args[2] or " "
+        local n, fill = want_integer(args[1], 0) - text.length(s), args[2] or " "
         if n <= 0 then return s end
         run:check_size(#s + n)
         local before = left and right and math.floor(n / 2) or left and n or 0
@@ -162,7 +162,7 @@ strings.ljust, strings.rjust, strings.center = pads(false, true), pads(true, fal
 
 function strings.zfill(run, s, args)
     local sign, digits = s:match "^([+-]?)(.*)$"
-    local n = want_integer(args[1]) - text.length(s)
+    local n = want_integer(args[1], 0) - text.length(s)
     run:check_size(#s + math.max(n, 0))
     return sign .. ("0"):rep(n) .. digits
 end
