@@ -33,7 +33,7 @@ end
 
 local steps = {}
 
-function steps.start(self, emit)
+function steps.start(self)
     local rest = text.lstrip(self.held)
     local unsure = rest == ""
     for _, pair in ipairs(marks) do
@@ -46,7 +46,7 @@ function steps.start(self, emit)
     end
     if unsure then return false end
     self.state = "text"
-    return true, emit
+    return true
 end
 
 -- Bytes at the end of s that may begin the mark.

@@ -241,7 +241,7 @@ function core.render_template(name, source, given)
     for key, v in pairs(given) do
         if type(key) == "string" then variables[key] = values.from_lua(v, size) end
     end
-    local self = setmetatable({ out = {}, now = given.now, limit = run.limit + size.n }, run)
+    local self = setmetatable({ out = {}, now = given.now and math.floor(given.now), limit = run.limit + size.n }, run)
     return guarded(name, tree.source, self, function()
         self:body(tree.list, { variables })
         return table.concat(self.out)

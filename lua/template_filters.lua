@@ -197,6 +197,7 @@ end
 
 local function sorted(run, items, get, reverse)
     local function less(a, b)
+        run:charge(4)
         local x, y = get(a), get(b)
         if x == y or (kind(x) == "undefined" and kind(y) == "undefined") then return false end
         return values.less(run, x, y)

@@ -232,15 +232,45 @@ function text.replace(s, pattern, with, limit)
     return table.concat(text.split(s, pattern, limit), with)
 end
 
--- ---- cases: of ASCII letters, whatever the locale ----
+-- ---- cases: of ASCII, Latin, Greek and Cyrillic letters, whatever the locale ----
 
-function text.upper(s) return (s:gsub("[a-z]", function(c) return string.char(byte(c) - 32) end)) end
-function text.lower(s) return (s:gsub("[A-Z]", function(c) return string.char(byte(c) + 32) end)) end
+local upper_of, lower_of = { ["ß"] = "SS", ["ÿ"] = "Ÿ" }, { ["Ÿ"] = "ÿ" }
+local function pair_cases(first, last, distance, step)
+    for c = first, last, step or 1 do
+        local upper, lower = text.encode(c), text.encode(c + distance)
+        upper_of[lower], lower_of[upper] = upper, lower
+    end
+end
+pair_cases(0xC0, 0xD6, 32) -- Latin-1, but for the multiplication sign
+pair_cases(0xD8, 0xDE, 32)
+pair_cases(0x100, 0x12E, 1, 2) -- Latin Extended-A, in neighbours
+pair_cases(0x132, 0x136, 1, 2)
+pair_cases(0x139, 0x147, 1, 2)
+pair_cases(0x14A, 0x176, 1, 2)
+pair_cases(0x179, 0x17D, 1, 2)
+pair_cases(0x391, 0x3A1, 32) -- Greek
+pair_cases(0x3A3, 0x3A9, 32)
+pair_cases(0x400, 0x40F, 80) -- Cyrillic
+pair_cases(0x410, 0x42F, 32)
 
-function text.capitalize(s) return text.upper(sub(s, 1, 1)) .. text.lower(sub(s, 2)) end
+function text.upper(s)
+    s = s:gsub("[a-z]", function(c) return string.char(byte(c) - 32) end)
+    return (s:gsub("[\195-\209][\128-\191]", upper_of))
+end
+
+function text.lower(s)
+    s = s:gsub("[A-Z]", function(c) return string.char(byte(c) + 32) end)
+    return (s:gsub("[\195-\209][\128-\191]", lower_of))
+end
+
+function text.capitalize(s)
+    local first = s == "" and 0 or width(s, 1)
+    local head = sub(s, 1, first)
+    return (head == "ß" and "Ss" or text.upper(head)) .. text.lower(sub(s, first + 1))
+end
 
 function text.title(s)
-    return (s:gsub("[A-Za-z]+", text.capitalize))
+    return (s:gsub("[A-Za-z\195-\209][A-Za-z\128-\209]*", text.capitalize))
 end
 
 -- ---- how Python writes a string as a literal ----

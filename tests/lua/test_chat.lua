@@ -151,7 +151,49 @@ function area.by_hand(context)
     m:close()
 end
 
--- The model's words come from logit_bias where it has the tokens, so the splitting is tested through the template.
+-- The part that sorts a reply, by itself: what the small model says holds no marks.
+function area.marks(context)
+    local core = {}
+    for _, name in ipairs { "template_text", "reasoning" } do
+        assert(loadfile(context.folder .. "/../../lua/" .. name .. ".lua"))(llm, core)
+    end
+    local replies = {
+        { "", "Hello <think>no</think>", nil, "Hello <think>no</think>" },
+        { "", "<think>\nLet me see.\n\nYes.\n</think>\n\nAnswer.\n", "Let me see.\n\nYes.", "Answer.\n" },
+        { "", "  \n<think></think>\nAnswer", nil, "Answer" },
+        { "a: <think>\n", "Hm.</think>A", "Hm.", "A" },
+        { "a: <think>\n", "Hm. </thi", "Hm. </thi", "" },
+        { "", "<think>never ends\n", "never ends", "" },
+        { "", "<thi", nil, "<thi" }, { "", "< 3", nil, "< 3" }, { "", "", nil, "" }, { "", " \n", nil, " \n" },
+        { "", "<thinking>x</think></thinking>y", "x</think>", "y" },
+        { "", "[THINK]x[/THINK]y", "x", "y" },
+        { "", "<think>a < b </think> c < d", "a < b", "c < d" },
+    }
+    for _, case in ipairs(replies) do
+        local prompt, reply, reasoning, text = case[1], case[2], case[3], case[4]
+        local whole = core.read_reply(prompt, reply)
+        check.equal("reasoning of " .. reply, whole.reasoning, reasoning)
+        check.equal("text of " .. reply, whole.text, text)
+        local kinds, splits = { text = "", reasoning = "" }, core.new_splitter(prompt)
+        local function emit(piece, kind)
+            check.ok("pieces are not empty", piece ~= "")
+            kinds[kind] = kinds[kind] .. piece
+        end
+        for byte in reply:gmatch "." do splits:feed(byte, emit) end
+        splits:finish(emit)
+        check.equal("reasoning byte by byte of " .. reply, kinds.reasoning, reasoning or "")
+        check.equal("text byte by byte of " .. reply, kinds.text, text)
+    end
+    local call = '<tool_call>\n{"name": "f", "arguments": {"x": 1}}\n</tool_call>'
+    local read = core.read_reply("", "Well.\n" .. call .. "\n" .. call, true)
+    check.ok("tool calls", #read.tool_calls == 2 and read.tool_calls[1]["function"].name == "f"
+        and read.tool_calls[2]["function"].arguments.x == 1)
+    check.equal("and the text without them", read.text, "Well.")
+    check.ok("as Llama", core.read_reply("", '{"name": "f", "parameters": {}}', true).tool_calls[1].type == "function")
+    check.equal("no call", core.read_reply("", '<tool_call>{"name": 1}</tool_call>', true).tool_calls, nil)
+    check.equal("not asked for", core.read_reply("", call).text, call)
+end
+
 function area.reasoning(context)
     local m, s = open(context)
     m.info.chat_template = template .. "<think>"
