@@ -173,6 +173,7 @@ end
 
 local function new_macro(node, scope)
     local macro = values.callable(node.name, function(self, args, named)
+        self:charge(5)
         return self:capture(node.body, bind(self, node, scope, args, named))
     end)
     macro.values = { name = node.name }

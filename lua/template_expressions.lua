@@ -7,7 +7,7 @@ local TEXT = 2 ^ 24  -- bytes of one string
 local DEPTH = 400    -- of nodes inside each other, macros included
 
 -- limit: of work, which is nodes, items, and bytes of text by the cost of what is done with them
-local run = { work = 0, depth = 0, size = 0, limit = 600000 }
+local run = { work = 0, depth = 0, size = 0, limit = 500000 }
 run.__index = run
 core.template_run = run
 

@@ -100,10 +100,10 @@ local function is_list(t, mark)
     return n == #t
 end
 
--- size: { n = }, to which a step for each item and byte is added
+-- size: { n = }, to which the steps are added that what is given may take: some templates look at each message from each
 local function from_lua(v, size, depth)
     local t = type(v)
-    size.n = size.n + (t == "string" and #v or 100)
+    size.n = size.n + (t == "string" and #v or t == "table" and 5000 or 10)
     if t == "string" or t == "number" or t == "boolean" then return v end
     if v == nil or v == llm.null then return none end
     if t ~= "table" then core.raise("a template takes no value of type " .. t) end

@@ -95,6 +95,16 @@ function area.values()
     check.equal("what is given stays as it is", #list, 1)
 end
 
+-- A long conversation is no hostile one, not even where each message looks at all before it.
+function area.long(context)
+    local messages = {}
+    for i = 1, 600 do
+        messages[i] = { role = i % 2 == 1 and "user" or "assistant", content = ("word "):rep(40) }
+    end
+    local text, message = llm.template(read(context, "google-gemma-4-31B-it.jinja"), { messages = messages })
+    check.ok("600 messages", text and #text > 600 * 200, message)
+end
+
 -- Ends with an error, and soon.
 function area.hostile()
     local long, words = ("x"):rep(200000), ("a b"):rep(30000)
