@@ -186,7 +186,17 @@ end
 local turn_methods = {}
 turn_methods.__index = turn_methods
 
+local function hidden_marks(own)
+    if own.hidden == nil then own.hidden = core.hidden_marks(own.model) or false end
+    return own.hidden
+end
+
 function turn_methods:reply(text)
+    local hidden = not self.read and text ~= "" and hidden_marks(self.own)
+    if hidden then
+        local ids = slice(self.session:tokens(), self.length + 1)
+        text = core.text_with_marks(self.own.model, ids, hidden) or text
+    end
     if not self.read then self.read = core.read_reply(self.text, text, self.with_tools) end
     return self.read
 end
@@ -215,7 +225,7 @@ function core.begin_turn(self, own, name, prompt, options, feed)
     core.end_turn(self, own)
     if not own.messages then own.messages, own.base = {}, self.length end
     local turn = setmetatable({ messages = {}, base = own.base, feed = feed, options = others,
-        with_tools = chat.tools ~= nil }, turn_methods)
+        with_tools = chat.tools ~= nil, session = self, own = own }, turn_methods)
     for _, list in ipairs { own.messages, added } do
         for _, message in ipairs(list) do turn.messages[#turn.messages + 1] = message end
     end
@@ -299,6 +309,19 @@ function session:chat_start(prompt, options)
     return nil, message, code
 end
 
+-- The marks that are special tokens, up to the token at that place, which the pieces leave out.
+local function feed_marks(self, index, emit)
+    local turn = self.turn
+    local hidden = hidden_marks(turn.own)
+    if not hidden then return end
+    local ids = turn.session:tokens()
+    for i = self.seen + 1, index do
+        local mark = hidden[ids[turn.length + i]]
+        if mark then self.splits:feed(mark, emit) end
+    end
+    self.seen = index
+end
+
 -- A stream whose pieces are sorted into kinds.
 local function sorted_next(self, plain_next)
     local queue = self.queue
@@ -313,6 +336,7 @@ local function sorted_next(self, plain_next)
         end
         if piece then
             queue.info = info
+            feed_marks(self, info.index, emit)
             self.splits:feed(piece, emit)
         else
             queue.ended = true
@@ -332,7 +356,7 @@ function session:chat_stream(prompt, options)
     local started, message, code, all = chat_start(self, "chat_stream", messages, options, true)
     local iterator, _, _, closing = parts.new_session_stream(own, started, message, code, all)
     if started then
-        iterator.splits = core.new_splitter(own.turn.text)
+        iterator.splits, iterator.turn, iterator.seen = core.new_splitter(own.turn.text), own.turn, 0
         iterator.queue, iterator.sort = { first = 1, last = 0 }, sorted_next
     end
     return iterator, nil, nil, closing

@@ -5,7 +5,45 @@ local text = core.template_text
 local marks = {
     { "<think>", "</think>" }, { "<thinking>", "</thinking>" }, { "<thought>", "</thought>" },
     { "<seed:think>", "</seed:think>" }, { "[THINK]", "[/THINK]" }, { "<|START_THINKING|>", "<|END_THINKING|>" },
+    { "<|channel>thought", "<channel|>" },
+    { "<|channel|>analysis<|message|>", "<|start|>assistant<|channel|>final<|message|>" },
+    { "<|channel|>final<|message|>", "" }, -- an answer without thought
 }
+
+-- ---- marks that are special tokens: the text of a generation leaves them out ----
+
+-- The special tokens that marks are made of: id -> text, or nil where this model has none.
+function core.hidden_marks(of)
+    local hidden
+    for _, pair in ipairs(marks) do
+        for _, mark in ipairs(pair) do
+            for _, id in ipairs(mark ~= "" and of:tokenize(mark, { special = true }) or {}) do
+                local shown = of:detokenize({ id }, { special = true })
+                if mark:find(shown, 1, true) and shown ~= "" and of:detokenize { id } == "" then
+                    hidden = hidden or {}
+                    hidden[id] = shown
+                end
+            end
+        end
+    end
+    return hidden
+end
+
+-- The text of tokens with the marks in it; nil where there are none.
+function core.text_with_marks(of, ids, hidden)
+    local out, run, found = {}, {}, false
+    for _, id in ipairs(ids) do
+        run[#run + 1] = id
+        if hidden[id] then
+            run[#run], found = nil, true
+            out[#out + 1] = of:detokenize(run) .. hidden[id]
+            run = {}
+        end
+    end
+    return found and table.concat(out) .. of:detokenize(run) or nil
+end
+
+-- ---- splitting ----
 
 local splitter = {}
 splitter.__index = splitter

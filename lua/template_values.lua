@@ -100,9 +100,11 @@ local function is_list(t, mark)
     return n == #t
 end
 
--- size: { n = }, to which the steps are added that what is given may take: some templates look at each message from each
+-- size: { n = }, to which the steps are added that what is given may cost: there are templates that look at all
+-- messages from each.
 local function from_lua(v, size, depth)
     local t = type(v)
+    if size.n > 2 ^ 32 then core.raise "the values of a template are too large" end
     size.n = size.n + (t == "string" and #v or t == "table" and 5000 or 10)
     if t == "string" or t == "number" or t == "boolean" then return v end
     if v == nil or v == llm.null then return none end

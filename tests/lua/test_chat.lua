@@ -184,6 +184,37 @@ function area.marks(context)
         check.equal("reasoning byte by byte of " .. reply, kinds.reasoning, reasoning or "")
         check.equal("text byte by byte of " .. reply, kinds.text, text)
     end
+    -- A model whose marks are special tokens; its other tokens are bytes.
+    local special = { [300] = "<|channel|>", [301] = "<|message|>", [302] = "<|start|>", [303] = "<|end|>" }
+    local model = {}
+    function model.tokenize(_, text)
+        local ids = {}
+        while text ~= "" do
+            local id = text:byte()
+            for i, name in pairs(special) do
+                if text:sub(1, #name) == name then id = i end
+            end
+            ids[#ids + 1], text = id, text:sub(#(special[id] or "x") + 1)
+        end
+        return ids
+    end
+    function model.detokenize(_, ids, options)
+        local out = {}
+        for i, id in ipairs(ids) do
+            out[i] = special[id] and (options and special[id] or "") or string.char(id)
+        end
+        return table.concat(out)
+    end
+    local hidden = core.hidden_marks(model)
+    check.ok("hidden marks", hidden[300] == "<|channel|>" and hidden[302] and not hidden[303] and not hidden[60])
+    local ids = model:tokenize("<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant"
+        .. "<|channel|>final<|message|>Yes")
+    local harmony = core.read_reply("", core.text_with_marks(model, ids, hidden))
+    check.ok("channels", harmony.reasoning == "Hm." and harmony.text == "Yes", llm.json.encode(harmony))
+    ids = model:tokenize "<|channel|>final<|message|>Yes"
+    harmony = core.read_reply("", core.text_with_marks(model, ids, hidden))
+    check.ok("no thought", harmony.reasoning == nil and harmony.text == "Yes", llm.json.encode(harmony))
+    check.equal("no marks", core.text_with_marks(model, model:tokenize "plain", hidden), nil)
     local call = '<tool_call>\n{"name": "f", "arguments": {"x": 1}}\n</tool_call>'
     local read = core.read_reply("", "Well.\n" .. call .. "\n" .. call, true)
     check.ok("tool calls", #read.tool_calls == 2 and read.tool_calls[1]["function"].name == "f"
