@@ -165,6 +165,6 @@ int buffer_append(struct buffer *b, const void *data, size_t size); /* 0: out of
 extern const luaL_Reg module_functions[], model_functions[], session_functions[], generation_functions[];
 extern const luaL_Reg job_methods[], model_methods[], model_fields[], session_methods[], session_fields[], generation_methods[];
 void push_device(lua_State *L, const struct llm_device_info *info);
-void json_open(lua_State *L);
+void json_open(lua_State *L); /* leaves the table that remembers arrays and the order of keys */
 
 #endif
