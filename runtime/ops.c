@@ -1,9 +1,10 @@
 #include "ops.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "args.h"
-#include "error.h"
+#include "gpu_error.h"
 #include "kernels.h"
 #include "repack.h"
 
@@ -25,6 +26,7 @@ struct ops {
     const struct gpu_info *info;
     const struct profile *profile;
     bool texels, integers;
+    struct gpu_buffer finished; /* where there are integers: a counter of workgroups, 0 between dispatches */
     const struct alloc *alloc;
 };
 
@@ -32,6 +34,7 @@ const uint32_t ops_buckets[] = {1, 2, 4, 8, 16, 32, 64, 128, 0};
 
 enum {
     AXIS = 65535,    /* workgroups along one axis that every device allows */
+    NORM_ROWS = 4,   /* more have their norm made by as many workgroups, in a dispatch of its own */
     INT_COLUMNS = 2 /* what the registers of AVX2 hold: four are 1.2, eight 1.5 times slower */
 };
 
@@ -39,7 +42,7 @@ enum {
 struct format_modules {
     enum quant_type type;
     enum module mat, embed;
-    enum module integers; /* 0: there is none */
+    enum module integers; /* 0: there is none; the one that makes the norm, too, follows */
 };
 
 #define FORMAT_MODULES(constant, name, integers)                                                   \
@@ -72,6 +75,15 @@ static llm_status modules_of(const struct weight *w, const struct format_modules
     return error_set(error, LLM_UNSUPPORTED, "no kernel for weight format %d", (int)w->type);
 }
 
+static llm_status make_counter(struct ops *ops, struct llm_error *error)
+{
+    TRY_GPU(gpu_buffer_create(ops->kernels.device, &ops->finished, 256, GPU_MEMORY_DEVICE,
+                              &gpu_error_),
+            error);
+    memset(ops->finished.map, 0, (size_t)ops->finished.size);
+    return LLM_OK;
+}
+
 llm_status ops_create(struct ops **out, struct gpu_device *device, bool high, bool deterministic,
                       const struct alloc *alloc, struct llm_error *error)
 {
@@ -85,14 +97,19 @@ llm_status ops_create(struct ops **out, struct gpu_device *device, bool high, bo
     ops->info = gpu_device_info(device);
     ops->profile = ops->info->software ? &software : &hardware;
     ops->texels = ops->info->texel_loads && ops->info->subgroup == 8 && ops->info->subgroup_shuffle;
-    ops->integers = ops->texels && ops->info->software && !high;
-    *out = ops;
-    return LLM_OK;
+    ops->integers = ops->texels && ops->info->software && ops->info->unified && !high;
+    llm_status status = ops->integers ? make_counter(ops, error) : LLM_OK;
+    if (status == LLM_OK)
+        *out = ops;
+    else
+        ops_free(ops);
+    return status;
 }
 
 void ops_free(struct ops *ops)
 {
     if (!ops) return;
+    gpu_buffer_free(ops->kernels.device, &ops->finished);
     kernels_free(&ops->kernels);
     alloc_free(ops->alloc, ops, sizeof *ops);
 }
@@ -164,6 +181,7 @@ struct product {
     enum values x_values, y_values;
     uint32_t y_stride, y_at;
     bool add;
+    const struct norm *norm; /* of y, or NULL */
 };
 
 static llm_status check_product(const struct ops *ops, const struct product *p, uint32_t n_rows,
@@ -193,8 +211,10 @@ static llm_status product_kernel(struct ops *ops, const struct product *p, uint3
     uint32_t matrices = p->second ? 2 : 1;
     TRY(modules_of(p->first, &m, error));
     if (p->x_values == VALUES_INT) {
-        const uint32_t spec[] = {8, columns, matrices, p->add, p->y_values == VALUES_INT};
-        return kernels_get(&ops->kernels, m->integers, spec, 5, out, error);
+        bool round = (p->norm ? p->norm->values : p->y_values) == VALUES_INT;
+        const uint32_t spec[] = {8, columns, matrices, p->add, round};
+        enum module module = p->norm ? m->integers + 1 : m->integers;
+        return kernels_get(&ops->kernels, module, spec, 5, out, error);
     }
     const uint32_t spec[] = {8 * f->mat_tiles, f->mat_pieces, columns, matrices, p->add};
     return kernels_get(&ops->kernels, pick(ops, m->mat), spec, 5, out, error);
@@ -217,16 +237,25 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
     for (uint32_t tile = 0; tile < tiles; tile += cut) {
         uint32_t n = minimum(cut, tiles - tile), row = tile * REPACK_TILE,
                  groups = divide_up(n, tiles_of);
-        const struct mat_args args = {
+        /* Without a norm, only the part that is struct mat_args is read. */
+        const struct mat_norm_args args = {
             .rows = minimum(first->rows - row, n * REPACK_TILE),
             .blocks = ops_stride(first->cols) / 32,
             .x_stride = ops_stride(first->cols) / 4,
             .y_stride = p->y_stride / 4,
             .y_at = (p->y_at + row) / 4,
+            .n = (float)first->rows,
+            .eps = p->norm ? p->norm->eps : 0,
+            .all_rows = n_rows,
         };
         const struct gpu_range a = tile_range(first, tile, n),
                                b = p->second ? tile_range(p->second, tile, n) : a;
-        const struct gpu_range ranges[] = {a, b, all_of(p->x), all_of(p->y)};
+        struct gpu_range ranges[7] = {a, b, all_of(p->x), all_of(p->y)};
+        if (p->norm) {
+            ranges[4] = *p->norm->gain;
+            ranges[5] = all_of(p->norm->out);
+            ranges[6] = all_of(&ops->finished);
+        }
         if (tile > 0) gpu_commands_barrier(c);
         gpu_commands_dispatch(c, kernel, ranges, &args, minimum(groups, AXIS), n_rows / columns,
                               divide_up(groups, AXIS));
@@ -249,6 +278,37 @@ llm_status ops_matrix(struct ops *ops, struct gpu_commands *c, const struct weig
         .add = add,
     };
     return multiply(ops, c, &p, n_rows, error);
+}
+
+/* Whether one dispatch of few rows can do both. */
+static bool fits_norm(const struct ops *ops, const struct weight *w, enum values x_values,
+                      uint32_t n_rows)
+{
+    uint32_t tiles = divide_up(w->rows, REPACK_TILE);
+    return x_values == VALUES_INT && n_rows <= NORM_ROWS && w->rows % 32 == 0 && tiles <= AXIS &&
+           tiles * repack_tile_size(w->type, w->cols) <= ops->info->binding_size;
+}
+
+llm_status ops_matrix_norm(struct ops *ops, struct gpu_commands *c, const struct weight *w,
+                           const struct gpu_buffer *x, enum values x_values,
+                           const struct gpu_buffer *y, const struct norm *norm,
+                           const struct step *step, uint32_t n_rows, struct llm_error *error)
+{
+    bool together = fits_norm(ops, w, x_values, n_rows);
+    const struct product p = {
+        .first = w,
+        .x = x,
+        .y = y,
+        .x_values = x_values,
+        .y_stride = ops_stride(w->rows),
+        .add = true,
+        .norm = together ? norm : NULL,
+    };
+    TRY(multiply(ops, c, &p, n_rows, error));
+    if (together) return LLM_OK;
+    gpu_commands_barrier(c);
+    return ops_norm(ops, c, y, norm->gain, norm->out, norm->values, w->rows, norm->eps, step, false,
+                    n_rows, error);
 }
 
 llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct weight *gate,
