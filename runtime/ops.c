@@ -34,8 +34,7 @@ const uint32_t ops_buckets[] = {1, 2, 4, 8, 16, 32, 64, 128, 0};
 
 enum {
     AXIS = 65535,    /* workgroups along one axis that every device allows */
-    NORM_ROWS = 4,   /* more have their norm made by as many workgroups, in a dispatch of its own */
-    INT_COLUMNS = 2 /* what the registers of AVX2 hold: four are 1.2, eight 1.5 times slower */
+    NORM_ROWS = 4    /* more have their norm made by as many workgroups, in a dispatch of its own */
 };
 
 /* The modules of each format, see pick. */
@@ -43,26 +42,28 @@ struct format_modules {
     enum quant_type type;
     enum module mat, embed;
     enum module integers; /* 0: there is none; the one that makes the norm, too, follows */
+    uint32_t columns;     /* of that one at a time: measured, four are 1.6 times slower than two, or
+                             1.2 times faster */
 };
 
-#define FORMAT_MODULES(constant, name, integers)                                                   \
+#define FORMAT_MODULES(constant, name, integers, columns)                                          \
     {                                                                                              \
-        constant, MODULE_mat_##name, MODULE_embed_##name, integers                                 \
+        constant, MODULE_mat_##name, MODULE_embed_##name, integers, columns                        \
     }
 static const struct format_modules format_modules[] = {
-    FORMAT_MODULES(QUANT_F32, f32, 0),
-    FORMAT_MODULES(QUANT_F16, f16, 0),
-    FORMAT_MODULES(QUANT_BF16, bf16, 0),
-    FORMAT_MODULES(QUANT_Q4_0, q4_0, MODULE_mat_int_q4_0),
-    FORMAT_MODULES(QUANT_Q4_1, q4_1, MODULE_mat_int_q4_1),
-    FORMAT_MODULES(QUANT_Q5_0, q5_0, 0),
-    FORMAT_MODULES(QUANT_Q5_1, q5_1, 0),
-    FORMAT_MODULES(QUANT_Q8_0, q8_0, 0),
-    FORMAT_MODULES(QUANT_Q2_K, q2_k, 0),
-    FORMAT_MODULES(QUANT_Q3_K, q3_k, 0),
-    FORMAT_MODULES(QUANT_Q4_K, q4_k, MODULE_mat_int_q4_k),
-    FORMAT_MODULES(QUANT_Q5_K, q5_k, 0),
-    FORMAT_MODULES(QUANT_Q6_K, q6_k, 0),
+    FORMAT_MODULES(QUANT_F32, f32, 0, 0),
+    FORMAT_MODULES(QUANT_F16, f16, 0, 0),
+    FORMAT_MODULES(QUANT_BF16, bf16, 0, 0),
+    FORMAT_MODULES(QUANT_Q4_0, q4_0, MODULE_mat_int_q4_0, 2),
+    FORMAT_MODULES(QUANT_Q4_1, q4_1, MODULE_mat_int_q4_1, 2),
+    FORMAT_MODULES(QUANT_Q5_0, q5_0, 0, 0),
+    FORMAT_MODULES(QUANT_Q5_1, q5_1, 0, 0),
+    FORMAT_MODULES(QUANT_Q8_0, q8_0, 0, 0),
+    FORMAT_MODULES(QUANT_Q2_K, q2_k, 0, 0),
+    FORMAT_MODULES(QUANT_Q3_K, q3_k, 0, 0),
+    FORMAT_MODULES(QUANT_Q4_K, q4_k, MODULE_mat_int_q4_k, 4),
+    FORMAT_MODULES(QUANT_Q5_K, q5_k, 0, 0),
+    FORMAT_MODULES(QUANT_Q6_K, q6_k, 0, 0),
 };
 
 static llm_status modules_of(const struct weight *w, const struct format_modules **out,
@@ -188,11 +189,13 @@ static llm_status check_product(const struct ops *ops, const struct product *p, 
                                 struct llm_error *error)
 {
     const struct weight *w = p->first;
-    if (p->y_stride % 4 || p->y_at % 4 || n_rows == 0 || w->rows == 0 || w->cols == 0) {
+    if (p->y_stride % 4 || p->y_at % 4 || n_rows == 0 || n_rows & (n_rows - 1) ||
+        w->rows == 0 || w->cols == 0) {
         return error_set(error, LLM_BAD_ARGUMENT,
                          "a matrix of %" PRIu32 " x %" PRIu32 " for %" PRIu32
                          " rows, written at %" PRIu32 " of %" PRIu32
-                         ": the first three must not be 0, the last two be multiples of 4",
+                         ": the first three must not be 0, the third be a power of two, the last"
+                         " two be multiples of 4",
                          w->rows, w->cols, n_rows, p->y_at, p->y_stride);
     }
     if (p->x_values < p->y_values ||
@@ -203,8 +206,9 @@ static llm_status check_product(const struct ops *ops, const struct product *p, 
     return LLM_OK;
 }
 
-static llm_status product_kernel(struct ops *ops, const struct product *p, uint32_t columns,
-                                 const struct gpu_kernel **out, struct llm_error *error)
+static llm_status product_kernel(struct ops *ops, const struct product *p, uint32_t n_rows,
+                                 uint32_t *columns, const struct gpu_kernel **out,
+                                 struct llm_error *error)
 {
     const struct format_modules *m;
     const struct profile *f = ops->profile;
@@ -212,11 +216,13 @@ static llm_status product_kernel(struct ops *ops, const struct product *p, uint3
     TRY(modules_of(p->first, &m, error));
     if (p->x_values == VALUES_INT) {
         bool round = (p->norm ? p->norm->values : p->y_values) == VALUES_INT;
-        const uint32_t spec[] = {8, columns, matrices, p->add, round};
         enum module module = p->norm ? m->integers + 1 : m->integers;
+        *columns = minimum(n_rows, m->columns);
+        const uint32_t spec[] = {8, *columns, matrices, p->add, round};
         return kernels_get(&ops->kernels, module, spec, 5, out, error);
     }
-    const uint32_t spec[] = {8 * f->mat_tiles, f->mat_pieces, columns, matrices, p->add};
+    *columns = minimum(n_rows, f->mat_columns / matrices);
+    const uint32_t spec[] = {8 * f->mat_tiles, f->mat_pieces, *columns, matrices, p->add};
     return kernels_get(&ops->kernels, pick(ops, m->mat), spec, 5, out, error);
 }
 
@@ -225,13 +231,10 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
 {
     const struct weight *first = p->first;
     const struct gpu_kernel *kernel;
-    bool integers = p->x_values == VALUES_INT;
-    uint32_t tiles_of = integers ? 1 : ops->profile->mat_tiles, cut = 0;
-    uint32_t most = integers ? INT_COLUMNS : ops->profile->mat_columns / (p->second ? 2 : 1);
-    uint32_t columns = minimum(n_rows, most);
+    uint32_t tiles_of = p->x_values == VALUES_INT ? 1 : ops->profile->mat_tiles, cut = 0, columns;
     TRY(check_product(ops, p, n_rows, error));
     TRY(tiles_a_binding(ops, first, &cut, error));
-    TRY(product_kernel(ops, p, columns, &kernel, error));
+    TRY(product_kernel(ops, p, n_rows, &columns, &kernel, error));
 
     uint32_t tiles = divide_up(first->rows, REPACK_TILE);
     for (uint32_t tile = 0; tile < tiles; tile += cut) {
@@ -257,7 +260,8 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
             ranges[6] = all_of(&ops->finished);
         }
         if (tile > 0) gpu_commands_barrier(c);
-        gpu_commands_dispatch(c, kernel, ranges, &args, minimum(groups, AXIS), n_rows / columns,
+        /* Workgroups that share weights follow each other, so that these are in a cache. */
+        gpu_commands_dispatch(c, kernel, ranges, &args, n_rows / columns, minimum(groups, AXIS),
                               divide_up(groups, AXIS));
     }
     return LLM_OK;

@@ -133,7 +133,7 @@ void make_norms()
 void main()
 {
     lane = gl_LocalInvocationID.x;
-    uint tile = gl_WorkGroupID.z * gl_NumWorkGroups.x + gl_WorkGroupID.x, column = gl_WorkGroupID.y * uint(COLUMNS);
+    uint tile = gl_WorkGroupID.z * gl_NumWorkGroups.y + gl_WorkGroupID.y, column = gl_WorkGroupID.x * uint(COLUMNS);
     if (tile * 32 >= a.rows) return;
     uint at = tile * tile_words(a.blocks), x_at = column * a.x_stride;
     add_matrix(0, x_at, at);
