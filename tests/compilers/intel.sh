@@ -18,6 +18,13 @@ if [ -e "$folder/icd.json" ]; then
     echo "$folder"
     exit
 fi
+driver=/usr/lib/$machine/libvulkan_intel.so
+if [ "$suite" != stable ]; then
+    driver=$folder/lib/libvulkan_intel.so
+elif [ ! -e "$driver" ]; then
+    echo "$driver is missing: mesa-vulkan-drivers" >&2
+    exit 1
+fi
 work=$folder.$$
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/lists/partial" "$work/archives/partial" "$work/sources" "$work/root" "$work/mesa" "$work/made/intel/dev"
@@ -84,11 +91,7 @@ gcc -shared -fPIC -O1 -w -std=gnu11 -fvisibility=hidden -o libintel_noop_drm_shi
 # What is kept.
 mkdir kept
 mv libintel_noop_drm_shim.so kept
-driver=/usr/lib/$machine/libvulkan_intel.so
-if [ "$suite" != stable ]; then
-    mv "root/usr/lib/$machine" kept/lib
-    driver=$folder/lib/libvulkan_intel.so
-fi
+[ "$suite" = stable ] || mv "root/usr/lib/$machine" kept/lib
 printf '{"file_format_version": "1.0.0", "ICD": {"library_path": "%s", "api_version": "1.3.0"}}\n' "$driver" >kept/icd.json
 rm -rf "$folder"
 mv kept "$folder"
