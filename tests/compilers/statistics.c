@@ -47,7 +47,7 @@ static const struct column {
     {"registers",
      {"VGPRs", "Max live registers", "Registers used", "Number of GPRs", "Register count"}},
     {"spills", {"Spilled VGPRs", "Spilled SGPRs", "Spill Count", "Spills to memory", "Spills"}},
-    {"scratch", {"Scratch size", "Scratch Memory Size", "SLM Size", "Size of thread local storage"}},
+    {"scratch", {"Scratch size", "Scratch Memory Size", "Size of thread local storage"}},
     {"shared", {"LDS size", "Workgroup Memory Size", "Shared memory"}},
     {"waves", {"Subgroups per SIMD", "Max Waves Per Core", "Max warps/SM", "Thread count"}},
     {"instructions", {"Instructions", "Instruction Count", "Instruction count"}},
@@ -154,7 +154,8 @@ static llm_status record(struct run *r, struct gpu_commands *c, const struct ope
     switch (o->kind) {
     case PLAIN:
     case ADD:
-        return ops_matrix(r->ops, c, &w, &memory, &memory, DIM, 0, o->kind == ADD, o->n_rows, error);
+        return ops_matrix(r->ops, c, &w, &memory, &memory, DIM, 0, o->kind == ADD, o->n_rows,
+                          error);
     case GATE_UP:
         return ops_gate_up(r->ops, c, &w, &w, &memory, &memory, o->n_rows, error);
     case EMBED:
@@ -221,7 +222,8 @@ static bool run_attention(struct run *r, uint32_t head_dim, bool kv_f16)
 
 static bool run_others(struct run *r)
 {
-    const struct operation norm = {.kind = NORM, .n_rows = 1}, argmax = {.kind = ARGMAX, .n_rows = 1};
+    const struct operation norm = {.kind = NORM, .n_rows = 1};
+    const struct operation argmax = {.kind = ARGMAX, .n_rows = 1};
     return run_operation(r, &norm, "norm", "1") && run_operation(r, &argmax, "argmax", "1") &&
            run_attention(r, 64, false) && run_attention(r, 64, true) &&
            run_attention(r, 128, false) && run_attention(r, 128, true);
