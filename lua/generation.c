@@ -173,8 +173,9 @@ static int generation_poll(lua_State *L)
     lua_State *before = root_enter(g->root, L);
     llm_status status = llm_generation_poll(g->handle, &piece);
     root_leave(g->root, L, before);
+    if (!g->handle) piece.text_size = 0; /* its own callback closed it, and the text is gone */
     lua_pushlstring(L, piece.text_size ? piece.text : "", piece.text_size);
-    lua_pushboolean(L, status != LLM_RUNNING);
+    lua_pushboolean(L, !g->handle || status != LLM_RUNNING);
     return 2;
 }
 
@@ -204,12 +205,14 @@ static int generation_next(lua_State *L)
     root_blocks(L, g->root, "the iterator");
     struct llm_piece piece = {.size = sizeof piece};
     lua_State *before = root_enter(g->root, L);
-    int got = llm_generation_next(g->handle, &piece);
+    llm_generation *handle = g->handle;
+    int got = llm_generation_next(handle, &piece);
     if (!got) {
-        llm_generation_wait_piece(g->handle, seconds);
-        got = llm_generation_next(g->handle, &piece);
+        llm_generation_wait_piece(handle, seconds);
+        got = llm_generation_next(handle, &piece);
     }
     root_leave(g->root, L, before);
+    if (!g->handle) return 0; /* by its own callback: the text is gone */
     if (got) {
         lua_pushlstring(L, piece.text_size ? piece.text : "", piece.text_size);
         push_piece_info(L, &piece, g->with_logprobs);

@@ -154,6 +154,7 @@ static int job_step(lua_State *L)
     llm_status status = seconds == 0 ? llm_job_poll(job->handle, &fraction, &error)
                                      : llm_job_wait(job->handle, seconds, &fraction, &error);
     root_leave(job->root, L, before);
+    if (!job->handle) return failure(L, function, LLM_CANCELLED, "the load was closed by its own callback");
     if (status == LLM_RUNNING) {
         lua_pushliteral(L, "running");
         lua_pushnumber(L, fraction);
@@ -222,6 +223,8 @@ static void push_info(lua_State *L, const struct llm_model_info *info)
     set_count(L, "layers", info->layers);
     set_count(L, "embedding", info->embedding);
     if (info->bos_token >= 0) set_count(L, "bos_token", (uint64_t)info->bos_token);
+    lua_pushboolean(L, info->adds_bos != 0);
+    lua_setfield(L, -2, "adds_bos");
     lua_createtable(L, (int)info->n_eos_tokens, 0);
     for (uint32_t i = 0; i < info->n_eos_tokens; i++) {
         lua_pushinteger(L, info->eos_tokens[i]);

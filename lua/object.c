@@ -17,6 +17,7 @@ static void object_drop(lua_State *L, struct object *o, int close)
         d.kind->free(d.handle);
         return;
     }
+    if (close && root->callbacks && d.kind->close) d.kind->close(d.handle); /* the library does it on return */
     if (root->n_dead < root->dead_capacity) root->dead[root->n_dead++] = d;
     lua_State *before = root_enter(root, L);
     root_leave(root, L, before);
@@ -48,6 +49,16 @@ static int object_close(lua_State *L)
     const struct kind *kind = lua_touserdata(L, lua_upvalueindex(1));
     if (!object_is(L, 1, kind)) raise_argument(L, 1, "close", kind->name);
     object_drop(L, object_self(L), 1);
+    return 0;
+}
+
+/* Leaving a scope is calling close, which the Lua parts may have extended. */
+static int object_leave(lua_State *L)
+{
+    lua_settop(L, 1);
+    lua_getfield(L, 1, "close");
+    lua_insert(L, 1);
+    lua_call(L, 1, 0);
     return 0;
 }
 
@@ -106,7 +117,8 @@ void object_type(lua_State *L, const struct kind *kind, const luaL_Reg *methods,
     lua_setfield(L, -2, "__metatable");
     lua_pushcfunction(L, object_gc);
     lua_setfield(L, -2, "__gc");
-    set_closure(L, object_close, kind, "__close");
+    lua_pushcfunction(L, object_leave);
+    lua_setfield(L, -2, "__close");
     set_closure(L, object_tostring, kind, "__tostring");
     lua_pop(L, 1);
 }

@@ -57,6 +57,7 @@ local function check_seconds(seconds, name)
 end
 
 function job:wait(seconds)
+    slots(self, "llm.job", "wait")
     check_seconds(seconds, "wait")
     return wait_step(function(left) return core.step(self, left, "wait") end, seconds)
 end
@@ -135,6 +136,7 @@ end
 -- ---- generations ----
 
 function generation:wait(seconds)
+    slots(self, "llm.generation", "wait")
     check_seconds(seconds, "wait")
     if seconds then return core.wait_for(self, seconds, "wait") end
     while not core.wait_for(self, slice, "wait") do end
@@ -176,7 +178,16 @@ local function start(self, name, prompt, options, streams)
     local started, message, code = with_room(core.start, self, name, prompt, options, false)
     if not started then return nil, message, code, options end
     own.generation, own.streams = started, streams or false
+    slots(started, "llm.generation", name).own = own
     return started, nil, nil, options
+end
+
+-- A session's result outlives its generation.
+local close_generation = generation.close
+function generation:close()
+    local own = is_open(self) and slots(self, "llm.generation", "close").own
+    if own and own.generation == self then own.result = self:result() or own.result end
+    close_generation(self)
 end
 
 local function finish(started, options)
@@ -424,7 +435,7 @@ function model:count(prompt, options)
     slots(self, "llm.model", "count")
     core.check("count", "model:count", options)
     if type(prompt) == "string" then
-        local ids, message, code = self:tokenize(prompt, { bos = true })
+        local ids, message, code = self:tokenize(prompt, { bos = self.info.adds_bos })
         if not ids then return nil, message, code end
         return #ids
     end

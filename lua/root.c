@@ -23,8 +23,7 @@ static int root_gc(lua_State *L)
     struct root *root = lua_touserdata(L, 1);
     root->closed = 1;
     root->L = NULL;
-    if (root->callbacks) return 0; /* os.exit inside a callback: the library is still at work below us */
-    root_drain(root);
+    if (!root->callbacks) root_drain(root); /* else os.exit inside a callback: what is below will not go on */
     llm_free(root->llm);
     root->llm = NULL;
     free(root->dead);
@@ -76,7 +75,7 @@ void root_leave(struct root *root, lua_State *L, lua_State *before)
         root->L = NULL; /* what is closed calls nobody back */
         root_drain(root);
     }
-    while (root->released && !root->closed && lua_checkstack(L, 4)) {
+    while (root->released && !root->callbacks && !root->closed && lua_checkstack(L, 4)) {
         struct hooks *hooks = root->released;
         root->released = hooks->next;
         luaL_unref(L, LUA_REGISTRYINDEX, hooks->ref);

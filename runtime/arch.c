@@ -114,8 +114,8 @@ static llm_status read_hparams(struct blueprint *b, const struct gguf *g, uint32
     if (value_dim != h->head_dim)
         return error_set(error, LLM_UNSUPPORTED, "keys of %" PRIu32 " and values of %" PRIu32 " dimensions are not supported",
                          h->head_dim, value_dim);
-    if (h->head_dim == 0 || h->head_dim > 512 || h->head_dim % 8)
-        return error_set(error, LLM_UNSUPPORTED, "heads of %" PRIu32 " dimensions are not supported (a multiple of 8 up to 512 is)",
+    if (h->head_dim == 0 || h->head_dim > 256 || h->head_dim % 8)
+        return error_set(error, LLM_UNSUPPORTED, "heads of %" PRIu32 " dimensions are not supported (a multiple of 8 up to 256 is)",
                          h->head_dim);
 
     snprintf(key, sizeof key, "%s.expert_count", arch);

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "root.h"
+#include "leave.h"
 
 static const char *const type_names[] = {"discrete", "integrated", "virtual", "cpu", "other"};
 
@@ -180,6 +180,7 @@ static llm_status open_locked(llm *root, const struct llm_load_options *o, struc
         alloc_free(&root->alloc, d, sizeof *d);
         return status;
     }
+    leave_watch(root);
     d->n_users = 1;
     d->next = root->devices;
     root->devices = d;

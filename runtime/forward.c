@@ -199,31 +199,44 @@ static struct gpu_range v_pages(const struct forward *f, uint32_t l)
     return (struct gpu_range){&f->kv[l], f->kv_v, f->page_size * f->n_pages};
 }
 
+static enum values all_values(const struct forward *f, const struct weight *w, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (ops_values(f->ops, &w[i]) == VALUES_F32) return VALUES_F32;
+    }
+    return VALUES_INT;
+}
+
 static llm_status record_attention(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t n, struct llm_error *error)
 {
     const struct layer_weights *w = &f->weights->layers[l];
     const struct gpu_range k = k_pages(f, l), v = v_pages(f, l);
     uint32_t max_groups = (f->max_positions + ATTENTION_GROUP - 1) / ATTENTION_GROUP;
-    TRY(ops_norm(f->ops, c, &f->x, &w->attn_norm, &f->normed, f->h.dim, f->h.norm_eps, &f->step, false, n, error));
+    enum values normed = all_values(f, w->qkv, w->n_qkv);
+    enum values attended = f->h.head_dim % 32 ? VALUES_F32 : ops_values(f->ops, &w->o);
+    TRY(ops_norm(f->ops, c, &f->x, &w->attn_norm, &f->normed, normed, f->h.dim, f->h.norm_eps, &f->step, false, n, error));
     gpu_commands_barrier(c);
-    for (uint32_t i = 0; i < w->n_qkv; i++)
-        TRY(ops_matrix(f->ops, c, &w->qkv[i], &f->normed, &f->qkv, f->shape.stride, w->qkv_at[i], false, n, error));
+    for (uint32_t i = 0; i < w->n_qkv; i++) {
+        if (i) gpu_commands_barrier(c); /* they write to columns of the same rows, which the check cannot tell apart */
+        TRY(ops_matrix(f->ops, c, &w->qkv[i], &f->normed, normed, &f->qkv, f->shape.stride, w->qkv_at[i], false, n, error));
+    }
     gpu_commands_barrier(c);
     TRY(ops_rope_store(f->ops, c, &f->shape, &f->step, &f->qkv, &k, &v, n, error));
     gpu_commands_barrier(c);
-    TRY(ops_attention(f->ops, c, &f->shape, &f->step, &f->qkv, &k, &v, &f->partial, &f->attended, max_groups, n, error));
+    TRY(ops_attention(f->ops, c, &f->shape, &f->step, &f->qkv, &k, &v, &f->partial, &f->attended, attended, max_groups, n, error));
     gpu_commands_barrier(c);
-    return ops_matrix(f->ops, c, &w->o, &f->attended, &f->x, ops_stride(f->h.dim), 0, true, n, error);
+    return ops_matrix(f->ops, c, &w->o, &f->attended, attended, &f->x, ops_stride(f->h.dim), 0, true, n, error);
 }
 
 static llm_status record_ffn(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t n, struct llm_error *error)
 {
     const struct layer_weights *w = &f->weights->layers[l];
-    TRY(ops_norm(f->ops, c, &f->x, &w->ffn_norm, &f->normed, f->h.dim, f->h.norm_eps, &f->step, false, n, error));
+    enum values normed = ops_values(f->ops, &w->gate), hidden = normed ? ops_values(f->ops, &w->down) : VALUES_F32;
+    TRY(ops_norm(f->ops, c, &f->x, &w->ffn_norm, &f->normed, normed, f->h.dim, f->h.norm_eps, &f->step, false, n, error));
     gpu_commands_barrier(c);
-    TRY(ops_gate_up(f->ops, c, &w->gate, &w->up, &f->normed, &f->hidden, n, error));
+    TRY(ops_gate_up(f->ops, c, &w->gate, &w->up, &f->normed, normed, &f->hidden, hidden, n, error));
     gpu_commands_barrier(c);
-    return ops_matrix(f->ops, c, &w->down, &f->hidden, &f->x, ops_stride(f->h.dim), 0, true, n, error);
+    return ops_matrix(f->ops, c, &w->down, &f->hidden, hidden, &f->x, ops_stride(f->h.dim), 0, true, n, error);
 }
 
 static llm_status record_layer(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t n, struct llm_error *error)
@@ -262,10 +275,12 @@ static llm_status record_head(struct forward *f, uint32_t bucket, struct llm_err
     uint32_t n = bucket_rows(bucket);
     TRY(new_segment(f, p, error));
     struct gpu_commands *c = p->segments[0];
+    const struct weight *w = &f->weights->output;
+    enum values normed = ops_values(f->ops, w);
     gpu_commands_barrier(c);
-    TRY(ops_norm(f->ops, c, &f->x, &f->weights->output_norm, &f->normed, f->h.dim, f->h.norm_eps, &f->step, true, n, error));
+    TRY(ops_norm(f->ops, c, &f->x, &f->weights->output_norm, &f->normed, normed, f->h.dim, f->h.norm_eps, &f->step, true, n, error));
     gpu_commands_barrier(c);
-    TRY(ops_matrix(f->ops, c, &f->weights->output, &f->normed, &f->logits, ops_stride(f->h.vocab), 0, false, n, error));
+    TRY(ops_matrix(f->ops, c, w, &f->normed, normed, &f->logits, ops_stride(f->h.vocab), 0, false, n, error));
     gpu_commands_barrier(c);
     TRY(ops_argmax(f->ops, c, &f->logits, f->h.vocab, &f->best, n, error));
     gpu_commands_barrier(c);
@@ -350,6 +365,19 @@ uint32_t forward_best(const struct forward *f, uint32_t output)
 const float *forward_logits(const struct forward *f, uint32_t output)
 {
     return (const float *)f->logits_host.map + (size_t)output * ops_stride(f->h.vocab);
+}
+
+llm_status forward_warm(struct forward *f, struct llm_error *error)
+{
+    const uint32_t row = 0;
+    uint64_t ticket;
+    forward_begin(f, 0);
+    forward_set_outputs(f, &row, 1, 0);
+    forward_end(f, 0);
+    TRY_GPU(gpu_submit(f->gpu, f->layers[0].segments, f->layers[0].n_segments, &ticket, &gpu_error_), error);
+    TRY_GPU(gpu_submit(f->gpu, f->heads[0].segments, f->heads[0].n_segments, &ticket, &gpu_error_), error);
+    TRY_GPU(gpu_wait(f->gpu, ticket, UINT64_MAX, &gpu_error_), error);
+    return LLM_OK;
 }
 
 /* ---- pages ---- */

@@ -51,6 +51,9 @@ void forward_free(struct forward *f);
 /* Records every plan (idempotent), so that no later call makes a pipeline. */
 llm_status forward_record(struct forward *f, struct llm_error *error);
 
+/* Runs the plans of one row once: a driver that compiles at the first dispatch does so now. Waits. */
+llm_status forward_warm(struct forward *f, struct llm_error *error);
+
 /* How many of n rows the next step should take, and the bucket (index) of its plan, which may have more rows. */
 uint32_t forward_take(uint32_t n, uint32_t *bucket);
 uint32_t forward_output_bucket(uint32_t n);

@@ -76,6 +76,7 @@ static void run_end(struct run *run, llm_status status, const struct llm_error *
     llm_generation *g = (llm_generation *)run;
     if (status != LLM_OK) finish_error(g, status, error->message);
     else if (g->status != LLM_OK) finish(g, "error");
+    else if (!g->finish && llm_session_closed(g->session)) generation_end_cancelled(g); /* by a callback */
     else finish(g, g->finish ? g->finish : "length");
 }
 
@@ -331,7 +332,7 @@ llm_status llm_generation_result(const llm_generation *g, struct llm_result *r)
     uint32_t size = r->size;
     const struct llm_result full = {
         .size = size,
-        .status = g->status,
+        .status = (int32_t)g->status,
         .finish = g->finish,
         .error = g->status == LLM_OK ? "" : g->error.message,
         .text = g->text.bytes ? g->text.bytes : "",

@@ -223,12 +223,13 @@ static const struct {
 
 static llm_status bad_type(uint32_t type, const char *name, struct llm_error *error)
 {
-    const char *format = "an unknown format";
-    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
-        if (foreign[i].id == type) format = foreign[i].name;
-    return error_set(error, LLM_BAD_MODEL,
-                     "tensor \"%s\" is of type %" PRIu32 ", %s, which cannot be read", name, type,
-                     format);
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
+        if (foreign[i].id != type) continue;
+        return error_set(error, LLM_UNSUPPORTED, "tensor \"%s\" is %s, a format that is not supported",
+                         name, foreign[i].name);
+    }
+    return error_set(error, LLM_BAD_MODEL, "tensor \"%s\" is of type %" PRIu32 ", which is unknown",
+                     name, type);
 }
 
 static llm_status check_shape(const struct reader *r, struct gguf_tensor *t, uint32_t type)

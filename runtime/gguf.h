@@ -44,7 +44,8 @@ struct gguf {
 };
 
 /* data holds the first n bytes of a file of file_size bytes and must outlive g. When n is too few to hold the header (and
- * n < file_size) the answer is LLM_RUNNING: call again with more. Otherwise LLM_OK, LLM_BAD_MODEL or LLM_OUT_OF_MEMORY. */
+ * n < file_size) the answer is LLM_RUNNING: call again with more. Otherwise LLM_OK, LLM_BAD_MODEL,
+ * LLM_UNSUPPORTED (a weight format of ggml that we lack, by name) or LLM_OUT_OF_MEMORY. */
 llm_status gguf_parse(struct gguf *g, const void *data, size_t n, uint64_t file_size, const struct alloc *alloc,
                       struct llm_error *error);
 void gguf_free(struct gguf *g); /* zeroed and half-built ones too */

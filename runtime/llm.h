@@ -203,6 +203,7 @@ struct llm_model_info {
     uint64_t parameters, file_bytes;
     uint32_t vocab_size, context, layers, embedding;
     int32_t bos_token; /* -1: none */
+    uint32_t adds_bos; /* 1: text in an empty session begins with it */
     uint32_t n_eos_tokens;
     const int32_t *eos_tokens;
     uint32_t has_device; /* 0 with vocab_only */

@@ -6,6 +6,7 @@
 #include "blob.h"
 #include "error.h"
 #include "generation.h"
+#include "leave.h"
 
 /* ---- loading, on the worker ---- */
 
@@ -23,7 +24,7 @@ static llm_status read_header(llm_model *m, struct llm_error *error)
         m->header = grown;
         size_t had = m->header_size;
         m->header_size = n;
-        if (!source_bytes(s, had, n - had, m->header + had, error)) return LLM_IO;
+        if (n > had && !source_bytes(s, had, n - had, m->header + had, error)) return LLM_IO;
         llm_status status = gguf_parse(&m->gguf, m->header, n, s->size, a, error);
         if (status != LLM_RUNNING) return status;
         gguf_free(&m->gguf);
@@ -47,9 +48,9 @@ struct plan_of_memory {
     uint32_t n_host_layers, n_pages;
 };
 
-static uint32_t pages_of(uint64_t tokens)
+static uint64_t pages_of(uint64_t tokens)
 {
-    return (uint32_t)((tokens + KV_PAGE - 1) / KV_PAGE);
+    return tokens / KV_PAGE + (tokens % KV_PAGE != 0);
 }
 
 /* Sizes before anything is taken, so that failing comes with the numbers. */
@@ -72,15 +73,16 @@ static llm_status plan_memory(llm_model *m, const struct llm_load_options *o, co
         taken = p->weights + p->scratch;
     }
     uint64_t room = taken < p->available ? (p->available - taken) / p->page : 0;
-    uint64_t wanted = o->kv_tokens ? pages_of(o->kv_tokens) : 4 * (uint64_t)pages_of(c->context);
+    uint64_t wanted = o->kv_tokens ? pages_of(o->kv_tokens) : 4 * pages_of(c->context);
     uint64_t binding = info->binding_size / (p->page / h->n_layers / 2); /* a layer's K pages are one binding */
-    if (wanted > binding) wanted = binding;
     uint64_t floor = o->kv_tokens ? wanted : pages_of(c->context);
     if (floor > binding)
         return error_set(error, LLM_OUT_OF_MEMORY,
-                         "a context of %" PRIu32 " tokens needs a larger cache than the device can bind (%" PRIu64 " bytes); use a smaller "
-                         "context or kv = \"f16\"",
-                         c->context, info->binding_size);
+                         "%s of %" PRIu64 " tokens needs a larger cache than the device can bind (%" PRIu64 " tokens, %" PRIu64
+                         " bytes a layer); use a smaller one or kv = \"f16\"",
+                         o->kv_tokens ? "kv_tokens" : "a context", o->kv_tokens ? o->kv_tokens : c->context, binding * KV_PAGE,
+                         info->binding_size);
+    if (wanted > binding) wanted = binding;
     if (floor > room)
         return error_set(error, LLM_OUT_OF_MEMORY,
                          "the model needs %.0f MB on the device (weights %.0f, KV cache %.0f, scratch %.0f), but %.0f MB are %s; a smaller "
@@ -125,6 +127,9 @@ static llm_status load_onto_device(llm_model *m, llm_job *job, struct llm_error 
     TRY(forward_open(&m->forward, m->device->gpu, h, &m->weights, &c, a, error));
     TRY(job_progress(job, 0.92, error));
     TRY(forward_record(&m->forward, error));
+    TRY(job_progress(job, 0.96, error));
+    TRY(forward_warm(&m->forward, error));
+    leave_watch(m->root);
     TRY(job_progress(job, 0.98, error));
     TRY(scheduler_open(&m->scheduler, &m->forward, &m->pool, a, error));
     device_save_cache(m->device);
@@ -269,7 +274,10 @@ bool model_pump(llm_model *m)
         next = s->next;
         if (s->current) generation_settle(s->current);
     }
-    return scheduler_pump(&m->scheduler);
+    bool moved = scheduler_pump(&m->scheduler);
+    if (m->scheduler.plan_was_new) leave_watch(m->root);
+    m->scheduler.plan_was_new = false;
+    return moved;
 }
 
 bool model_has_work(const llm_model *m)
@@ -285,6 +293,12 @@ bool model_in_flight(const llm_model *m)
 void model_wait(llm_model *m, double seconds)
 {
     scheduler_wait(&m->scheduler, seconds);
+}
+
+void model_wait_idle(const llm_model *m)
+{
+    const struct flight *f = &m->scheduler.flight;
+    for (uint32_t i = 0; m->device && i < f->n_slices; i++) gpu_wait(m->device->gpu, f->slices[i].ticket, 10000000000u, NULL);
 }
 
 llm_status model_check(const llm_model *m, struct llm_error *error)

@@ -45,6 +45,8 @@ bool model_pump(llm_model *m);
 bool model_has_work(const llm_model *m);
 bool model_in_flight(const llm_model *m);
 void model_wait(llm_model *m, double seconds);
+/* Until nothing of it is in flight, for ten seconds at most; nothing else changes. */
+void model_wait_idle(const llm_model *m);
 
 /* Closes the sessions that callbacks have closed. */
 void model_close_sessions(llm_model *m);

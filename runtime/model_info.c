@@ -66,6 +66,7 @@ llm_status model_fill_info(llm_model *m, struct llm_error *error)
     i->file_bytes = m->source.size;
     i->vocab_size = t->n_tokens;
     i->bos_token = t->bos;
+    i->adds_bos = t->add_bos && t->bos >= 0;
     i->n_eos_tokens = t->n_ends;
     i->eos_tokens = t->ends;
     i->parameters = m->blueprint.parameters;
@@ -94,7 +95,8 @@ llm_status llm_tokenize(llm_model *m, const char *text, size_t size, uint32_t fl
     const struct alloc *a = &m->root->alloc;
     const struct tokenizer_info *info = tokenizer_info(m->tokenizer);
     struct ids found = {0};
-    llm_status status = tokenizer_encode(m->tokenizer, text, size, flags & LLM_TOKENIZE_SPECIAL, &found, a, error);
+    uint32_t how = flags & LLM_TOKENIZE_SPECIAL ? TOKENIZER_SPECIAL : 0;
+    llm_status status = tokenizer_encode(m->tokenizer, text, size, how, &found, a, error);
     size_t bos = (flags & LLM_TOKENIZE_BOS) && info->bos >= 0;
     if (status == LLM_OK) {
         if (bos && capacity) ids[0] = info->bos;

@@ -12,6 +12,7 @@
 struct profile {
     uint32_t mat_tiles, mat_pieces,
         mat_columns; /* a workgroup's tiles of rows, pieces of K, and the most rows of x */
+    uint32_t rope_groups; /* workgroups a row */
     uint32_t lanes, norm_lanes, attention_lanes, attention_heads;
 };
 
@@ -19,10 +20,10 @@ struct profile {
  * wants many lanes that load at once, hence many pieces of K. Where subgroups may be narrow (Intel,
  * Arm) a lane has few registers, and more columns or heads spill; where they are wide (AMD,
  * Qualcomm) half of one would idle in attention. tests/compilers has the figures. */
-static const struct profile software = {1, 1, 8, 8, 8, 8, 4};
-static const struct profile gpu_narrow = {1, 16, 2, 64, 128, 16, 2};
-static const struct profile gpu = {1, 16, 8, 64, 128, 32, 4};
-static const struct profile gpu_wide = {1, 16, 8, 64, 128, 64, 4};
+static const struct profile software = {1, 1, 8, 2, 8, 8, 8, 4};
+static const struct profile gpu_narrow = {1, 16, 2, 1024, 64, 128, 16, 2};
+static const struct profile gpu = {1, 16, 8, 1024, 64, 128, 32, 4};
+static const struct profile gpu_wide = {1, 16, 8, 1024, 64, 128, 64, 4};
 
 static const struct profile *profile_of(const struct gpu_info *info)
 {
@@ -35,32 +36,42 @@ struct ops {
     struct kernels kernels;
     const struct gpu_info *info;
     const struct profile *profile;
-    bool texels;
+    bool texels, integers;
     const struct alloc *alloc;
 };
 
 const uint32_t ops_buckets[] = {1, 2, 4, 8, 16, 32, 64, 128, 0};
 
-enum { AXIS = 65535 }; /* workgroups along one axis that every device allows */
+enum {
+    AXIS = 65535,    /* workgroups along one axis that every device allows */
+    INT_COLUMNS = 2 /* what the registers of AVX2 hold: four are 1.2, eight 1.5 times slower */
+};
 
 /* The modules of each format, see pick. */
 struct format_modules {
     enum quant_type type;
     enum module mat, embed;
+    enum module integers; /* 0: there is none */
 };
 
-#define FORMAT_MODULES(constant, name)                                                             \
+#define FORMAT_MODULES(constant, name, integers)                                                   \
     {                                                                                              \
-        constant, MODULE_mat_##name, MODULE_embed_##name                                           \
+        constant, MODULE_mat_##name, MODULE_embed_##name, integers                                 \
     }
 static const struct format_modules format_modules[] = {
-    FORMAT_MODULES(QUANT_F32, f32),   FORMAT_MODULES(QUANT_F16, f16),
-    FORMAT_MODULES(QUANT_BF16, bf16), FORMAT_MODULES(QUANT_Q4_0, q4_0),
-    FORMAT_MODULES(QUANT_Q4_1, q4_1), FORMAT_MODULES(QUANT_Q5_0, q5_0),
-    FORMAT_MODULES(QUANT_Q5_1, q5_1), FORMAT_MODULES(QUANT_Q8_0, q8_0),
-    FORMAT_MODULES(QUANT_Q2_K, q2_k), FORMAT_MODULES(QUANT_Q3_K, q3_k),
-    FORMAT_MODULES(QUANT_Q4_K, q4_k), FORMAT_MODULES(QUANT_Q5_K, q5_k),
-    FORMAT_MODULES(QUANT_Q6_K, q6_k),
+    FORMAT_MODULES(QUANT_F32, f32, 0),
+    FORMAT_MODULES(QUANT_F16, f16, 0),
+    FORMAT_MODULES(QUANT_BF16, bf16, 0),
+    FORMAT_MODULES(QUANT_Q4_0, q4_0, MODULE_mat_int_q4_0),
+    FORMAT_MODULES(QUANT_Q4_1, q4_1, MODULE_mat_int_q4_1),
+    FORMAT_MODULES(QUANT_Q5_0, q5_0, 0),
+    FORMAT_MODULES(QUANT_Q5_1, q5_1, 0),
+    FORMAT_MODULES(QUANT_Q8_0, q8_0, 0),
+    FORMAT_MODULES(QUANT_Q2_K, q2_k, 0),
+    FORMAT_MODULES(QUANT_Q3_K, q3_k, 0),
+    FORMAT_MODULES(QUANT_Q4_K, q4_k, MODULE_mat_int_q4_k),
+    FORMAT_MODULES(QUANT_Q5_K, q5_k, 0),
+    FORMAT_MODULES(QUANT_Q6_K, q6_k, 0),
 };
 
 static llm_status modules_of(const struct weight *w, const struct format_modules **out,
@@ -76,9 +87,7 @@ static llm_status modules_of(const struct weight *w, const struct format_modules
 llm_status ops_create(struct ops **out, struct gpu_device *device, bool high, bool deterministic,
                       const struct alloc *alloc, struct llm_error *error)
 {
-    (void)high; /* every kernel so far takes f32 activations and gives a row the same bits in any
-                   company */
-    (void)deterministic;
+    (void)deterministic; /* every kernel so far gives a row the same bits in any company */
     *out = NULL;
     struct ops *ops = alloc_zero(alloc, 1, sizeof *ops);
     if (!ops) return error_memory(error, "the operations", sizeof *ops);
@@ -88,6 +97,7 @@ llm_status ops_create(struct ops **out, struct gpu_device *device, bool high, bo
     ops->info = gpu_device_info(device);
     ops->profile = profile_of(ops->info);
     ops->texels = ops->info->texel_loads && ops->info->subgroup == 8 && ops->info->subgroup_shuffle;
+    ops->integers = ops->texels && ops->info->software && !high;
     *out = ops;
     return LLM_OK;
 }
@@ -99,10 +109,24 @@ void ops_free(struct ops *ops)
     alloc_free(ops->alloc, ops, sizeof *ops);
 }
 
+enum values ops_values(const struct ops *ops, const struct weight *w)
+{
+    const struct format_modules *m;
+    struct llm_error error;
+    if (!ops->integers || w->cols % 32 || modules_of(w, &m, &error) != LLM_OK) return VALUES_F32;
+    return m->integers ? VALUES_INT : VALUES_F32;
+}
+
 /* The row of kernels.def for this device: one with texel buffers follows. */
 static enum module pick(const struct ops *ops, enum module module)
 {
     return ops->texels ? module + 1 : module;
+}
+
+/* Where the row with texel buffers is followed by one that writes integers. */
+static enum module module_for(const struct ops *ops, enum module module, enum values out)
+{
+    return out == VALUES_INT ? module + 2 : pick(ops, module);
 }
 
 static uint32_t divide_up(uint32_t n, uint32_t by)
@@ -145,43 +169,76 @@ static struct gpu_range tile_range(const struct weight *w, uint32_t tile, uint32
     return (struct gpu_range){w->buffer, w->offset + tile * size, n * size};
 }
 
-/* One product, or with second the gated one. */
-static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct weight *first,
-                           const struct weight *second, const struct gpu_buffer *x,
-                           const struct gpu_buffer *y, uint32_t y_stride, uint32_t y_at, bool add,
-                           uint32_t n_rows, struct llm_error *error)
+/* One product, or with second the gated one; x, and y in integers if x is. */
+struct product {
+    const struct weight *first, *second;
+    const struct gpu_buffer *x, *y;
+    enum values x_values, y_values;
+    uint32_t y_stride, y_at;
+    bool add;
+};
+
+static llm_status check_product(const struct ops *ops, const struct product *p, uint32_t n_rows,
+                                struct llm_error *error)
 {
-    const struct format_modules *m;
-    const struct profile *p = ops->profile;
-    const struct gpu_kernel *kernel;
-    uint32_t columns = minimum(n_rows, p->mat_columns / (second ? 2 : 1)), cut = 0;
-    if (y_stride % 4 || y_at % 4 || n_rows == 0 || n_rows % columns || first->rows == 0 ||
-        first->cols == 0) {
+    const struct weight *w = p->first;
+    if (p->y_stride % 4 || p->y_at % 4 || n_rows == 0 || w->rows == 0 || w->cols == 0) {
         return error_set(error, LLM_BAD_ARGUMENT,
                          "a matrix of %" PRIu32 " x %" PRIu32 " for %" PRIu32
                          " rows, written at %" PRIu32 " of %" PRIu32
                          ": the first three must not be 0, the last two be multiples of 4",
-                         first->rows, first->cols, n_rows, y_at, y_stride);
+                         w->rows, w->cols, n_rows, p->y_at, p->y_stride);
     }
-    TRY(modules_of(first, &m, error));
+    if (p->x_values < p->y_values ||
+        (p->x_values == VALUES_INT && ops_values(ops, w) != VALUES_INT)) {
+        return error_set(error, LLM_UNSUPPORTED, "no kernel of integers for weight format %d",
+                         (int)w->type);
+    }
+    return LLM_OK;
+}
+
+static llm_status product_kernel(struct ops *ops, const struct product *p, uint32_t columns,
+                                 const struct gpu_kernel **out, struct llm_error *error)
+{
+    const struct format_modules *m;
+    const struct profile *f = ops->profile;
+    uint32_t matrices = p->second ? 2 : 1;
+    TRY(modules_of(p->first, &m, error));
+    if (p->x_values == VALUES_INT) {
+        const uint32_t spec[] = {8, columns, matrices, p->add, p->y_values == VALUES_INT};
+        return kernels_get(&ops->kernels, m->integers, spec, 5, out, error);
+    }
+    const uint32_t spec[] = {8 * f->mat_tiles, f->mat_pieces, columns, matrices, p->add};
+    return kernels_get(&ops->kernels, pick(ops, m->mat), spec, 5, out, error);
+}
+
+static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct product *p,
+                           uint32_t n_rows, struct llm_error *error)
+{
+    const struct weight *first = p->first;
+    const struct gpu_kernel *kernel;
+    bool integers = p->x_values == VALUES_INT;
+    uint32_t tiles_of = integers ? 1 : ops->profile->mat_tiles, cut = 0;
+    uint32_t most = integers ? INT_COLUMNS : ops->profile->mat_columns / (p->second ? 2 : 1);
+    uint32_t columns = minimum(n_rows, most);
+    TRY(check_product(ops, p, n_rows, error));
     TRY(tiles_a_binding(ops, first, &cut, error));
-    const uint32_t spec[] = {8 * p->mat_tiles, p->mat_pieces, columns, second ? 2 : 1, add};
-    TRY(kernels_get(&ops->kernels, pick(ops, m->mat), spec, 5, &kernel, error));
+    TRY(product_kernel(ops, p, columns, &kernel, error));
 
     uint32_t tiles = divide_up(first->rows, REPACK_TILE);
     for (uint32_t tile = 0; tile < tiles; tile += cut) {
         uint32_t n = minimum(cut, tiles - tile), row = tile * REPACK_TILE,
-                 groups = divide_up(n, p->mat_tiles);
+                 groups = divide_up(n, tiles_of);
         const struct mat_args args = {
             .rows = minimum(first->rows - row, n * REPACK_TILE),
             .blocks = ops_stride(first->cols) / 32,
             .x_stride = ops_stride(first->cols) / 4,
-            .y_stride = y_stride / 4,
-            .y_at = (y_at + row) / 4,
+            .y_stride = p->y_stride / 4,
+            .y_at = (p->y_at + row) / 4,
         };
         const struct gpu_range a = tile_range(first, tile, n),
-                               b = second ? tile_range(second, tile, n) : a;
-        const struct gpu_range ranges[] = {a, b, all_of(x), all_of(y)};
+                               b = p->second ? tile_range(p->second, tile, n) : a;
+        const struct gpu_range ranges[] = {a, b, all_of(p->x), all_of(p->y)};
         if (tile > 0) gpu_commands_barrier(c);
         gpu_commands_dispatch(c, kernel, ranges, &args, minimum(groups, AXIS), n_rows / columns,
                               divide_up(groups, AXIS));
@@ -190,15 +247,26 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
 }
 
 llm_status ops_matrix(struct ops *ops, struct gpu_commands *c, const struct weight *w,
-                      const struct gpu_buffer *x, const struct gpu_buffer *y, uint32_t y_stride,
-                      uint32_t y_at, bool add, uint32_t n_rows, struct llm_error *error)
+                      const struct gpu_buffer *x, enum values x_values, const struct gpu_buffer *y,
+                      uint32_t y_stride, uint32_t y_at, bool add, uint32_t n_rows,
+                      struct llm_error *error)
 {
-    return multiply(ops, c, w, NULL, x, y, y_stride, y_at, add, n_rows, error);
+    const struct product p = {
+        .first = w,
+        .x = x,
+        .y = y,
+        .x_values = x_values,
+        .y_stride = y_stride,
+        .y_at = y_at,
+        .add = add,
+    };
+    return multiply(ops, c, &p, n_rows, error);
 }
 
 llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct weight *gate,
-                       const struct weight *up, const struct gpu_buffer *x,
-                       const struct gpu_buffer *y, uint32_t n_rows, struct llm_error *error)
+                       const struct weight *up, const struct gpu_buffer *x, enum values x_values,
+                       const struct gpu_buffer *y, enum values y_values, uint32_t n_rows,
+                       struct llm_error *error)
 {
     if (gate->type != up->type || gate->rows != up->rows || gate->cols != up->cols) {
         return error_set(error, LLM_UNSUPPORTED,
@@ -207,7 +275,16 @@ llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct wei
                          gate->rows, gate->cols, (int)gate->type, up->rows, up->cols,
                          (int)up->type);
     }
-    return multiply(ops, c, gate, up, x, y, ops_stride(gate->rows), 0, false, n_rows, error);
+    const struct product p = {
+        .first = gate,
+        .second = up,
+        .x = x,
+        .y = y,
+        .x_values = x_values,
+        .y_values = y_values,
+        .y_stride = ops_stride(gate->rows),
+    };
+    return multiply(ops, c, &p, n_rows, error);
 }
 
 llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weight *w,
@@ -238,16 +315,17 @@ llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weigh
 /* ---- norm and argmax ---- */
 
 llm_status ops_norm(struct ops *ops, struct gpu_commands *c, const struct gpu_buffer *in,
-                    const struct gpu_range *gain, const struct gpu_buffer *out, uint32_t dim,
-                    float eps, const struct step *step, bool gather, uint32_t n_rows,
-                    struct llm_error *error)
+                    const struct gpu_range *gain, const struct gpu_buffer *out,
+                    enum values out_values, uint32_t dim, float eps, const struct step *step,
+                    bool gather, uint32_t n_rows, struct llm_error *error)
 {
     const struct gpu_kernel *kernel;
-    if (dim == 0 || dim % 4)
+    const uint32_t many = out_values == VALUES_INT ? 32 : 4;
+    if (dim == 0 || dim % many)
         return error_set(error, LLM_UNSUPPORTED,
-                         "a norm of %" PRIu32 " values: not a multiple of 4", dim);
-    TRY(kernels_get(&ops->kernels, pick(ops, MODULE_norm), &ops->profile->norm_lanes, 1, &kernel,
-                    error));
+                         "a norm of %" PRIu32 " values: not a multiple of %" PRIu32, dim, many);
+    TRY(kernels_get(&ops->kernels, module_for(ops, MODULE_norm, out_values),
+                    &ops->profile->norm_lanes, 1, &kernel, error));
     const struct norm_args args = {dim / 4, ops_stride(dim) / 4, (float)dim, eps, gather};
     const struct gpu_range outputs = {gather ? &step->buffer : in, gather ? step->outputs : 0,
                                       n_rows * sizeof(uint32_t)};
@@ -307,13 +385,14 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
 {
     const struct gpu_kernel *kernel;
     TRY(check_shape(s, error));
-    if (s->rope_dim / 2 > step->rope_pairs) {
+    if (s->rope_dim / 2 > step->rope_pairs || (s->rope_dim && step->rope_pairs % 2)) {
         return error_set(error, LLM_BAD_ARGUMENT,
-                         "%" PRIu32 " rotated pairs, the step holds %" PRIu32, s->rope_dim / 2,
-                         step->rope_pairs);
+                         "%" PRIu32 " rotated pairs, the step holds %" PRIu32
+                         ", which must be even",
+                         s->rope_dim / 2, step->rope_pairs);
     }
     const uint32_t lanes = ops->profile->lanes, spec[] = {lanes, s->kv_f16};
-    TRY(kernels_get(&ops->kernels, MODULE_rope_store, spec, 2, &kernel, error));
+    TRY(kernels_get(&ops->kernels, pick(ops, MODULE_rope_store), spec, 2, &kernel, error));
     const struct rope_args args = {
         .stride = s->stride,
         .q = s->q,
@@ -331,11 +410,13 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
         all_of(qkv),
         {&step->buffer, step->rows, n_rows * sizeof(struct step_row)},
         {&step->buffer, step->rope, (uint64_t)n_rows * step->rope_pairs * 2 * sizeof(float)},
-        {&step->buffer, step->pages, (uint64_t)step->max_pages * sizeof(uint32_t)},
+        {&step->buffer, step->pages, (step->max_pages + 3ull) / 4 * 16},
         *k_pages,
         *v_pages,
+        all_of(qkv),
     };
-    gpu_commands_dispatch(c, kernel, ranges, &args, divide_up(args.items, lanes), n_rows, 1);
+    uint32_t groups = minimum(divide_up(args.items, lanes), ops->profile->rope_groups);
+    gpu_commands_dispatch(c, kernel, ranges, &args, groups, n_rows, 1);
     return LLM_OK;
 }
 
@@ -343,12 +424,13 @@ llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct a
                          const struct step *step, const struct gpu_buffer *qkv,
                          const struct gpu_range *k_pages, const struct gpu_range *v_pages,
                          const struct gpu_buffer *partial, const struct gpu_buffer *out,
-                         uint32_t max_groups, uint32_t n_rows, struct llm_error *error)
+                         enum values out_values, uint32_t max_groups, uint32_t n_rows,
+                         struct llm_error *error)
 {
     const struct profile *p = ops->profile;
     const struct gpu_kernel *attention, *merge;
     TRY(check_shape(s, error));
-    bool alone = max_groups == 1;
+    bool alone = max_groups == 1 && out_values == VALUES_F32;
     uint64_t needed = ops_partial_size(s, n_rows, max_groups * ATTENTION_GROUP);
     if (!alone && (needed > partial->size || needed > ops->info->binding_size)) {
         return error_set(error, LLM_BAD_ARGUMENT,
@@ -362,7 +444,7 @@ llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct a
                              s->kv_f16,          shared / heads, alone};
     TRY(kernels_get(&ops->kernels, pick(ops, MODULE_attention), spec, 6, &attention, error));
     const uint32_t merge_spec[] = {p->attention_lanes, s->head_dim};
-    TRY(kernels_get(&ops->kernels, pick(ops, MODULE_merge), merge_spec, 2, &merge, error));
+    TRY(kernels_get(&ops->kernels, module_for(ops, MODULE_merge, out_values), merge_spec, 2, &merge, error));
 
     const struct attention_args args = {
         s->stride, s->q, s->n_kv_heads, max_groups, ops_stride(s->n_heads * s->head_dim), s->scale};

@@ -278,14 +278,15 @@ static const struct pretokenizer rules[] = {
 
 const struct pretokenizer *pretokenize_find(const char *name, size_t size)
 {
-    for (size_t i = 0; size && i < sizeof rules / sizeof *rules; i++) {
+    if (size == 0) return &rules[0];
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         for (const char *at = rules[i].names; *at; at += strspn(at, " ")) {
             size_t n = strcspn(at, " ");
             if (n == size && memcmp(at, name, n) == 0) return &rules[i];
             at += n;
         }
     }
-    return &rules[0];
+    return NULL;
 }
 
 bool pretokenize_ignores_merges(const struct pretokenizer *rule)

@@ -12,7 +12,7 @@
 
 struct pretokenizer;
 
-/* The rule of that name; unknown and empty names have the default rule. Never NULL. */
+/* The rule of that name; an empty name has the default rule, an unknown one gives NULL. */
 const struct pretokenizer *pretokenize_find(const char *name, size_t size);
 
 /* What the name also says: whole words of the vocabulary need no merges; texts begin with the

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "job.h"
+#include "leave.h"
 #include "model.h"
 
 struct log_line {
@@ -62,6 +63,7 @@ void llm_free(llm *root)
     if (!root->closed) {
         root->closed = true;
         root->pumping = false; /* a callback may end the program */
+        leave_forget(root);
         while (root->jobs) job_close(root->jobs);
         while (root->models) llm_model_close(root->models);
         devices_close(root);

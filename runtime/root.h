@@ -30,6 +30,9 @@ struct llm {
     struct gpu_error gpu_error;
     struct device *devices;
 
+    bool watched; /* see leave.h */
+    llm *next_watched;
+
     llm_job *jobs;     /* those that run */
     llm_model *models; /* those that are open */
 };

@@ -197,11 +197,14 @@ static bool start_step(struct scheduler *s)
     uint32_t n_copies = 0;
     *f = (struct flight){0};
     choose(s, copies, &n_copies);
-    if (!f->n_entries) return false;
+    if (!f->n_entries) return true; /* runs ended for want of pages: those behind them have their turn */
     write_step(s);
     struct llm_error error = {.size = sizeof error};
     llm_status status = list_segments(s, copies, n_copies, &error);
     if (status != LLM_OK) {
+        /* Pages that were to be copied hold nothing: what lay in them is computed again. */
+        for (uint32_t i = 0; i < f->n_entries; i++)
+            kv_truncate(s->pool, f->entries[i].run->rows.kv, f->entries[i].first / KV_PAGE * KV_PAGE);
         fail_all(s, status, &error);
         return true;
     }
@@ -251,8 +254,9 @@ static void measure(struct scheduler *s, const struct slice *slice)
     double *each = &s->forward->layers[f->bucket].segment_seconds, now = os_clock();
     double begun = slice->submitted > f->idle_since ? slice->submitted : f->idle_since;
     double seen = (now - begun) / slice->n_segments;
+    if (*each == 0) s->plan_was_new = true;
     if (s->waited) *each = *each > 0 ? 0.5 * (*each + seen) : seen;
-    else if (*each > 0 && seen < *each) *each = seen;
+    else if (*each == 0 || seen < *each) *each = seen;
     f->idle_since = now;
     s->waited = false;
 }

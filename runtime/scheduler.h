@@ -55,6 +55,7 @@ struct scheduler {
     struct gpu_commands **segments; /* (n_layers + 3) of the step in flight */
     uint32_t max_segments;
     bool prompt_turn, waited;
+    bool plan_was_new; /* a plan has run for the first time */
     const struct alloc *alloc;
 };
 

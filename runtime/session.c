@@ -159,7 +159,8 @@ llm_status session_prompt(const llm_session *s, const struct llm_prompt *prompt,
             out->items = items;
             items[out->n++] = info->bos;
         }
-        return tokenizer_encode(s->model->tokenizer, prompt->text, prompt->text_size, prompt->special, out, a, error);
+        uint32_t flags = (prompt->special ? TOKENIZER_SPECIAL : 0u) | (s->n_tokens ? TOKENIZER_CONTINUES : 0u);
+        return tokenizer_encode(s->model->tokenizer, prompt->text, prompt->text_size, flags, out, a, error);
     }
     for (size_t i = 0; i < prompt->n_ids; i++) {
         if (prompt->ids[i] < 0 || (uint32_t)prompt->ids[i] >= info->n_tokens)
@@ -288,7 +289,7 @@ llm_status llm_session_feed(llm_session *s, const struct llm_prompt *prompt, str
     llm_generation_wait(g, -1);
     struct llm_result r = {.size = sizeof r};
     llm_generation_result(g, &r);
-    llm_status status = r.status;
+    llm_status status = (llm_status)r.status;
     if (status != LLM_OK) error_set(error, status, "%s", r.error);
     else if (!strcmp(r.finish, "cancelled")) status = error_set(error, LLM_CANCELLED, "feed was cancelled");
     llm_generation_free(g);

@@ -374,7 +374,10 @@ static llm_status read_model(struct tokenizer *t, const struct gguf *gguf, struc
         return error_set(error, LLM_UNSUPPORTED,
                          "tokenizer.ggml.model '%s' is not supported (gpt2 and llama are)",
                          error_name(name, model.text, model.size));
-    t->rule = pretokenize_find(pre.text, pre.size);
+    t->rule = pretokenize_find(t->byte_pair ? pre.text : "", t->byte_pair ? pre.size : 0);
+    if (!t->rule) /* another rule would give other ids, and worse answers, without a word */
+        return error_set(error, LLM_UNSUPPORTED, "tokenizer.ggml.pre '%s' is not supported",
+                         error_name(name, pre.text, pre.size));
     t->info.bos = t->byte_pair ? -1 : 1;
     t->info.eos = t->byte_pair ? -1 : 2;
     t->info.unk = t->byte_pair ? -1 : 0;
@@ -499,10 +502,10 @@ static llm_status encode_plain(const struct tokenizer *t, struct merger *m, cons
 }
 
 static llm_status encode(const struct tokenizer *t, struct merger *m, const char *text, size_t size,
-                         bool special, struct ids *out, struct llm_error *error)
+                         uint32_t flags, struct ids *out, struct llm_error *error)
 {
     size_t begin = 0, at = 0;
-    bool begins = true;
+    bool special = flags & TOKENIZER_SPECIAL, begins = !(flags & TOKENIZER_CONTINUES);
     while (at < size) {
         int32_t id = special_at(t, text + at, size - at, special);
         if (id < 0) {
@@ -520,7 +523,7 @@ static llm_status encode(const struct tokenizer *t, struct merger *m, const char
     return encode_plain(t, m, text + begin, size - begin, begins, out, error);
 }
 
-llm_status tokenizer_encode(const struct tokenizer *t, const char *text, size_t size, bool special,
+llm_status tokenizer_encode(const struct tokenizer *t, const char *text, size_t size, uint32_t flags,
                             struct ids *out, const struct alloc *alloc, struct llm_error *error)
 {
     if (size > UINT32_MAX / 4) /* spaces become three bytes */
@@ -529,7 +532,7 @@ llm_status tokenizer_encode(const struct tokenizer *t, const char *text, size_t 
     if (size == 0) return LLM_OK;
     size_t n = out->n;
     struct merger m = {.alloc = alloc};
-    llm_status status = encode(t, &m, text, size, special, out, error);
+    llm_status status = encode(t, &m, text, size, flags, out, error);
     if (status != LLM_OK) out->n = n;
     merger_free(&m);
     return status;

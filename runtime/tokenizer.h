@@ -28,9 +28,13 @@ struct tokenizer_info {
 const struct tokenizer_info *tokenizer_info(const struct tokenizer *t);
 bool tokenizer_is_end(const struct tokenizer *t, int32_t id);
 
-/* Appends the ids of text. special: special tokens written in it are tokens; user-defined ones always are. No beginning or
- * end token is added. Text is any bytes; what is not UTF-8 is encoded byte by byte. */
-llm_status tokenizer_encode(const struct tokenizer *t, const char *text, size_t size, bool special, struct ids *out,
+enum {
+    TOKENIZER_SPECIAL = 1,  /* special tokens written in the text are tokens; user-defined ones always are */
+    TOKENIZER_CONTINUES = 2 /* the text goes on from other text: no space is put before it */
+};
+/* Appends the ids of text; flags as above. No beginning or end token is added. Text is any bytes; what is not UTF-8 is encoded
+ * byte by byte. */
+llm_status tokenizer_encode(const struct tokenizer *t, const char *text, size_t size, uint32_t flags, struct ids *out,
                             const struct alloc *alloc, struct llm_error *error);
 /* Appends the bytes of a token as it reads in running text (a leading space is kept); control tokens give their name with
  * special, else nothing. An id out of range is LLM_BAD_ARGUMENT. */

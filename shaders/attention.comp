@@ -35,17 +35,17 @@ const int SPANS = (WORDS + LANES - 1) / LANES;    // words of a lane's share of 
 
 // Weights of the piece's positions; sums and maxima over lanes.
 float weights[HEADS * MINE];
-#ifdef SHUFFLE
+#ifdef SHUFFLE // loops count by one: Mesa unrolls no others, nor what is round them
 void most_of_lanes(inout float v[HEADS])
 {
     [[unroll]] for (int h = 0; h < HEADS; h++) {
-        [[unroll]] for (int i = 1; i < LANES; i *= 2) v[h] = max(v[h], subgroupShuffleXor(v[h], uint(i)));
+        [[unroll]] for (int i = 0; i < 3; i++) v[h] = max(v[h], subgroupShuffleXor(v[h], 1u << i));
     }
 }
 void sum_of_lanes(inout float v[HEADS])
 {
     [[unroll]] for (int h = 0; h < HEADS; h++) {
-        [[unroll]] for (int i = 1; i < LANES; i *= 2) v[h] += subgroupShuffleXor(v[h], uint(i));
+        [[unroll]] for (int i = 0; i < 3; i++) v[h] += subgroupShuffleXor(v[h], 1u << i);
     }
 }
 void share_weights() {}

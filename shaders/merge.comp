@@ -1,11 +1,16 @@
 // Merges the groups of a row's head in order. Partial results are (rows, heads, max_groups) records
 // of head_dim / 4 + 1 vec4: the sums, then largest score and sum of weights.
 #version 450
+#extension GL_EXT_control_flow_attributes : require
 #extension GL_GOOGLE_include_directive : require
 #include "args.h"
 #include "words.glsl"
 #include "cache.glsl"
 #include "softmax.glsl"
+#ifdef INT
+#extension GL_KHR_shader_subgroup_shuffle : require
+#include "int.glsl"
+#endif
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const int HEAD_DIM = 64;
@@ -35,6 +40,10 @@ void main()
             whole = merge(whole, state(about.x, about.y), before, after);
             sums = sums * before + read(at + d) * after;
         }
-        result[row * (a.out_stride / 4) + head * FOURS + d] = sums / whole.sum;
+        vec4 v = sums / whole.sum;
+#ifdef INT
+        v = uintBitsToFloat(round_block(v));
+#endif
+        result[row * (a.out_stride / 4) + head * FOURS + d] = v;
     }
 }

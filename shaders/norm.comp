@@ -1,10 +1,15 @@
 // out = in / sqrt(mean(in^2) + eps) * gain, one workgroup a row.
 #version 450
+#extension GL_EXT_control_flow_attributes : require
 #extension GL_GOOGLE_include_directive : require
 #include "args.h"
 #include "words.glsl"
+#ifdef INT
+#extension GL_KHR_shader_subgroup_shuffle : require
+#include "int.glsl"
+#endif
 
-layout(local_size_x_id = 0) in;
+layout(local_size_x_id = 0) in; // with INT, the 8 lanes of a block
 WORDS(0, x);
 WORDS(1, gain);
 layout(std430, binding = 2) readonly buffer Outputs { uint outputs[]; };
@@ -28,6 +33,10 @@ void main()
     for (uint i = 0; i < gl_WorkGroupSize.x; i++) sum += partial[i];
     float scale = 1.0 / sqrt(sum / a.n + a.eps);
     for (uint i = lane; i < a.chunks; i += gl_WorkGroupSize.x) {
-        result[to + i] = uintBitsToFloat(WORD(x, from + i)) * scale * uintBitsToFloat(WORD(gain, i));
+        vec4 v = uintBitsToFloat(WORD(x, from + i)) * scale * uintBitsToFloat(WORD(gain, i));
+#ifdef INT
+        v = uintBitsToFloat(round_block(v));
+#endif
+        result[to + i] = v;
     }
 }

@@ -158,6 +158,7 @@ function job:close() end
 ---@field layers integer
 ---@field embedding integer
 ---@field bos_token? integer
+---@field adds_bos boolean true: text in an empty session begins with bos_token
 ---@field eos_tokens integer[]
 ---@field device? llm.device none with vocab_only
 ---@field memory llm.model_memory

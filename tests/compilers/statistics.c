@@ -143,7 +143,7 @@ static llm_status record_attention(struct run *r, struct gpu_commands *c,
     if (o->kind == ROPE_STORE)
         return ops_rope_store(r->ops, c, &s, &step, &memory, &k, &v, o->n_rows, error);
     return ops_attention(r->ops, c, &s, &step, &memory, &k, &v, &memory, &memory,
-                         o->one_group ? 1 : CONTEXT / ATTENTION_GROUP, o->n_rows, error);
+                         VALUES_F32, o->one_group ? 1 : CONTEXT / ATTENTION_GROUP, o->n_rows, error);
 }
 
 static llm_status record(struct run *r, struct gpu_commands *c, const struct operation *o,
@@ -154,15 +154,16 @@ static llm_status record(struct run *r, struct gpu_commands *c, const struct ope
     switch (o->kind) {
     case PLAIN:
     case ADD:
-        return ops_matrix(r->ops, c, &w, &memory, &memory, DIM, 0, o->kind == ADD, o->n_rows,
-                          error);
+        return ops_matrix(r->ops, c, &w, &memory, VALUES_F32, &memory, DIM, 0, o->kind == ADD,
+                          o->n_rows, error);
     case GATE_UP:
-        return ops_gate_up(r->ops, c, &w, &w, &memory, &memory, o->n_rows, error);
+        return ops_gate_up(r->ops, c, &w, &w, &memory, VALUES_F32, &memory, VALUES_F32, o->n_rows,
+                           error);
     case EMBED:
         return ops_embed(r->ops, c, &w, &step, &memory, o->n_rows, error);
     case NORM:
-        return ops_norm(r->ops, c, &memory, &gain, &memory, DIM, 1e-5f, &step, false, o->n_rows,
-                        error);
+        return ops_norm(r->ops, c, &memory, &gain, &memory, VALUES_F32, DIM, 1e-5f, &step, false,
+                        o->n_rows, error);
     case ARGMAX:
         return ops_argmax(r->ops, c, &memory, DIM, &memory, o->n_rows, error);
     case ROPE_STORE:

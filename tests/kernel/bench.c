@@ -212,6 +212,13 @@ void bench_random_blocks(enum quant_type type, void *blocks, size_t n_weights)
     }
 }
 
+double bench_value(const float *row, enum values values, uint32_t k)
+{
+    if (values == VALUES_F32) return row[k];
+    const int16_t *q = (const int16_t *)(row + k / 4 * 4);
+    return (double)q[k % 4] * row[k / 4 * 4 + 2];
+}
+
 double bench_nmse(const float *a, const double *b, size_t n)
 {
     double error = 0, norm = 0;

@@ -57,6 +57,8 @@ float bench_uniform(void); /* (-1, 1) */
 void bench_random_blocks(enum quant_type type, void *blocks, size_t n_weights);
 /* Gives all f16 scales of a block this value. */
 void bench_set_scales(enum quant_type type, void *block, uint16_t half);
+/* Column k of a row of activations. */
+double bench_value(const float *row, enum values values, uint32_t k);
 double bench_nmse(const float *a, const double *b, size_t n);
 
 #endif

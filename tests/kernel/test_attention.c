@@ -49,7 +49,7 @@ static struct attention make(struct bench *b, const struct setting *t)
     a.partial =
         bench_buffer(b, ops_partial_size(s, t->n_rows, (a.max_groups + 1) * ATTENTION_GROUP));
     a.out = bench_buffer(b, (uint64_t)t->n_rows * ops_stride(s->n_heads * s->head_dim) * 4);
-    a.step = bench_step(b, t->n_rows, 1, a.pages, s->rope_dim / 2 + 1);
+    a.step = bench_step(b, t->n_rows, 1, a.pages, s->rope_dim / 2 + 2);
     float *x = a.qkv.map;
     for (uint32_t i = 0; i < t->n_rows * s->stride; i++) x[i] = t->size * bench_uniform();
     for (uint32_t i = 0; i < a.pages; i++)
@@ -62,7 +62,7 @@ static struct attention make(struct bench *b, const struct setting *t)
                                            used && !t->one_sequence ? i * n_pages : 0, 0};
         for (uint32_t p = 0; p < s->rope_dim / 2 && used; p++) {
             double angle = t->positions[i] * pow(10000.0, -2.0 * p / s->rope_dim);
-            float *turn = a.step.rope + 2 * ((size_t)i * (s->rope_dim / 2 + 1) + p);
+            float *turn = a.step.rope + 2 * ((size_t)i * (s->rope_dim / 2 + 2) + p);
             turn[0] = (float)cos(angle);
             turn[1] = (float)sin(angle);
         }
@@ -190,7 +190,7 @@ static void record(struct bench *b, const struct setting *t, struct attention *a
     const struct gpu_range k = {&a->k, 0, a->pages * ops_page_size(&t->s)},
                            v = {&a->v, 0, a->pages * ops_page_size(&t->s)};
     bench_ok(ops_attention(b->ops, c, &t->s, &a->step.step, &a->qkv, &k, &v, &a->partial, &a->out,
-                           max_groups, n_rows, &error),
+                           VALUES_F32, max_groups, n_rows, &error),
              &error);
     bench_run(b, c);
 }

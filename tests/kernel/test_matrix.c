@@ -12,13 +12,33 @@
 struct problem {
     struct weight w;
     struct gpu_buffer buffer, x;
+    enum values values;
     float *weights; /* (rows, cols) */
     void *bytes;
     uint32_t stride;
 };
 
-static struct problem make(struct bench *b, enum quant_type type, uint32_t rows, uint32_t cols,
-                           uint32_t n)
+/* Blocks of random integers, every third one of the largest there are. */
+static void fill_integers(uint32_t *words, uint32_t n_blocks)
+{
+    for (uint32_t i = 0; i < n_blocks; i++) {
+        float scale = i % 3 ? 0.01f : (float)(i % 7);
+        int16_t q[32], sums[2] = {0, 0};
+        for (uint32_t k = 0; k < 32; k++) {
+            q[k] = (int16_t)(i % 3 ? (int32_t)(bench_random() % 511) - 255 : i % 2 ? 255 : -255);
+            sums[k / 16] = (int16_t)(sums[k / 16] + q[k]);
+        }
+        for (uint32_t lane = 0; lane < 8; lane++) {
+            uint32_t *word = words + i * 32 + lane * 4;
+            memcpy(word, q + lane * 4, 8);
+            memcpy(word + 2, &scale, 4);
+            memcpy(word + 3, sums, 4);
+        }
+    }
+}
+
+static struct problem make(struct bench *b, enum quant_type type, enum values values, uint32_t rows,
+                           uint32_t cols, uint32_t n)
 {
     const struct quant_info *info = quant_info(type);
     struct problem p;
@@ -35,6 +55,8 @@ static struct problem make(struct bench *b, enum quant_type type, uint32_t rows,
     p.x = bench_buffer(b, (uint64_t)n * p.stride * sizeof(float));
     float *x = p.x.map;
     for (uint32_t i = 0; i < n * p.stride; i++) x[i] = bench_uniform();
+    p.values = values;
+    if (values == VALUES_INT) fill_integers(p.x.map, n * p.stride / 32);
     return p;
 }
 
@@ -51,7 +73,7 @@ static double exact(const struct problem *p, uint32_t row, uint32_t column)
     const float *w = p->weights + (size_t)row * p->w.cols,
                 *x = (const float *)p->x.map + (size_t)column * p->stride;
     double sum = 0;
-    for (uint32_t k = 0; k < p->w.cols; k++) sum += (double)w[k] * x[k];
+    for (uint32_t k = 0; k < p->w.cols; k++) sum += w[k] * bench_value(x, p->values, k);
     return sum;
 }
 
@@ -67,11 +89,11 @@ static void check_outside(const uint32_t *y, uint32_t n, uint32_t stride, uint32
     }
 }
 
-static void try_matrix(struct bench *b, enum quant_type type, uint32_t rows, uint32_t cols,
-                       uint32_t most)
+static void try_values(struct bench *b, enum quant_type type, enum values values, uint32_t rows,
+                       uint32_t cols, uint32_t most)
 {
     struct llm_error error = {0};
-    struct problem p = make(b, type, rows, cols, most);
+    struct problem p = make(b, type, values, rows, cols, most);
     const uint32_t at = 8, stride = ops_stride(rows) + 32;
     uint32_t *first = malloc((size_t)most * stride * sizeof *first);
     assert_non_null(first);
@@ -79,7 +101,7 @@ static void try_matrix(struct bench *b, enum quant_type type, uint32_t rows, uin
     for (const uint32_t *n = ops_buckets; *n && *n <= most; n++) {
         struct gpu_buffer y = bench_buffer(b, (uint64_t)*n * stride * sizeof(float));
         struct gpu_commands *c = bench_begin(b);
-        bench_ok(ops_matrix(b->ops, c, &p.w, &p.x, &y, stride, at, false, *n, &error), &error);
+        bench_ok(ops_matrix(b->ops, c, &p.w, &p.x, values, &y, stride, at, false, *n, &error), &error);
         bench_run(b, c);
         check_outside(y.map, *n, stride, at, rows);
         const float *got = y.map;
@@ -112,6 +134,14 @@ static void try_matrix(struct bench *b, enum quant_type type, uint32_t rows, uin
     }
     free(first);
     drop(b, &p);
+}
+
+static void try_matrix(struct bench *b, enum quant_type type, uint32_t rows, uint32_t cols,
+                       uint32_t most)
+{
+    const struct weight w = {.type = type, .rows = rows, .cols = cols};
+    try_values(b, type, VALUES_F32, rows, cols, most);
+    if (ops_values(b->ops, &w) == VALUES_INT) try_values(b, type, VALUES_INT, rows, cols, most);
 }
 
 static const struct {
@@ -172,7 +202,7 @@ static void matrix_large(void **state)
     float *in = x.map, *out = y.map;
     for (uint32_t i = 0; i < cols; i++) in[i] = (float)(i + 1);
     struct gpu_commands *c = bench_begin(b);
-    bench_ok(ops_matrix(b->ops, c, &w, &x, &y, rows, 0, false, 1, &error), &error);
+    bench_ok(ops_matrix(b->ops, c, &w, &x, VALUES_F32, &y, rows, 0, false, 1, &error), &error);
     bench_run(b, c);
     for (uint32_t r = 0; r < rows; r++)
         assert_true(out[r] == (float)((r % 1000 + 1) * (r % 32 + 1)));
@@ -203,12 +233,12 @@ static void matrix_refused(void **state)
     struct gpu_buffer buffer, x = bench_buffer(b, 32 * 4), y = bench_buffer(b, 32 * 4);
     struct weight w = bench_weight(b, QUANT_F32, 32, 32, weights, &buffer), other = w;
     struct gpu_commands *c = bench_begin(b);
-    assert_int_equal(ops_matrix(b->ops, c, &w, &x, &y, 32, 2, false, 1, &error), LLM_BAD_ARGUMENT);
-    assert_int_equal(ops_matrix(b->ops, c, &w, &x, &y, 32, 0, false, 0, &error), LLM_BAD_ARGUMENT);
+    assert_int_equal(ops_matrix(b->ops, c, &w, &x, VALUES_F32, &y, 32, 2, false, 1, &error), LLM_BAD_ARGUMENT);
+    assert_int_equal(ops_matrix(b->ops, c, &w, &x, VALUES_F32, &y, 32, 0, false, 0, &error), LLM_BAD_ARGUMENT);
     other.rows = 31;
-    assert_int_equal(ops_gate_up(b->ops, c, &w, &other, &x, &y, 1, &error), LLM_UNSUPPORTED);
+    assert_int_equal(ops_gate_up(b->ops, c, &w, &other, &x, VALUES_F32, &y, VALUES_F32, 1, &error), LLM_UNSUPPORTED);
     other.type = (enum quant_type)99;
-    assert_int_equal(ops_matrix(b->ops, c, &other, &x, &y, 32, 0, false, 1, &error),
+    assert_int_equal(ops_matrix(b->ops, c, &other, &x, VALUES_F32, &y, 32, 0, false, 1, &error),
                      LLM_UNSUPPORTED);
     assert_true(error.message[0] != 0);
     bench_run(b, c);

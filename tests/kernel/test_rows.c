@@ -5,7 +5,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void try_norm(struct bench *b, uint32_t dim, uint32_t n, bool gather)
+/* Rounded values are within half a step; each word has its block's scale and sum. */
+static void check_integers(const float *row, const double *want, uint32_t n)
+{
+    for (uint32_t k = 0; k < n; k++) {
+        double step = row[k / 4 * 4 + 2];
+        assert_true(fabs(bench_value(row, VALUES_INT, k) - want[k]) <= step * 0.5001);
+        if (k % 32) continue;
+        double most = 0, sums[2] = {0, 0};
+        for (uint32_t i = 0; i < 32; i++) {
+            sums[i / 16] += bench_value(row, VALUES_INT, k + i) / step;
+            most = fmax(most, fabs(want[k + i]));
+        }
+        assert_true(fabs(step * 255 - most) <= 1e-6 * most);
+        for (uint32_t i = k; i < k + 32; i += 4) {
+            const int16_t *got = (const int16_t *)(row + i + 3);
+            assert_true(row[i + 2] == row[k + 2]);
+            for (int h = 0; h < 2 && step > 0; h++) assert_true(fabs(got[h] - sums[h]) <= 1e-3);
+        }
+    }
+}
+
+/* Whether this device takes integers at all. */
+static bool has_integers(const struct bench *b)
+{
+    const struct weight w = {.type = QUANT_Q4_0, .rows = 32, .cols = 32};
+    return ops_values(b->ops, &w) == VALUES_INT;
+}
+
+static void try_norm(struct bench *b, enum values values, uint32_t dim, uint32_t n, bool gather)
 {
     struct llm_error error = {0};
     const uint32_t stride = ops_stride(dim), n_in = 40;
@@ -16,12 +44,13 @@ static void try_norm(struct bench *b, uint32_t dim, uint32_t n, bool gather)
     struct bench_step s = bench_step(b, n, n, 1, 1);
     float *x = in.map, *g = gain.map, *y = out.map;
     for (uint32_t i = 0; i < n_in * stride; i++) x[i] = 3 * bench_uniform();
+    for (uint32_t i = 0; i < 32 && i < dim; i++) x[7 * stride + i] = 0;
     for (uint32_t i = 0; i < dim; i++) g[i] = bench_uniform();
     for (uint32_t i = 0; i < n; i++) s.outputs[i] = i * 7 % n_in;
 
     struct gpu_commands *c = bench_begin(b);
     const struct gpu_range range = {&gain, 0, dim * 4};
-    bench_ok(ops_norm(b->ops, c, &in, &range, &out, dim, eps, &s.step, gather, n, &error), &error);
+    bench_ok(ops_norm(b->ops, c, &in, &range, &out, values, dim, eps, &s.step, gather, n, &error), &error);
     bench_run(b, c);
     double *want = malloc(dim * sizeof *want);
     assert_non_null(want);
@@ -30,7 +59,10 @@ static void try_norm(struct bench *b, uint32_t dim, uint32_t n, bool gather)
         double sum = 0;
         for (uint32_t k = 0; k < dim; k++) sum += (double)row[k] * row[k];
         for (uint32_t k = 0; k < dim; k++) want[k] = row[k] / sqrt(sum / dim + (double)eps) * g[k];
-        assert_true(bench_nmse(y + (size_t)i * stride, want, dim) <= 1e-12);
+        if (values == VALUES_INT)
+            check_integers(y + (size_t)i * stride, want, dim);
+        else
+            assert_true(bench_nmse(y + (size_t)i * stride, want, dim) <= 1e-12);
         for (uint32_t k = dim; k < stride; k++) assert_true(isnan(y[(size_t)i * stride + k]));
     }
     free(want);
@@ -44,9 +76,12 @@ static void norm_rows(void **state)
 {
     const uint32_t dims[] = {4, 64, 172, 576, 8192};
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
-        try_norm(*state, dims[i], 1, false);
-        try_norm(*state, dims[i], 32, false);
-        try_norm(*state, dims[i], 16, true);
+        for (enum values v = VALUES_F32; v <= VALUES_INT; v++) {
+            if (v == VALUES_INT && (!has_integers(*state) || dims[i] % 32)) continue;
+            try_norm(*state, v, dims[i], 1, false);
+            try_norm(*state, v, dims[i], 32, false);
+            try_norm(*state, v, dims[i], 16, true);
+        }
     }
 }
 
@@ -112,7 +147,7 @@ static void gate_up(void **state)
     float *in = x.map;
     for (uint32_t i = 0; i < n * cols; i++) in[i] = bench_uniform() * (i / cols == 3 ? 1000 : 2);
     struct gpu_commands *c = bench_begin(b);
-    bench_ok(ops_gate_up(b->ops, c, &w[0], &w[1], &x, &y, n, &error), &error);
+    bench_ok(ops_gate_up(b->ops, c, &w[0], &w[1], &x, VALUES_F32, &y, VALUES_F32, n, &error), &error);
     bench_run(b, c);
     for (uint32_t i = 0; i < n; i++) {
         double want[172];
@@ -134,6 +169,54 @@ static void gate_up(void **state)
     bench_free(b, &y);
 }
 
+/* Integers in and out, against what f32 gives. */
+static void gate_up_integers(void **state)
+{
+    struct bench *b = *state;
+    struct llm_error error = {0};
+    enum { ROWS = 96, COLS = 64, N = 4 };
+    uint8_t bytes[2][ROWS * COLS / 32 * 18];
+    float decoded[2][ROWS * COLS];
+    if (!has_integers(b)) skip();
+    struct gpu_buffer buffers[2], gain = bench_buffer(b, COLS * 4);
+    struct gpu_buffer x = bench_buffer(b, N * COLS * 4), in = bench_buffer(b, N * COLS * 4),
+                      y = bench_buffer(b, N * ROWS * 4);
+    struct weight w[2];
+    for (int i = 0; i < 2; i++) {
+        bench_random_blocks(QUANT_Q4_0, bytes[i], ROWS * COLS);
+        quant_decode(QUANT_Q4_0, bytes[i], decoded[i], ROWS * COLS);
+        w[i] = bench_weight(b, QUANT_Q4_0, ROWS, COLS, bytes[i], &buffers[i]);
+    }
+    float *from = in.map, *gains = gain.map;
+    for (uint32_t i = 0; i < N * COLS; i++) from[i] = bench_uniform();
+    for (uint32_t i = 0; i < COLS; i++) gains[i] = 1;
+    struct bench_step s = bench_step(b, N, N, 1, 1);
+    const struct gpu_range range = {&gain, 0, COLS * 4};
+    struct gpu_commands *c = bench_begin(b);
+    bench_ok(
+        ops_norm(b->ops, c, &in, &range, &x, VALUES_INT, COLS, 1e-5f, &s.step, false, N, &error),
+        &error);
+    gpu_commands_barrier(c);
+    bench_ok(ops_gate_up(b->ops, c, &w[0], &w[1], &x, VALUES_INT, &y, VALUES_INT, N, &error),
+             &error);
+    bench_run(b, c);
+    for (uint32_t i = 0; i < N; i++) {
+        double want[ROWS];
+        for (uint32_t r = 0; r < ROWS; r++) {
+            double sums[2] = {0, 0};
+            for (uint32_t k = 0; k < 2 * COLS; k++) {
+                const float *row = (const float *)x.map + i * COLS;
+                sums[k / COLS] += decoded[k / COLS][r * COLS + k % COLS] *
+                                  bench_value(row, VALUES_INT, k % COLS);
+            }
+            want[r] = sums[0] / (1 + exp(-sums[0])) * sums[1];
+        }
+        check_integers((const float *)y.map + i * ROWS, want, ROWS);
+    }
+    struct gpu_buffer *const all[] = {&buffers[0], &buffers[1], &x, &in, &gain, &y, &s.step.buffer};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) bench_free(b, all[i]);
+}
+
 static void residual(void **state)
 {
     struct bench *b = *state;
@@ -153,7 +236,7 @@ static void residual(void **state)
     }
     struct weight w = bench_weight(b, QUANT_F32, rows, cols, weights, &buffer);
     struct gpu_commands *c = bench_begin(b);
-    bench_ok(ops_matrix(b->ops, c, &w, &x, &y, rows, 0, true, n, &error), &error);
+    bench_ok(ops_matrix(b->ops, c, &w, &x, VALUES_F32, &y, rows, 0, true, n, &error), &error);
     bench_run(b, c);
     assert_true(bench_nmse(out, want, n * rows) <= 1e-10);
     bench_free(b, &buffer);
@@ -167,6 +250,7 @@ int main(void)
         cmocka_unit_test(norm_rows),
         cmocka_unit_test(argmax_rows),
         cmocka_unit_test(gate_up),
+        cmocka_unit_test(gate_up_integers),
         cmocka_unit_test(residual),
     };
     return cmocka_run_group_tests(tests, bench_setup, bench_teardown);

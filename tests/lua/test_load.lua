@@ -1,78 +1,234 @@
-local check = require "check"
+local t = ...
 local llm = require "llm"
-local area = {}
+local bytes = t.read(t.stories)
 
-local function read_all(path)
-    local file = assert(io.open(path, "rb"))
-    local data = file:read "*a"
-    file:close()
-    return data
-end
+local function read(offset, length) return bytes:sub(offset + 1, offset + length) end
 
-function area.devices(context)
-    local list = llm.devices()
-    check.ok("a device", #list > 0)
-    local d = list[1]
-    check.equal("index", d.index, 1)
-    check.ok("fields", type(d.name) == "string" and type(d.vendor) == "string" and type(d.driver) == "string"
-        and type(d.api) == "string" and d.memory > 0 and type(d.deterministic) == "boolean" and d.tiers[1] == "T0")
-    for _, by in ipairs { 1, d.type, d.name:sub(1, 4) } do
-        local m = llm.load(context.model, { device = by })
-        check.ok("a device by " .. by, m)
-        if m then m:close() end
+t.test("the module", function()
+    t.equal(llm._NAME, "llm")
+    t.check(llm._VERSION:match "^llm %d+%.%d+%.%d+$", llm._VERSION)
+    t.equal(llm._VERSION, "llm " .. table.concat(llm.version, "."))
+    t.equal(require "llm", llm)
+    t.equal(rawget(_G, "llm"), nil)
+end)
+
+t.test("devices", function()
+    local types = { discrete = true, integrated = true, virtual = true, cpu = true, other = true }
+    local devices = llm.devices()
+    t.check(#devices >= 1, #devices)
+    for i, d in ipairs(devices) do
+        t.equal(d.index, i)
+        t.check(types[d.type], d.type)
+        for _, name in ipairs { "name", "vendor", "driver", "api" } do t.equal(type(d[name]), "string", name) end
+        for _, name in ipairs { "memory", "available" } do t.equal(type(d[name]), "number", name) end
+        t.equal(type(d.tiers), "table")
+        t.equal(type(d.deterministic), "boolean")
     end
-    check.fails("none of that index", "no_device", llm.load(context.model, { device = #list + 1 }))
-    check.fails("the file comes first", "not_found", llm.load("no such file", { device = 99 }))
-end
+    devices[1].name = "changed"
+    t.check(llm.devices()[1].name ~= "changed")
+end)
 
-function area.files(context)
-    check.fails("a folder", "io", llm.load(context.folder))
-    check.fails("a text", "bad_model", llm.load(context.folder .. "/run.lua"))
-    local bytes = read_all(context.model)
-    local calls, last = 0, 0
-    local m = assert(llm.load("memory", { device = context.device, size = #bytes,
-        read = function(offset, length) calls = calls + 1 return bytes:sub(offset + 1, offset + length) end,
-        progress = function(fraction) check.ok("progress rises", fraction >= last) last = fraction end }))
-    check.ok("read", calls > 0 and last == 1)
+t.test("files that are none", function()
+    t.fails("not_found", llm.load(t.folder .. "/no such file.gguf", t.options()))
+    t.fails("io", llm.load(t.folder, t.options()))
+    t.fails("bad_model", llm.load(t.folder .. "/run.lua", t.options()))
+    -- a file is looked at before a device
+    t.fails("not_found", llm.load("no such file", { device = "no such device" }))
+    t.fails("bad_model", llm.load(t.folder .. "/run.lua", { device = "no such device" }))
+end)
+
+t.test("devices that are none", function()
+    t.fails("no_device", t.load { device = "no such device" })
+    t.fails("no_device", t.load { device = 999 })
+    local m = assert(t.load { device = llm.devices()[1].name })
+    t.equal(m.info.device.name, llm.devices()[1].name)
+    m:close()
+end)
+
+t.test("info", function()
+    local m = assert(t.load { context = 128 })
     local i = m.info
-    check.equal("info is one table", i, m.info)
-    check.ok("numbers", i.vocab_size == 512 and i.embedding == 64 and i.memory.weights > 0 and i.device.index)
+    t.equal(i.architecture, "llama")
+    t.equal(i.vocab_size, 512)
+    t.equal(i.layers, 5)
+    t.equal(i.embedding, 64)
+    t.equal(i.bos_token, 1)
+    t.same(i.eos_tokens, { 2 })
+    t.equal(i.file_bytes, #bytes)
+    t.check(i.parameters > 250000 and i.parameters < 320000, i.parameters)
+    t.check(i.memory.weights > 0 and i.memory.kv_per_token > 0 and i.memory.kv > 0 and i.memory.scratch >= 0)
+    t.check(type(i.device) == "table" and i.device.index >= 1)
+    t.equal(m.info, i)
+    t.equal(assert(m:session()).capacity, 128)
     m:close()
-    check.fails("half a file", "bad_model", llm.load("memory", { size = 500,
-        read = function(offset, length) return bytes:sub(offset + 1, math.min(500, offset + length)) end }))
-    check.fails("nothing", "io", llm.load("memory", { size = #bytes, read = function() end }))
-end
+end)
 
-function area.vocabulary(context)
-    local m = assert(llm.load(context.model, { vocab_only = true }))
-    check.equal("no device", m.info.device, nil)
-    local ids = m:tokenize "Once upon a time"
-    check.equal("text again", m:detokenize(ids):gsub("^ ", ""), "Once upon a time")
-    local with = m:tokenize("Once upon a time", { bos = true })
-    check.ok("a beginning", #with == #ids + 1 and with[1] == m.info.bos_token)
-    check.equal("count", m:count "Once upon a time", #with)
-    check.equal("count of ids", m:count { 1, 2, 3 }, 3)
-    check.equal("nothing", #m:tokenize "", 0)
-    check.fails("no generation", "unsupported", m:generate "x")
+t.test("progress rises to 1", function()
+    local seen = {}
+    local m = assert(t.load { progress = function(fraction) seen[#seen + 1] = fraction end })
+    for i = 2, #seen do t.check(seen[i] >= seen[i - 1], seen[i - 1], seen[i]) end
+    t.equal(seen[#seen], 1)
     m:close()
-end
+    t.fails("cancelled", t.load { progress = function() return false end })
+end)
 
-function area.async(context)
-    local job = assert(llm.load_async(context.model, { device = context.device }))
-    local state, model = job:wait(30)
-    check.equal("done", state, "done")
-    local _, again = job:poll()
-    check.equal("and again", model, again)
+t.test("read", function()
+    local m = assert(t.load { read = read, size = #bytes })
+    t.equal(m.info.vocab_size, 512)
+    m:close()
+    t.fails("io", t.load { size = #bytes, read = function() end })
+    t.fails("io", t.load { size = #bytes, read = function() return 5 end })
+    t.fails("io", t.load { size = #bytes, read = function(o, n) return read(o, n - 1) end })
+    local cut = bytes:sub(1, 1000)
+    t.fails("bad_model", t.load { size = #cut, read = function(o, n) return cut:sub(o + 1, o + n) end })
+    local _, _, code = t.load { size = 0, read = function() return "" end }
+    t.check(code == "bad_model" or code == "io", code)
+    t.raises("size", t.load, { read = read })
+    local widest = 0
+    m = assert(t.load { size = #bytes, read = function(o, n)
+        widest = math.max(widest, o + n)
+        return read(o, n)
+    end })
+    t.check(widest <= #bytes, widest)
+    m:close()
+end)
+
+t.test("vocab_only", function()
+    local m = assert(llm.load(t.stories, { vocab_only = true, device = "no such device" }))
+    t.equal(m.info.device, nil)
+    t.equal(m.info.vocab_size, 512)
+    t.same(m:tokenize("Once upon a time", { bos = true }), t.prompt)
+    t.fails("unsupported", m:session())
+    t.fails("unsupported", m:generate "Once")
+    t.fails("unsupported", m:choose("Once", { "a", "b" }))
+    m:close()
+end)
+
+t.test("memory", function()
+    t.fails("out_of_memory", t.load { memory = 1 })
+    t.fails("out_of_memory", t.load { memory = 100000 })
+    local m = assert(t.load { memory = 2 ^ 30 })
+    m:close()
+end)
+
+t.test("kv_tokens are shared by all sessions", function()
+    local m = assert(t.load { context = 64, kv_tokens = 128 })
+    local made = {}
+    for i = 1, 8 do
+        local s, _, code = m:session()
+        if s then
+            local n
+            n, _, code = s:feed(("Once upon a time there was a little girl. "):rep(2))
+            if n then made[#made + 1] = s end
+        end
+        if code then t.equal(code, "out_of_memory", i) end
+    end
+    t.check(#made >= 1 and #made < 8, #made)
+    for _, s in ipairs(made) do s:close() end
+    t.check(assert(m:session()):feed "Once" ~= nil)
+    m:close()
+end)
+
+t.test("every kind of cache and precision", function()
+    for _, kv in ipairs { "f16", "f32", "q8_0", "q4_0" } do
+        for _, precision in ipairs { "fast", "high" } do
+            local m, message, code = t.load { kv = kv, precision = precision, context = 64 }
+            if m then
+                local text = m:generate("Once upon a time", { temperature = 0, max_tokens = 8 })
+                t.check(type(text) == "string" and #text > 0, kv, precision, text)
+                m:close()
+            else
+                t.equal(code, "unsupported", kv, precision, message)
+            end
+        end
+    end
+end)
+
+t.test("load_async", function()
+    local job = assert(llm.load_async(t.stories, t.options()))
+    local state, value, last = "running", 0, 0
+    local limit = llm.clock() + 60
+    while state == "running" and llm.clock() < limit do
+        t.check(value >= last and value <= 1, value)
+        last = value
+        llm.update(1)
+        state, value = job:poll()
+    end
+    t.equal(state, "done")
+    local again, same = job:poll()
+    t.equal(again, "done")
+    t.equal(same, value)
+    t.equal(select(2, job:wait()), value)
     job:close()
     job:close()
-    check.raises("a closed job", "closed llm.job", job.poll, job)
-    check.ok("the model stays", model:generate("Once", { max_tokens = 1 }))
-    model:close()
-    job = assert(llm.load_async(context.model, { device = context.device }))
+    t.raises("closed llm.job", job.poll, job)
+    t.check(value:generate("Once", { max_tokens = 2 }))
+    value:close()
+
+    job = assert(llm.load_async(t.stories, t.options()))
     job:cancel()
-    check.fails("cancelled", "cancelled", job:wait())
-    check.fails("and again", "cancelled", job:poll())
-    check.ok("no work remains", not llm.update(100))
-end
+    local nothing, message, code = job:wait(60)
+    t.fails("cancelled", nothing, message, code)
+    t.fails("cancelled", job:poll())
+    job = llm.load_async("no such file", t.options())
+    if job then t.fails("not_found", job:wait(60)) end
+    job = assert(llm.load_async(t.stories, t.options()))
+    job:close()
+    for _ = 1, 1000 do if not llm.update(5) then break end end
+    t.equal(llm.update(0), false)
+    t.raises("wait", function() llm.load_async(t.stories, t.options()):wait "x" end)
+    t.raises("wait", function() llm.load_async(t.stories, t.options()):wait(-1) end)
+end)
 
-return area
+t.test("load in a coroutine yields where asked to", function()
+    local yields = 0
+    local thread = coroutine.create(function() return t.load { yield = true } end)
+    local ok, m
+    while coroutine.status(thread) ~= "dead" do
+        ok, m = coroutine.resume(thread)
+        yields = yields + 1
+        assert(ok, m)
+    end
+    t.check(yields >= 2, yields)
+    t.check(m:generate("Once", { max_tokens = 2 }))
+    m:close()
+end)
+
+t.test("clock, sleep, update, log", function()
+    local started = llm.clock()
+    llm.sleep(0.02)
+    t.check(llm.clock() - started >= 0.019)
+    t.raises("sleep", llm.sleep)
+    t.raises("sleep", llm.sleep, -1)
+    t.raises("sleep", llm.sleep, "x")
+    t.equal(llm.update(0), false)
+    t.raises("update", llm.update, -1)
+    t.raises("update", llm.update, "x")
+    local lines = {}
+    llm.log("debug", function(level, text) lines[#lines + 1] = level .. text end)
+    assert(t.load()):close()
+    llm.log(nil)
+    local n = #lines
+    assert(t.load()):close()
+    t.equal(#lines, n)
+    llm.log("debug", function() error "from the log" end)
+    assert(t.load()):close()
+    llm.log(nil)
+    t.raises("log", llm.log, "loud", print)
+    t.raises("log", llm.log, "info", 5)
+end)
+
+t.test("what comes later says so", function()
+    local m = assert(t.load { context = 32 })
+    local s = assert(m:session())
+    for _, name in ipairs { "template", "embed", "suspend", "resume" } do
+        t.fails("unsupported", m[name](m, {}))
+    end
+    for _, name in ipairs { "chat", "chat_start", "chat_stream", "messages", "edit", "undo", "regenerate" } do
+        t.fails("unsupported", s[name](s, "x"))
+    end
+    t.fails("unsupported", llm.selftest(1))
+    t.fails("unsupported", llm.template("", {}))
+    t.fails("unsupported", s:start({ { role = "user", content = "x" } }))
+    m:close()
+end)

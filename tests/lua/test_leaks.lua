@@ -1,0 +1,83 @@
+-- What is closed, or collected, is given back: the process does not grow. Needs /proc (Linux).
+-- LLM_TEST_LOADS=300: as many loads; a software driver takes a quarter of a second of processor for each.
+local t = ...
+local llm = require "llm"
+local limit = 2048 -- KiB
+local loads = tonumber(os.getenv "LLM_TEST_LOADS") or 30
+
+local function resident()
+    collectgarbage()
+    collectgarbage()
+    local file = io.open "/proc/self/status"
+    if not file then return nil end
+    local status = file:read "*a"
+    file:close()
+    return tonumber(status:match "VmRSS:%s*(%d+)")
+end
+
+if not resident() then return end
+
+-- The first rounds fill what is kept for good: the driver's caches, the allocator's pools.
+local function grows(warm, rounds, body)
+    for _ = 1, warm do body() end
+    local before = resident()
+    for _ = 1, rounds do body() end
+    return resident() - before
+end
+
+t.test("loads", function()
+    local growth = grows(10, loads, function() assert(t.load { context = 32 }):close() end)
+    t.check(growth < limit, growth)
+end)
+
+t.test("vocabularies, refused files and cancelled loads", function()
+    local growth = grows(20, 100, function()
+        assert(llm.load(t.stories, { vocab_only = true })):close()
+        llm.load(t.folder .. "/run.lua")
+        llm.load "no such file"
+    end)
+    t.check(growth < limit, growth)
+    growth = grows(5, 15, function()
+        local job = assert(llm.load_async(t.stories, t.options { context = 32 }))
+        job:cancel()
+        job:wait()
+    end)
+    t.check(growth < limit, growth)
+end)
+
+t.test("10,000 sessions", function()
+    local m = assert(t.load { context = 64 })
+    local growth = grows(500, 10000, function() assert(m:session()):close() end)
+    t.check(growth < limit, growth)
+    growth = grows(500, 2000, function() assert(m:session()) end) -- collected
+    t.check(growth < limit, growth)
+    m:close()
+end)
+
+t.test("sessions that worked", function()
+    local m = assert(t.load { context = 64 })
+    local growth = grows(30, 60, function()
+        local s = assert(m:session())
+        s:feed(t.prompt)
+        local f = assert(s:fork())
+        assert(m:restore(assert(f:save()))):close()
+        f:generate("", { max_tokens = 1, logprobs = 2, stop = "zebra" })
+        s:start("", { max_tokens = 20 })
+        s:close()
+        f:close()
+    end)
+    t.check(growth < limit, growth)
+    m:close()
+end)
+
+t.test("texts", function()
+    local m = assert(llm.load(t.stories, { vocab_only = true }))
+    local text = ("Once upon a time "):rep(200)
+    local growth = grows(20, 200, function()
+        m:detokenize(m:tokenize(text))
+        llm.json.decode(llm.json.encode { text, { a = text } })
+        pcall(m.tokenize, m, text, { nothing = 1 })
+    end)
+    t.check(growth < limit, growth)
+    m:close()
+end)

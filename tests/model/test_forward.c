@@ -1,0 +1,268 @@
+/* The logits of whole models against a forward pass in double precision. */
+#include "fixture.h"
+
+#include "edit.h"
+#include "reference.h"
+
+#define LENGTH(array) (sizeof(array) / sizeof *(array))
+
+static struct reference *open_reference(const struct memory_file *file)
+{
+    struct reference *r = reference_open(file->data, file->size, &error);
+    if (!r) fail_msg("reference: %s", error.message);
+    return r;
+}
+
+struct agreement {
+    double mean;       /* divergence in nats */
+    uint32_t n, other; /* positions; those where the best token is another one */
+};
+
+/* The best token is another where the reference sees more than a hair between the two. */
+static void compare(struct agreement *a, const struct reference *r, const double *expected,
+                    const float *logits, uint32_t vocab)
+{
+    int32_t ours = best_of(logits, vocab), theirs = reference_best(r, expected);
+    a->mean += (divergence(expected, logits, vocab) - a->mean) / ++a->n;
+    a->other += ours != theirs && expected[theirs] - expected[ours] > 1e-3;
+}
+
+/* A prompt of n_prompt ids in one piece, then the rest one by one. */
+static struct agreement agree(llm_model *model, const struct memory_file *file, const int32_t *ids,
+                              size_t n_prompt, size_t n)
+{
+    struct reference *r = open_reference(file);
+    uint32_t vocab = reference_vocab(r);
+    double *expected = malloc(vocab * sizeof *expected);
+    assert_non_null(expected);
+    llm_session *s = open_session(model);
+    struct agreement a = {0};
+    for (size_t done = 0, take = n_prompt; done < n; done += take, take = 1) {
+        feed(s, ids + done, take);
+        assert_true(reference_eval(r, ids + done, take, expected));
+        float *logits = logits_of(s, vocab);
+        compare(&a, r, expected, logits, vocab);
+        free(logits);
+    }
+    llm_session_free(s);
+    free(expected);
+    reference_free(r);
+    return a;
+}
+
+static void assert_agreement(const struct agreement *a, double limit, const char *name)
+{
+    if (a->mean <= limit && a->other == 0) return;
+    fail_msg("%s: mean divergence %g of at most %g, %u of %u best tokens are others", name,
+             a->mean, limit, a->other, a->n);
+}
+
+/* ---- a trained model ---- */
+
+enum { STORY = 120, STORY_VOCAB = 512 };
+
+/* What the model itself goes on with: text as it was trained on. */
+static void tell_story(llm_model *model, int32_t ids[STORY])
+{
+    static const char text[] = "Once upon a time, there was a little girl named";
+    llm_session *s = open_session(model);
+    struct llm_prompt prompt = {.size = sizeof prompt, .text = text, .text_size = sizeof text - 1};
+    struct llm_generate_options o;
+    llm_generate_defaults(&o, sizeof o);
+    o.temperature = 0;
+    llm_generation *g;
+    o.max_tokens = STORY - 20;
+    OK(llm_generation_start(s, &prompt, &o, &g, &error));
+    llm_generation_wait(g, -1);
+    struct llm_result result = {.size = sizeof result};
+    assert_int_equal(llm_generation_result(g, &result), LLM_OK);
+    assert_int_equal(result.status, LLM_OK);
+    size_t n;
+    const int32_t *tokens = llm_session_tokens(s, &n);
+    assert_true(n >= 100);
+    for (size_t i = 0; i < STORY; i++) ids[i] = tokens[i % n];
+    llm_generation_free(g);
+    llm_session_free(s);
+}
+
+static void stories(uint32_t kv, uint32_t precision, double limit, const char *name)
+{
+    struct memory_file file = read_file(TEST_DATA "/stories260K.gguf");
+    struct llm_load_options o;
+    load_defaults(&o);
+    o.kv = kv;
+    o.precision = precision;
+    llm_model *model;
+    OK(load(&file, &o, &model));
+    int32_t ids[STORY];
+    tell_story(model, ids);
+    struct agreement one_by_one = agree(model, &file, ids, 1, STORY);
+    assert_agreement(&one_by_one, limit, name);
+    for (size_t cut = 30; cut < STORY; cut += 29) {
+        struct agreement a = agree(model, &file, ids, cut, cut + 2);
+        assert_agreement(&a, limit, name);
+    }
+    llm_model_free(model);
+    free(file.data);
+}
+
+static void stories_high(void **state)
+{
+    (void)state;
+    stories(LLM_KV_F32, LLM_PRECISION_HIGH, 1e-6, "f32 cache, high precision");
+}
+
+static void stories_f16(void **state)
+{
+    (void)state;
+    stories(LLM_KV_F16, LLM_PRECISION_HIGH, 1e-4, "f16 cache");
+}
+
+/* ---- random models ---- */
+
+enum { PROMPT = 41, ALL = 46 };
+
+static void agree_file(struct memory_file *file, uint32_t vocab, uint32_t kv, double limit,
+                       const char *name)
+{
+    struct llm_load_options o;
+    load_defaults(&o);
+    o.kv = kv;
+    o.precision = LLM_PRECISION_HIGH;
+    o.context = 128;
+    llm_model *model;
+    if (load(file, &o, &model) != LLM_OK) fail_msg("%s: %s", name, error.message);
+    int32_t ids[ALL];
+    random_ids(ids, ALL, vocab, 7);
+    struct agreement a = agree(model, file, ids, PROMPT, ALL);
+    assert_agreement(&a, limit, name);
+    llm_model_free(model);
+}
+
+/* Edits may be NULL. */
+static void agree_shape(const struct model_shape *shape, const struct edit *edits, const char *name)
+{
+    struct memory_file file;
+    file.data = model_make(shape, &file.size);
+    if (edits) {
+        uint8_t *edited = edit_gguf(file.data, file.size, edits, &file.size);
+        free(file.data);
+        file.data = edited;
+    }
+    agree_file(&file, shape->vocab, LLM_KV_F32, 1e-6, name);
+    free(file.data);
+}
+
+static struct model_shape small_shape(void)
+{
+    struct model_shape s = model_shape_small;
+    s.vocab = 300;
+    return s;
+}
+
+static void every_type(void **state)
+{
+    (void)state;
+    static const struct { enum quant_type type; const char *name; uint32_t block; } types[] = {
+#define TYPE(constant, id, text, block, bytes) {constant, text, block},
+        QUANT_LIST(TYPE)
+#undef TYPE
+    };
+    for (size_t i = 0; i < LENGTH(types); i++) {
+        struct model_shape s = small_shape();
+        s.embedding = s.attention = s.ffn = s.output = types[i].type;
+        s.dim = types[i].block == 256 ? 256 : types[i].block == 32 ? 96 : 64;
+        s.head_dim = s.dim == 96 ? 24 : s.dim / s.n_heads;
+        s.hidden = types[i].block == 256 ? 512 : types[i].block == 32 ? 160 : 100;
+        s.tied = i % 2;
+        agree_shape(&s, NULL, types[i].name);
+    }
+}
+
+static void mixed_types(void **state)
+{
+    (void)state;
+    struct model_shape s = small_shape();
+    s.dim = s.hidden = 256;
+    s.head_dim = 64;
+    s.tied = true;
+    const struct edit edits[] = {
+        {.kind = TENSOR_TYPE, .name = "token_embd.weight", .u32 = QUANT_Q8_0},
+        {.kind = TENSOR_TYPE, .name = "blk.0.attn_q.weight", .u32 = QUANT_Q4_0},
+        {.kind = TENSOR_TYPE, .name = "blk.0.attn_k.weight", .u32 = QUANT_BF16},
+        {.kind = TENSOR_TYPE, .name = "blk.0.attn_v.weight", .u32 = QUANT_Q6_K},
+        {.kind = TENSOR_TYPE, .name = "blk.0.attn_output.weight", .u32 = QUANT_Q5_1},
+        {.kind = TENSOR_TYPE, .name = "blk.0.ffn_gate.weight", .u32 = QUANT_Q4_1},
+        {.kind = TENSOR_TYPE, .name = "blk.0.ffn_up.weight", .u32 = QUANT_Q4_1},
+        {.kind = TENSOR_TYPE, .name = "blk.0.ffn_down.weight", .u32 = QUANT_F16},
+        {.kind = TENSOR_TYPE, .name = "blk.1.attn_q.weight", .u32 = QUANT_Q4_K},
+        {.kind = TENSOR_TYPE, .name = "blk.1.attn_k.weight", .u32 = QUANT_Q4_K},
+        {.kind = TENSOR_TYPE, .name = "blk.1.attn_v.weight", .u32 = QUANT_Q5_K},
+        {.kind = TENSOR_TYPE, .name = "blk.1.ffn_gate.weight", .u32 = QUANT_Q2_K},
+        {.kind = TENSOR_TYPE, .name = "blk.1.ffn_up.weight", .u32 = QUANT_Q2_K},
+        {.kind = TENSOR_TYPE, .name = "blk.1.ffn_down.weight", .u32 = QUANT_Q3_K},
+        {.kind = EDIT_END},
+    };
+    agree_shape(&s, edits, "mixed types");
+}
+
+static void every_rope(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"no scaling", "linear", "yarn", "llama3"};
+    for (uint32_t i = MODEL_ROPE_NONE; i <= MODEL_ROPE_LLAMA3; i++) {
+        struct model_shape s = small_shape();
+        s.rope = (enum model_rope)i;
+        s.rope_original_context = 32;
+        agree_shape(&s, NULL, names[i]);
+    }
+    struct model_shape s = small_shape();
+    s.rope_dims = 8;
+    s.rope_base = 500000;
+    agree_shape(&s, NULL, "half of a head turned");
+}
+
+static void odd_shapes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        uint32_t dim, n_heads, n_kv_heads, head_dim, hidden, vocab;
+        bool tied;
+    } shapes[] = {
+        {"output of its own", 64, 4, 2, 16, 96, 300, false},
+        {"tied output", 64, 4, 2, 16, 96, 300, true},
+        {"key_length above dim / heads", 64, 4, 2, 32, 96, 300, false},
+        {"key_length below dim / heads", 128, 4, 1, 16, 96, 300, false},
+        {"heads of 40", 160, 4, 2, 40, 96, 300, false},
+        {"heads of 80", 160, 2, 1, 80, 96, 300, false},
+        {"heads of 8", 64, 8, 2, 8, 96, 300, false},
+        {"heads of 128", 128, 2, 1, 128, 96, 300, true},
+        {"heads of 256", 256, 2, 1, 256, 96, 300, true},
+        {"one KV head a head", 64, 4, 4, 16, 96, 300, false},
+        {"three heads a KV head", 96, 6, 2, 16, 96, 300, false},
+        {"one head", 64, 1, 1, 64, 96, 300, false},
+        {"as small as can be", 8, 1, 1, 8, 1, 300, false},
+        {"nothing a multiple of 32", 72, 3, 1, 24, 101, 307, false},
+    };
+    for (size_t i = 0; i < LENGTH(shapes); i++) {
+        struct model_shape s = small_shape();
+        s.dim = shapes[i].dim;
+        s.n_heads = shapes[i].n_heads;
+        s.n_kv_heads = shapes[i].n_kv_heads;
+        s.head_dim = shapes[i].head_dim;
+        s.hidden = shapes[i].hidden;
+        s.vocab = shapes[i].vocab;
+        s.tied = shapes[i].tied;
+        agree_shape(&s, NULL, shapes[i].name);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(stories_high), cmocka_unit_test(stories_f16), cmocka_unit_test(every_type),
+        cmocka_unit_test(mixed_types),  cmocka_unit_test(every_rope),  cmocka_unit_test(odd_shapes),
+    };
+    return cmocka_run_group_tests(tests, fixture_open, fixture_close);
+}
