@@ -208,18 +208,20 @@ local function busy(own, name)
     end
 end
 
+-- The options of the template, the others, and whether the system message is the session's own.
 local function merged(defaults, options)
     local chat, others = core.split_options(options)
+    local is_default = chat.system == nil
     for name, v in pairs(defaults or {}) do
         if chat[name] == nil then chat[name] = v end
     end
-    return chat, others
+    return chat, others, is_default
 end
 
 -- Renders the session's messages and the new ones. Returns the turn: ids to feed, and what the others are to know.
 function core.begin_turn(self, own, name, prompt, options, feed)
     local added = prompt and as_messages(prompt, name) or {}
-    local chat, others = merged(own.chat, options)
+    local chat, others, is_default = merged(own.chat, options)
     local in_flight = busy(own, name)
     if in_flight then return nil, in_flight, "busy" end
     core.end_turn(self, own)
@@ -229,7 +231,10 @@ function core.begin_turn(self, own, name, prompt, options, feed)
     for _, list in ipairs { own.messages, added } do
         for _, message in ipairs(list) do turn.messages[#turn.messages + 1] = message end
     end
-    turn.messages = with_system(turn.messages, chat.system)
+    local first = turn.messages[1]
+    if not (is_default and first and first.role == "system") then
+        turn.messages = with_system(turn.messages, chat.system)
+    end
     chat.add_generation_prompt = not feed
     local message, code
     turn.text, message, code = render(own.model, turn.messages, chat)
