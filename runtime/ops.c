@@ -38,7 +38,7 @@ struct ops {
     const struct gpu_info *info;
     const struct profile *profile;
     bool texels, integers;
-    struct gpu_buffer finished; /* where there are integers: a counter of workgroups, 0 between dispatches */
+    struct gpu_buffer finished; /* with integers: a count of workgroups, 0 between dispatches */
     const struct alloc *alloc;
 };
 
@@ -508,7 +508,8 @@ llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct a
                              s->kv_f16,          shared / heads, alone};
     TRY(kernels_get(&ops->kernels, pick(ops, MODULE_attention), spec, 6, &attention, error));
     const uint32_t merge_spec[] = {p->attention_lanes, s->head_dim};
-    TRY(kernels_get(&ops->kernels, module_for(ops, MODULE_merge, out_values), merge_spec, 2, &merge, error));
+    TRY(kernels_get(&ops->kernels, module_for(ops, MODULE_merge, out_values), merge_spec, 2, &merge,
+                    error));
 
     const struct attention_args args = {
         s->stride, s->q, s->n_kv_heads, max_groups, ops_stride(s->n_heads * s->head_dim), s->scale};

@@ -50,7 +50,8 @@ static void try_norm(struct bench *b, enum values values, uint32_t dim, uint32_t
 
     struct gpu_commands *c = bench_begin(b);
     const struct gpu_range range = {&gain, 0, dim * 4};
-    bench_ok(ops_norm(b->ops, c, &in, &range, &out, values, dim, eps, &s.step, gather, n, &error), &error);
+    bench_ok(ops_norm(b->ops, c, &in, &range, &out, values, dim, eps, &s.step, gather, n, &error),
+             &error);
     bench_run(b, c);
     double *want = malloc(dim * sizeof *want);
     assert_non_null(want);
@@ -147,7 +148,8 @@ static void gate_up(void **state)
     float *in = x.map;
     for (uint32_t i = 0; i < n * cols; i++) in[i] = bench_uniform() * (i / cols == 3 ? 1000 : 2);
     struct gpu_commands *c = bench_begin(b);
-    bench_ok(ops_gate_up(b->ops, c, &w[0], &w[1], &x, VALUES_F32, &y, VALUES_F32, n, &error), &error);
+    bench_ok(ops_gate_up(b->ops, c, &w[0], &w[1], &x, VALUES_F32, &y, VALUES_F32, n, &error),
+             &error);
     bench_run(b, c);
     for (uint32_t i = 0; i < n; i++) {
         double want[172];
@@ -270,7 +272,8 @@ static void try_matrix_norm(struct bench *b, enum quant_type type, enum values v
     struct gpu_commands *c = bench_begin(b);
     const struct norm norm = {&range, &normed[0], values, 1e-5f};
     const float eps = norm.eps;
-    bench_ok(ops_norm(b->ops, c, &in, &ones, &x, values, COLS, eps, &s.step, false, n, &error), &error);
+    bench_ok(ops_norm(b->ops, c, &in, &ones, &x, values, COLS, eps, &s.step, false, n, &error),
+             &error);
     gpu_commands_barrier(c);
     bench_ok(ops_matrix_norm(b->ops, c, &w, &x, values, &y[0], &norm, &s.step, n, &error), &error);
     bench_ok(ops_matrix(b->ops, c, &w, &x, values, &y[1], ROWS, 0, true, n, &error), &error);
