@@ -251,7 +251,7 @@ static void push_timings(lua_State *L, const struct llm_result *r)
     set_number(L, "prompt_ms", r->prompt_ms);
     set_number(L, "generate_ms", r->generate_ms);
     set_number(L, "prompt_per_second", r->prompt_ms > 0 ? 1000 * read / r->prompt_ms : 0);
-    set_number(L, "generate_per_second", r->generate_ms > 0 ? 1000 * r->tokens / r->generate_ms : 0);
+    set_number(L, "generate_per_second", r->generate_ms > 0 ? 1000 * (r->tokens - 1) / r->generate_ms : 0);
 }
 
 /* A list, one a token: { id, logprob, top = { {id, logprob}, ... } } */

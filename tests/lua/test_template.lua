@@ -60,13 +60,18 @@ end)
 
 t.test("messages", function()
     local function message(source, values) return (select(2, llm.template(source, values))) end
-    t.equal(message("a\n  {{ x.y.z }}", { x = {} }), "template template:2:6: 'dict object' has no attribute 'y': x.y.z", "where")
-    t.equal(message "äö{{ 1 + none }}", "template template:1:6: unsupported operand types for +: 'int' and 'NoneType': 1 + none", "columns are characters")
-    t.equal(message "{{ raise_exception('no ' ~ 1) }}", "template template:1:4: no 1: raise_exception('no ' ~ 1)", "of the template itself")
-    t.equal(message "{% macro f(a) %}{{ a + 1 }}{% endmacro %}\n{{ f('x') }}", "template template:1:20: can only concatenate str (not \"int\") to str: a + 1", "inside a macro")
+    t.equal(message("a\n  {{ x.y.z }}", { x = {} }),
+        "template template:2:6: 'dict object' has no attribute 'y': x.y.z", "where")
+    t.equal(message "äö{{ 1 + none }}",
+        "template template:1:6: unsupported operand types for +: 'int' and 'NoneType': 1 + none", "columns are characters")
+    t.equal(message "{{ raise_exception('no ' ~ 1) }}", "template template:1:4: no 1: raise_exception('no ' ~ 1)",
+        "of the template itself")
+    t.equal(message "{% macro f(a) %}{{ a + 1 }}{% endmacro %}\n{{ f('x') }}",
+        "template template:1:20: can only concatenate str (not \"int\") to str: a + 1", "inside a macro")
     t.equal(message "x\n{% if a %}y", "template template:2:12: 'elif' or 'else' or 'endif' expected, "
         .. "got the end of the template", "syntax")
-    t.equal(message "{% include 'x' %}", "template template:1:4: unknown statement 'include': include", "unknown statement")
+    t.equal(message "{% include 'x' %}", "template template:1:4: unknown statement 'include': include",
+        "unknown statement")
     t.raises("string expected", llm.template, 1)
     t.raises("table expected", llm.template, "x", 1)
     t.raises("of type function", llm.template, "x", { f = print })
@@ -78,9 +83,12 @@ end)
 
 t.test("values", function()
     local order = { parameters = 1, z = 2, name = 3, a = 4, type = 5 }
-    t.equal(llm.template("{{ v | tojson }}", { v = order }), '{"type": 5, "name": 3, "parameters": 1, "a": 4, "z": 2}', "customary order")
-    t.equal(llm.template("{{ v | tojson }}", { v = llm.json.decode '{"z":1,"type":2,"a":[]}' }), '{"z": 1, "type": 2, "a": []}', "decoded order")
-    t.equal(llm.template("{{ [a, b, c] }}", { a = llm.null, b = {}, c = llm.array {} }), "[None, {}, []]", "null and empty")
+    t.equal(llm.template("{{ v | tojson }}", { v = order }),
+        '{"type": 5, "name": 3, "parameters": 1, "a": 4, "z": 2}', "customary order")
+    t.equal(llm.template("{{ v | tojson }}", { v = llm.json.decode '{"z":1,"type":2,"a":[]}' }),
+        '{"z": 1, "type": 2, "a": []}', "decoded order")
+    t.equal(llm.template("{{ [a, b, c] }}", { a = llm.null, b = {}, c = llm.array {} }), "[None, {}, []]",
+        "null and empty")
     local list = { 1 }
     llm.template("{% set _ = l.append(2) %}", { l = list })
     t.equal(#list, 1, "what is given stays as it is")
