@@ -56,7 +56,8 @@ t.test("turns", function()
     local length = s.length
     local _, second = s:chat("And then", short)
     t.check(second.cached_tokens >= length and
-        second.prompt_tokens > second.cached_tokens, "what it held is not computed again", second.cached_tokens .. " of " .. length)
+        second.prompt_tokens > second.cached_tokens, "what it held is not computed again",
+        second.cached_tokens .. " of " .. length)
     t.equal(second.prompt_tokens + second.tokens, s.length, "all of it is the prompt")
     t.equal(roles(s), "uaua", "four messages")
 

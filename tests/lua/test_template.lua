@@ -63,7 +63,8 @@ t.test("messages", function()
     t.equal(message("a\n  {{ x.y.z }}", { x = {} }),
         "template template:2:6: 'dict object' has no attribute 'y': x.y.z", "where")
     t.equal(message "äö{{ 1 + none }}",
-        "template template:1:6: unsupported operand types for +: 'int' and 'NoneType': 1 + none", "columns are characters")
+        "template template:1:6: unsupported operand types for +: 'int' and 'NoneType': 1 + none",
+        "columns are characters")
     t.equal(message "{{ raise_exception('no ' ~ 1) }}", "template template:1:4: no 1: raise_exception('no ' ~ 1)",
         "of the template itself")
     t.equal(message "{% macro f(a) %}{{ a + 1 }}{% endmacro %}\n{{ f('x') }}",
