@@ -232,18 +232,6 @@ static int generation_cancel(lua_State *L)
 
 /* ---- result ---- */
 
-static void set_number(lua_State *L, const char *name, double value)
-{
-    lua_pushnumber(L, value);
-    lua_setfield(L, -2, name);
-}
-
-static void set_count(lua_State *L, const char *name, uint64_t value)
-{
-    compat_pushint64(L, value);
-    lua_setfield(L, -2, name);
-}
-
 static void push_timings(lua_State *L, const struct llm_result *r)
 {
     uint32_t read = r->prompt_tokens > r->cached_tokens ? r->prompt_tokens - r->cached_tokens : 0;

@@ -5,12 +5,6 @@
 
 #include "parts.h"
 
-static void set_count(lua_State *L, const char *name, uint64_t value)
-{
-    compat_pushint64(L, value);
-    lua_setfield(L, -2, name);
-}
-
 static void push_words(lua_State *L, const char *words)
 {
     lua_newtable(L);
