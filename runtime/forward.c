@@ -221,7 +221,9 @@ static llm_status record_attention(struct forward *f, struct gpu_commands *c, ui
         TRY(ops_matrix(f->ops, c, &w->qkv[i], &f->normed, normed, &f->qkv, f->shape.stride, w->qkv_at[i], false, n, error));
     }
     gpu_commands_barrier(c);
-    TRY(ops_rope_store(f->ops, c, &f->shape, &f->step, &f->qkv, &k, &v, n, error));
+    struct attention_shape shape = f->shape;
+    if (f->h.plain_every && (l + 1) % f->h.plain_every == 0) shape.rope_dim = 0;
+    TRY(ops_rope_store(f->ops, c, &shape, &w->terms, &f->step, &f->qkv, &k, &v, n, error));
     gpu_commands_barrier(c);
     TRY(ops_attention(f->ops, c, &f->shape, &f->step, &f->qkv, &k, &v, &f->partial, &f->attended, attended, max_groups, n, error));
     gpu_commands_barrier(c);
@@ -241,7 +243,7 @@ static llm_status record_ffn(struct forward *f, struct gpu_commands *c, uint32_t
 
 static llm_status record_layer(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t n, struct llm_error *error)
 {
-    if (l == 0) TRY(ops_embed(f->ops, c, &f->weights->embed, &f->step, &f->x, n, error));
+    if (l == 0) TRY(ops_embed(f->ops, c, &f->weights->embed, f->h.embedding_scale, &f->step, &f->x, n, error));
     gpu_commands_barrier(c);
     TRY(record_attention(f, c, l, n, error));
     gpu_commands_barrier(c);

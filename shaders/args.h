@@ -19,6 +19,7 @@ struct embed_args {
     uint first, rows;       /* tokens that this dispatch serves: [first, first + rows) */
     uint blocks;            /* of 32 columns */
     uint stride;            /* of a row of out */
+    float scale;
 };
 
 struct norm_args {
@@ -34,6 +35,7 @@ struct rope_args {
     uint rope_pairs;        /* of a row of cos and sin */
     uint neox;
     uint items;             /* fours of a row's q, k and v */
+    float eps;              /* of the norm of heads */
 };
 
 struct attention_args {

@@ -244,7 +244,7 @@ static void prefix_shared(void **state)
     llm_session_free(second);
 }
 
-/* ---- three models: sums of f32, the ways of a quantized one, and wide rows ---- */
+/* ---- models: sums of f32, the ways of a quantized one, wide rows, and norms of heads ---- */
 
 static void open_model(const struct model_shape *shape, uint32_t kv, uint32_t precision,
                        uint32_t deterministic)
@@ -294,6 +294,18 @@ static int open_wide(void **state)
     return 0;
 }
 
+static int open_heads(void **state)
+{
+    fixture_open(state);
+    struct model_shape shape = model_shape_small;
+    shape.arch = "qwen3";
+    shape.qk_norm = true;
+    shape.attention = shape.ffn = QUANT_Q4_0;
+    open_model(&shape, LLM_KV_F16, LLM_PRECISION_FAST, 0);
+    expected = logits_after(ids, LONG);
+    return 0;
+}
+
 static int close_model(void **state)
 {
     free(expected);
@@ -312,7 +324,10 @@ int main(void)
         cmocka_unit_test(prefix_shared),
     };
     const struct CMUnitTest beside[] = {cmocka_unit_test(beside_others)};
+    const struct CMUnitTest some[] = {cmocka_unit_test(cut_prompts),
+                                      cmocka_unit_test(beside_others)};
     int failed = cmocka_run_group_tests_name("f32", all, open_f32, close_model);
     failed += cmocka_run_group_tests_name("q4_0", all, open_q4, close_model);
+    failed += cmocka_run_group_tests_name("heads", some, open_heads, close_model);
     return failed + cmocka_run_group_tests_name("wide", beside, open_wide, close_model);
 }
