@@ -207,6 +207,12 @@ static enum values all_values(const struct forward *f, const struct weight *w, u
     return VALUES_INT;
 }
 
+static struct norm norm_for(const struct forward *f, const struct gpu_range *gain, const struct weight *w, uint32_t n)
+{
+    return (struct norm){gain, &f->normed, all_values(f, w, n), f->h.norm_eps};
+}
+
+/* From the normed rows on: x += attention, and the norm that follows. */
 static llm_status record_attention(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t n, struct llm_error *error)
 {
     const struct layer_weights *w = &f->weights->layers[l];
@@ -214,8 +220,6 @@ static llm_status record_attention(struct forward *f, struct gpu_commands *c, ui
     uint32_t max_groups = (f->max_positions + ATTENTION_GROUP - 1) / ATTENTION_GROUP;
     enum values normed = all_values(f, w->qkv, w->n_qkv);
     enum values attended = f->h.head_dim % 32 ? VALUES_F32 : ops_values(f->ops, &w->o);
-    TRY(ops_norm(f->ops, c, &f->x, &w->attn_norm, &f->normed, normed, f->h.dim, f->h.norm_eps, &f->step, false, n, error));
-    gpu_commands_barrier(c);
     for (uint32_t i = 0; i < w->n_qkv; i++) {
         if (i) gpu_commands_barrier(c); /* they write to columns of the same rows, which the check cannot tell apart */
         TRY(ops_matrix(f->ops, c, &w->qkv[i], &f->normed, normed, &f->qkv, f->shape.stride, w->qkv_at[i], false, n, error));
@@ -227,23 +231,31 @@ static llm_status record_attention(struct forward *f, struct gpu_commands *c, ui
     gpu_commands_barrier(c);
     TRY(ops_attention(f->ops, c, &f->shape, &f->step, &f->qkv, &k, &v, &f->partial, &f->attended, attended, max_groups, n, error));
     gpu_commands_barrier(c);
-    return ops_matrix(f->ops, c, &w->o, &f->attended, attended, &f->x, ops_stride(f->h.dim), 0, true, n, error);
+    const struct norm next = norm_for(f, &w->ffn_norm, &w->gate, 1);
+    return ops_matrix_norm(f->ops, c, &w->o, &f->attended, attended, &f->x, &next, &f->step, n, error);
 }
 
 static llm_status record_ffn(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t n, struct llm_error *error)
 {
     const struct layer_weights *w = &f->weights->layers[l];
     enum values normed = ops_values(f->ops, &w->gate), hidden = normed ? ops_values(f->ops, &w->down) : VALUES_F32;
-    TRY(ops_norm(f->ops, c, &f->x, &w->ffn_norm, &f->normed, normed, f->h.dim, f->h.norm_eps, &f->step, false, n, error));
-    gpu_commands_barrier(c);
     TRY(ops_gate_up(f->ops, c, &w->gate, &w->up, &f->normed, normed, &f->hidden, hidden, n, error));
     gpu_commands_barrier(c);
-    return ops_matrix(f->ops, c, &w->down, &f->hidden, hidden, &f->x, ops_stride(f->h.dim), 0, true, n, error);
+    if (l + 1 == f->h.n_layers) /* the head makes the norm, of the rows that it takes */
+        return ops_matrix(f->ops, c, &w->down, &f->hidden, hidden, &f->x, ops_stride(f->h.dim), 0, true, n, error);
+    const struct norm next = norm_for(f, &w[1].attn_norm, w[1].qkv, w[1].n_qkv);
+    return ops_matrix_norm(f->ops, c, &w->down, &f->hidden, hidden, &f->x, &next, &f->step, n, error);
 }
 
 static llm_status record_layer(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t n, struct llm_error *error)
 {
-    if (l == 0) TRY(ops_embed(f->ops, c, &f->weights->embed, f->h.embedding_scale, &f->step, &f->x, n, error));
+    if (l == 0) {
+        const struct layer_weights *w = f->weights->layers;
+        const struct norm first = norm_for(f, &w->attn_norm, w->qkv, w->n_qkv);
+        TRY(ops_embed(f->ops, c, &f->weights->embed, f->h.embedding_scale, &f->step, &f->x, n, error));
+        gpu_commands_barrier(c);
+        TRY(ops_norm(f->ops, c, &f->x, first.gain, first.out, first.values, f->h.dim, first.eps, &f->step, false, n, error));
+    }
     gpu_commands_barrier(c);
     TRY(record_attention(f, c, l, n, error));
     gpu_commands_barrier(c);

@@ -1,9 +1,10 @@
 #include "ops.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "args.h"
-#include "error.h"
+#include "gpu_error.h"
 #include "kernels.h"
 #include "repack.h"
 
@@ -25,6 +26,7 @@ struct ops {
     const struct gpu_info *info;
     const struct profile *profile;
     bool texels, integers;
+    struct gpu_buffer finished; /* with integers: a count of workgroups, 0 between dispatches */
     const struct alloc *alloc;
 };
 
@@ -32,34 +34,36 @@ const uint32_t ops_buckets[] = {1, 2, 4, 8, 16, 32, 64, 128, 0};
 
 enum {
     AXIS = 65535,    /* workgroups along one axis that every device allows */
-    INT_COLUMNS = 2 /* what the registers of AVX2 hold: four are 1.2, eight 1.5 times slower */
+    NORM_ROWS = 4    /* more have their norm made by as many workgroups, in a dispatch of its own */
 };
 
 /* The modules of each format, see pick. */
 struct format_modules {
     enum quant_type type;
     enum module mat, embed;
-    enum module integers; /* 0: there is none */
+    enum module integers; /* 0: there is none; the one that makes the norm, too, follows */
+    uint32_t columns;     /* of that one at a time: measured, four are 1.6 times slower than two, or
+                             1.2 times faster */
 };
 
-#define FORMAT_MODULES(constant, name, integers)                                                   \
+#define FORMAT_MODULES(constant, name, integers, columns)                                          \
     {                                                                                              \
-        constant, MODULE_mat_##name, MODULE_embed_##name, integers                                 \
+        constant, MODULE_mat_##name, MODULE_embed_##name, integers, columns                        \
     }
 static const struct format_modules format_modules[] = {
-    FORMAT_MODULES(QUANT_F32, f32, 0),
-    FORMAT_MODULES(QUANT_F16, f16, 0),
-    FORMAT_MODULES(QUANT_BF16, bf16, 0),
-    FORMAT_MODULES(QUANT_Q4_0, q4_0, MODULE_mat_int_q4_0),
-    FORMAT_MODULES(QUANT_Q4_1, q4_1, MODULE_mat_int_q4_1),
-    FORMAT_MODULES(QUANT_Q5_0, q5_0, 0),
-    FORMAT_MODULES(QUANT_Q5_1, q5_1, 0),
-    FORMAT_MODULES(QUANT_Q8_0, q8_0, 0),
-    FORMAT_MODULES(QUANT_Q2_K, q2_k, 0),
-    FORMAT_MODULES(QUANT_Q3_K, q3_k, 0),
-    FORMAT_MODULES(QUANT_Q4_K, q4_k, MODULE_mat_int_q4_k),
-    FORMAT_MODULES(QUANT_Q5_K, q5_k, 0),
-    FORMAT_MODULES(QUANT_Q6_K, q6_k, 0),
+    FORMAT_MODULES(QUANT_F32, f32, 0, 0),
+    FORMAT_MODULES(QUANT_F16, f16, 0, 0),
+    FORMAT_MODULES(QUANT_BF16, bf16, 0, 0),
+    FORMAT_MODULES(QUANT_Q4_0, q4_0, MODULE_mat_int_q4_0, 2),
+    FORMAT_MODULES(QUANT_Q4_1, q4_1, MODULE_mat_int_q4_1, 2),
+    FORMAT_MODULES(QUANT_Q5_0, q5_0, 0, 0),
+    FORMAT_MODULES(QUANT_Q5_1, q5_1, 0, 0),
+    FORMAT_MODULES(QUANT_Q8_0, q8_0, 0, 0),
+    FORMAT_MODULES(QUANT_Q2_K, q2_k, 0, 0),
+    FORMAT_MODULES(QUANT_Q3_K, q3_k, 0, 0),
+    FORMAT_MODULES(QUANT_Q4_K, q4_k, MODULE_mat_int_q4_k, 4),
+    FORMAT_MODULES(QUANT_Q5_K, q5_k, 0, 0),
+    FORMAT_MODULES(QUANT_Q6_K, q6_k, 0, 0),
 };
 
 static llm_status modules_of(const struct weight *w, const struct format_modules **out,
@@ -70,6 +74,15 @@ static llm_status modules_of(const struct weight *w, const struct format_modules
         if ((*out)->type == w->type) return LLM_OK;
     }
     return error_set(error, LLM_UNSUPPORTED, "no kernel for weight format %d", (int)w->type);
+}
+
+static llm_status make_counter(struct ops *ops, struct llm_error *error)
+{
+    TRY_GPU(gpu_buffer_create(ops->kernels.device, &ops->finished, 256, GPU_MEMORY_DEVICE,
+                              &gpu_error_),
+            error);
+    memset(ops->finished.map, 0, (size_t)ops->finished.size);
+    return LLM_OK;
 }
 
 llm_status ops_create(struct ops **out, struct gpu_device *device, bool high, bool deterministic,
@@ -85,14 +98,19 @@ llm_status ops_create(struct ops **out, struct gpu_device *device, bool high, bo
     ops->info = gpu_device_info(device);
     ops->profile = ops->info->software ? &software : &hardware;
     ops->texels = ops->info->texel_loads && ops->info->subgroup == 8 && ops->info->subgroup_shuffle;
-    ops->integers = ops->texels && ops->info->software && !high;
-    *out = ops;
-    return LLM_OK;
+    ops->integers = ops->texels && ops->info->software && ops->info->unified && !high;
+    llm_status status = ops->integers ? make_counter(ops, error) : LLM_OK;
+    if (status == LLM_OK)
+        *out = ops;
+    else
+        ops_free(ops);
+    return status;
 }
 
 void ops_free(struct ops *ops)
 {
     if (!ops) return;
+    gpu_buffer_free(ops->kernels.device, &ops->finished);
     kernels_free(&ops->kernels);
     alloc_free(ops->alloc, ops, sizeof *ops);
 }
@@ -164,17 +182,20 @@ struct product {
     enum values x_values, y_values;
     uint32_t y_stride, y_at;
     bool add;
+    const struct norm *norm; /* of y, or NULL */
 };
 
 static llm_status check_product(const struct ops *ops, const struct product *p, uint32_t n_rows,
                                 struct llm_error *error)
 {
     const struct weight *w = p->first;
-    if (p->y_stride % 4 || p->y_at % 4 || n_rows == 0 || w->rows == 0 || w->cols == 0) {
+    if (p->y_stride % 4 || p->y_at % 4 || n_rows == 0 || n_rows & (n_rows - 1) ||
+        w->rows == 0 || w->cols == 0) {
         return error_set(error, LLM_BAD_ARGUMENT,
                          "a matrix of %" PRIu32 " x %" PRIu32 " for %" PRIu32
                          " rows, written at %" PRIu32 " of %" PRIu32
-                         ": the first three must not be 0, the last two be multiples of 4",
+                         ": the first three must not be 0, the third be a power of two, the last"
+                         " two be multiples of 4",
                          w->rows, w->cols, n_rows, p->y_at, p->y_stride);
     }
     if (p->x_values < p->y_values ||
@@ -185,18 +206,23 @@ static llm_status check_product(const struct ops *ops, const struct product *p, 
     return LLM_OK;
 }
 
-static llm_status product_kernel(struct ops *ops, const struct product *p, uint32_t columns,
-                                 const struct gpu_kernel **out, struct llm_error *error)
+static llm_status product_kernel(struct ops *ops, const struct product *p, uint32_t n_rows,
+                                 uint32_t *columns, const struct gpu_kernel **out,
+                                 struct llm_error *error)
 {
     const struct format_modules *m;
     const struct profile *f = ops->profile;
     uint32_t matrices = p->second ? 2 : 1;
     TRY(modules_of(p->first, &m, error));
     if (p->x_values == VALUES_INT) {
-        const uint32_t spec[] = {8, columns, matrices, p->add, p->y_values == VALUES_INT};
-        return kernels_get(&ops->kernels, m->integers, spec, 5, out, error);
+        bool round = (p->norm ? p->norm->values : p->y_values) == VALUES_INT;
+        enum module module = p->norm ? m->integers + 1 : m->integers;
+        *columns = minimum(n_rows, m->columns);
+        const uint32_t spec[] = {8, *columns, matrices, p->add, round};
+        return kernels_get(&ops->kernels, module, spec, 5, out, error);
     }
-    const uint32_t spec[] = {8 * f->mat_tiles, f->mat_pieces, columns, matrices, p->add};
+    *columns = minimum(n_rows, f->mat_columns / matrices);
+    const uint32_t spec[] = {8 * f->mat_tiles, f->mat_pieces, *columns, matrices, p->add};
     return kernels_get(&ops->kernels, pick(ops, m->mat), spec, 5, out, error);
 }
 
@@ -205,30 +231,37 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
 {
     const struct weight *first = p->first;
     const struct gpu_kernel *kernel;
-    bool integers = p->x_values == VALUES_INT;
-    uint32_t tiles_of = integers ? 1 : ops->profile->mat_tiles, cut = 0;
-    uint32_t most = integers ? INT_COLUMNS : ops->profile->mat_columns / (p->second ? 2 : 1);
-    uint32_t columns = minimum(n_rows, most);
+    uint32_t tiles_of = p->x_values == VALUES_INT ? 1 : ops->profile->mat_tiles, cut = 0, columns;
     TRY(check_product(ops, p, n_rows, error));
     TRY(tiles_a_binding(ops, first, &cut, error));
-    TRY(product_kernel(ops, p, columns, &kernel, error));
+    TRY(product_kernel(ops, p, n_rows, &columns, &kernel, error));
 
     uint32_t tiles = divide_up(first->rows, REPACK_TILE);
     for (uint32_t tile = 0; tile < tiles; tile += cut) {
         uint32_t n = minimum(cut, tiles - tile), row = tile * REPACK_TILE,
                  groups = divide_up(n, tiles_of);
-        const struct mat_args args = {
+        /* Without a norm, only the part that is struct mat_args is read. */
+        const struct mat_norm_args args = {
             .rows = minimum(first->rows - row, n * REPACK_TILE),
             .blocks = ops_stride(first->cols) / 32,
             .x_stride = ops_stride(first->cols) / 4,
             .y_stride = p->y_stride / 4,
             .y_at = (p->y_at + row) / 4,
+            .n = (float)first->rows,
+            .eps = p->norm ? p->norm->eps : 0,
+            .all_rows = n_rows,
         };
         const struct gpu_range a = tile_range(first, tile, n),
                                b = p->second ? tile_range(p->second, tile, n) : a;
-        const struct gpu_range ranges[] = {a, b, all_of(p->x), all_of(p->y)};
+        struct gpu_range ranges[7] = {a, b, all_of(p->x), all_of(p->y)};
+        if (p->norm) {
+            ranges[4] = *p->norm->gain;
+            ranges[5] = all_of(p->norm->out);
+            ranges[6] = all_of(&ops->finished);
+        }
         if (tile > 0) gpu_commands_barrier(c);
-        gpu_commands_dispatch(c, kernel, ranges, &args, minimum(groups, AXIS), n_rows / columns,
+        /* Workgroups that share weights follow each other, so that these are in a cache. */
+        gpu_commands_dispatch(c, kernel, ranges, &args, n_rows / columns, minimum(groups, AXIS),
                               divide_up(groups, AXIS));
     }
     return LLM_OK;
@@ -249,6 +282,37 @@ llm_status ops_matrix(struct ops *ops, struct gpu_commands *c, const struct weig
         .add = add,
     };
     return multiply(ops, c, &p, n_rows, error);
+}
+
+/* Whether one dispatch of few rows can do both. */
+static bool fits_norm(const struct ops *ops, const struct weight *w, enum values x_values,
+                      uint32_t n_rows)
+{
+    uint32_t tiles = divide_up(w->rows, REPACK_TILE);
+    return x_values == VALUES_INT && n_rows <= NORM_ROWS && w->rows % 32 == 0 && tiles <= AXIS &&
+           tiles * repack_tile_size(w->type, w->cols) <= ops->info->binding_size;
+}
+
+llm_status ops_matrix_norm(struct ops *ops, struct gpu_commands *c, const struct weight *w,
+                           const struct gpu_buffer *x, enum values x_values,
+                           const struct gpu_buffer *y, const struct norm *norm,
+                           const struct step *step, uint32_t n_rows, struct llm_error *error)
+{
+    bool together = fits_norm(ops, w, x_values, n_rows);
+    const struct product p = {
+        .first = w,
+        .x = x,
+        .y = y,
+        .x_values = x_values,
+        .y_stride = ops_stride(w->rows),
+        .add = true,
+        .norm = together ? norm : NULL,
+    };
+    TRY(multiply(ops, c, &p, n_rows, error));
+    if (together) return LLM_OK;
+    gpu_commands_barrier(c);
+    return ops_norm(ops, c, y, norm->gain, norm->out, norm->values, w->rows, norm->eps, step, false,
+                    n_rows, error);
 }
 
 llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct weight *gate,
@@ -439,7 +503,8 @@ llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct a
                              s->kv_f16,          shared / heads, alone};
     TRY(kernels_get(&ops->kernels, pick(ops, MODULE_attention), spec, 6, &attention, error));
     const uint32_t merge_spec[] = {p->attention_lanes, s->head_dim};
-    TRY(kernels_get(&ops->kernels, module_for(ops, MODULE_merge, out_values), merge_spec, 2, &merge, error));
+    TRY(kernels_get(&ops->kernels, module_for(ops, MODULE_merge, out_values), merge_spec, 2, &merge,
+                    error));
 
     const struct attention_args args = {
         s->stride, s->q, s->n_kv_heads, max_groups, ops_stride(s->n_heads * s->head_dim), s->scale};

@@ -93,6 +93,17 @@ llm_status ops_norm(struct ops *ops, struct gpu_commands *c, const struct gpu_bu
 llm_status ops_matrix(struct ops *ops, struct gpu_commands *c, const struct weight *w, const struct gpu_buffer *x,
                       enum values x_values, const struct gpu_buffer *y, uint32_t y_stride, uint32_t y_at, bool add, uint32_t n_rows,
                       struct llm_error *error);
+/* y(row) += w x(row), then normed(row) = the norm of y(row), w->rows long: what ops_matrix and ops_norm do, bit for bit. One
+ * dispatch where that is faster, else two and the barrier between them. */
+struct norm {
+    const struct gpu_range *gain;
+    const struct gpu_buffer *out;
+    enum values values;
+    float eps;
+};
+llm_status ops_matrix_norm(struct ops *ops, struct gpu_commands *c, const struct weight *w, const struct gpu_buffer *x,
+                           enum values x_values, const struct gpu_buffer *y, const struct norm *norm, const struct step *step,
+                           uint32_t n_rows, struct llm_error *error);
 /* y(row) = silu(gate x(row)) * (up x(row)); gate and up have the same shape and type. Of f32 x comes f32 y. */
 llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct weight *gate, const struct weight *up,
                        const struct gpu_buffer *x, enum values x_values, const struct gpu_buffer *y, enum values y_values,

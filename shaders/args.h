@@ -15,6 +15,12 @@ struct mat_args {
     uint y_stride, y_at;    /* of a row of y; where the first row of weights goes */
 };
 
+struct mat_norm_args {
+    uint rows, blocks, x_stride, y_stride, y_at; /* as above */
+    float n, eps;           /* floats in a row */
+    uint all_rows;          /* of y */
+};
+
 struct embed_args {
     uint first, rows;       /* tokens that this dispatch serves: [first, first + rows) */
     uint blocks;            /* of 32 columns */

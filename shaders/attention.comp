@@ -90,6 +90,35 @@ void take_weights(int i) {}
 float weight(int h, int i, uint l) { return shared_weights[uint((h * MINE + i) * LANES) + l]; }
 #endif
 
+// The queries, as fours of a word d = span * LANES + lane.
+#ifdef SHUFFLE
+vec4 own_q[HEADS * SPANS * 2];
+void load_q(uint at)
+{
+    [[unroll]] for (int h = 0; h < HEADS; h++) {
+        [[unroll]] for (int s = 0; s < SPANS; s++) {
+            uint d = min(uint(s * LANES) + gl_LocalInvocationID.x, uint(WORDS - 1));
+            uint q = at + uint(h * (HEAD_DIM / 4)) + d * uint(WIDE / 4);
+            own_q[(h * SPANS + s) * 2] = uintBitsToFloat(WORD(qkv, q));
+            if (F16) own_q[(h * SPANS + s) * 2 + 1] = uintBitsToFloat(WORD(qkv, q + 1));
+        }
+    }
+}
+vec4 q_of(int h, int s, int l, int four)
+{
+    vec4 v = own_q[(h * SPANS + s) * 2 + four];
+    uint from = uint(l);
+    return vec4(subgroupShuffle(v.x, from), subgroupShuffle(v.y, from), subgroupShuffle(v.z, from), subgroupShuffle(v.w, from));
+}
+#else
+uint q_at;
+void load_q(uint at) { q_at = at; }
+vec4 q_of(int h, int s, int l, int four)
+{
+    return uintBitsToFloat(WORD(qkv, q_at + uint(h * (HEAD_DIM / 4) + (s * LANES + l) * (WIDE / 4) + four)));
+}
+#endif
+
 vec4 total[HEADS * SPANS * 2];
 vec4 sums[HEADS * SPANS * 2];
 
@@ -98,10 +127,45 @@ vec4 last_four(uvec4 word) { return vec4(unpackHalf2x16(word.z), unpackHalf2x16(
 
 float add_dot(float sum, vec4 q, vec4 k) { return fma(q.w, k.w, fma(q.z, k.z, fma(q.y, k.y, fma(q.x, k.x, sum)))); }
 
+// Scores of the piece's positions with word d: lanes over positions.
+void add_scores(uint at, int s, int l)
+{
+    vec4 q0[HEADS], q1[HEADS];
+    [[unroll]] for (int h = 0; h < HEADS; h++) {
+        q0[h] = q_of(h, s, l, 0);
+        if (F16) q1[h] = q_of(h, s, l, 1);
+    }
+    [[unroll]] for (int i = 0; i < MINE; i++) {
+        uvec4 word = WORD(k_pages, at + uint(s * LANES + l) * PIECE + uint(i * LANES) + gl_LocalInvocationID.x);
+        [[unroll]] for (int h = 0; h < HEADS; h++) {
+            int to = h * MINE + i;
+            weights[to] = add_dot(weights[to], q0[h], first_four(word));
+            if (F16) weights[to] = add_dot(weights[to], q1[h], last_four(word));
+        }
+    }
+}
+
+// Values of one position, which has weight l of turn i: lanes over dimensions.
+void add_values(uint at, int i, uint l)
+{
+    float w[HEADS];
+    [[unroll]] for (int h = 0; h < HEADS; h++) w[h] = weight(h, i, l);
+    [[unroll]] for (int s = 0; s < SPANS; s++) {
+        uint d = uint(s * LANES) + gl_LocalInvocationID.x;
+        uvec4 word = uvec4(0u);
+        if (WORDS % LANES == 0 || d < uint(WORDS)) word = WORD(v_pages, at + d);
+        [[unroll]] for (int h = 0; h < HEADS; h++) {
+            int to = (h * SPANS + s) * 2;
+            sums[to] = fma(vec4(w[h]), first_four(word), sums[to]);
+            if (F16) sums[to + 1] = fma(vec4(w[h]), last_four(word), sums[to + 1]);
+        }
+    }
+}
+
 void attend(uvec4 r, uint head)
 {
     uint lane = gl_LocalInvocationID.x, group = gl_WorkGroupID.x, kv_head = gl_WorkGroupID.y, row = gl_WorkGroupID.z;
-    uint q_at = (row * a.stride + a.q) / 4 + head * uint(HEAD_DIM / 4);
+    load_q((row * a.stride + a.q) / 4 + head * uint(HEAD_DIM / 4));
 
     state whole[HEADS];
     uint first = group * (GROUP / PIECE), last = min(first + GROUP / PIECE, r.y / PIECE + 1);
@@ -109,23 +173,9 @@ void attend(uvec4 r, uint head)
         uint count = min(r.y + 1 - p * PIECE, PIECE);
         uint at = (pages[r.z + p] * a.n_kv_heads + kv_head) * uint(WORDS) * PIECE;
 
-        // Scores: lanes over positions.
         [[unroll]] for (int i = 0; i < HEADS * MINE; i++) weights[i] = 0.0;
-        for (int d = 0; d < WORDS; d++) {
-            vec4 q0[HEADS], q1[HEADS];
-            [[unroll]] for (int h = 0; h < HEADS; h++) {
-                uint q = q_at + uint(h * (HEAD_DIM / 4) + d * (WIDE / 4));
-                q0[h] = uintBitsToFloat(WORD(qkv, q));
-                if (F16) q1[h] = uintBitsToFloat(WORD(qkv, q + 1));
-            }
-            [[unroll]] for (int i = 0; i < MINE; i++) {
-                uvec4 word = WORD(k_pages, at + uint(d) * PIECE + uint(i * LANES) + lane);
-                [[unroll]] for (int h = 0; h < HEADS; h++) {
-                    int to = h * MINE + i;
-                    weights[to] = add_dot(weights[to], q0[h], first_four(word));
-                    if (F16) weights[to] = add_dot(weights[to], q1[h], last_four(word));
-                }
-            }
+        [[unroll]] for (int s = 0; s < SPANS; s++) {
+            [[dont_unroll]] for (int l = 0; l < min(LANES, WORDS - s * LANES); l++) add_scores(at, s, l);
         }
         float most[HEADS], sum[HEADS];
         [[unroll]] for (int h = 0; h < HEADS; h++) {
@@ -152,25 +202,18 @@ void attend(uvec4 r, uint head)
         share_weights();
         [[unroll]] for (int h = 0; h < HEADS; h++) now[h] = state(most[h], sum[h]);
 
-        // Output: lanes over dimensions.
         [[unroll]] for (int i = 0; i < HEADS * SPANS * 2; i++) sums[i] = vec4(0.0);
         [[dont_unroll]] for (int i = 0; uint(i * LANES) < count; i++) {
-            uint from = uint(i * LANES), lanes = min(count - from, uint(LANES));
             take_weights(i);
-            for (uint l = 0; l < lanes; l++) {
-                float w[HEADS];
-                [[unroll]] for (int h = 0; h < HEADS; h++) w[h] = weight(h, i, l);
-                [[unroll]] for (int s = 0; s < SPANS; s++) {
-                    uint d = uint(s * LANES) + lane;
-                    uvec4 word = uvec4(0u);
-                    if (WORDS % LANES == 0 || d < uint(WORDS)) word = WORD(v_pages, at + (from + l) * uint(WORDS) + d);
-                    [[unroll]] for (int h = 0; h < HEADS; h++) {
-                        int to = (h * SPANS + s) * 2;
-                        sums[to] = fma(vec4(w[h]), first_four(word), sums[to]);
-                        if (F16) sums[to + 1] = fma(vec4(w[h]), last_four(word), sums[to + 1]);
-                    }
-                }
+#ifdef SHUFFLE // beyond count the weights are 0, and a position that is there is read once more
+            [[unroll]] for (uint l = 0; l < 8; l++) {
+                add_values(at + min(uint(i * LANES) + l, count - 1) * uint(WORDS), i, l);
             }
+#else
+            for (uint l = uint(i * LANES); l < min(count, uint((i + 1) * LANES)); l++) {
+                add_values(at + l * uint(WORDS), i, l - uint(i * LANES));
+            }
+#endif
         }
         [[unroll]] for (int h = 0; h < HEADS; h++) {
             float before, after;

@@ -147,10 +147,10 @@ vec4 silu(vec4 v) { return v / (1.0 + exp(-max(v, vec4(-80.0)))); }
 void main()
 {
     lane = gl_LocalInvocationID.x & 7u;
-    uint tile = (gl_WorkGroupID.z * gl_NumWorkGroups.x + gl_WorkGroupID.x) * (gl_WorkGroupSize.x / 8) + gl_LocalInvocationID.x / 8;
+    uint tile = (gl_WorkGroupID.z * gl_NumWorkGroups.y + gl_WorkGroupID.y) * (gl_WorkGroupSize.x / 8) + gl_LocalInvocationID.x / 8;
     uint row = tile * 32 + lane * 4;
     bool inside = tile * 32 < a.rows;
-    uint column = gl_WorkGroupID.y * uint(COLUMNS);
+    uint column = gl_WorkGroupID.x * uint(COLUMNS);
 
     uint units = a.blocks / SUBS, pieces_of = gl_WorkGroupSize.y;
     uint piece = gl_LocalInvocationID.y;

@@ -1,5 +1,6 @@
 // y = W x as in mat.comp, for weights of 4 bits and x rounded to integers. Two rows share each 32-bit
 // multiplication: the sum of 16 products of (-8..7) and (-255..255) fits 16 bits. Lanes are 8.
+// With NORM, the workgroup that finishes last makes the norm of y.
 #version 450
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_GOOGLE_include_directive : require
@@ -12,13 +13,26 @@ layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const int COLUMNS = 1;
 layout(constant_id = 2) const int MATRICES = 1;   // 2: y = silu(first) * second
 layout(constant_id = 3) const bool ADD = false;   // to what y holds
-layout(constant_id = 4) const bool ROUND = false; // y to integers, too
+layout(constant_id = 4) const bool ROUND = false; // y, or its norm, to integers, too
 
 WORDS(0, first);
 WORDS(1, second);
 WORDS(2, x);
+#ifdef NORM
+layout(std430, binding = 3) coherent buffer Y { vec4 y[]; };
+WORDS(4, gain);
+layout(std430, binding = 5) writeonly buffer Normed { vec4 normed[]; };
+layout(std430, binding = 6) coherent buffer Finished { uint finished; }; // workgroups; 0 before and after
+layout(push_constant) uniform Push { mat_norm_args a; };
+const bool ROUND_Y = false;
+#define NORM_IN(i) y[i]
+#define NORM_GAIN(i) uintBitsToFloat(WORD(gain, i))
+#include "norm.glsl"
+#else
+const bool ROUND_Y = ROUND;
 layout(std430, binding = 3) buffer Y { vec4 y[]; };
 layout(push_constant) uniform Push { mat_args a; };
+#endif
 
 int matrix;
 uvec4 W4(uint i)
@@ -92,10 +106,34 @@ void add_matrix(int m, uint x_at, uint at)
 
 vec4 silu(vec4 v) { return v / (1.0 + exp(-max(v, vec4(-80.0)))); }
 
+#ifdef NORM
+bool is_last()
+{
+    uint n = 0;
+    memoryBarrierBuffer();
+    if (lane == 0) n = atomicAdd(finished, 1u);
+    return subgroupShuffle(n, 0u) + 1u == gl_NumWorkGroups.x * gl_NumWorkGroups.y * gl_NumWorkGroups.z;
+}
+
+void make_norms()
+{
+    memoryBarrierBuffer();
+    if (lane == 0) finished = 0u;
+    for (uint row = 0; row < a.all_rows; row++) {
+        uint at = row * a.y_stride, chunks = uint(a.n) / 4;
+        float scale = norm_scale(at, chunks, a.n, a.eps);
+        for (uint i = lane; i < chunks; i += 8) {
+            vec4 v = norm_four(at, i, scale);
+            normed[at + i] = ROUND ? uintBitsToFloat(round_block(v)) : v;
+        }
+    }
+}
+#endif
+
 void main()
 {
     lane = gl_LocalInvocationID.x;
-    uint tile = gl_WorkGroupID.z * gl_NumWorkGroups.x + gl_WorkGroupID.x, column = gl_WorkGroupID.y * uint(COLUMNS);
+    uint tile = gl_WorkGroupID.z * gl_NumWorkGroups.y + gl_WorkGroupID.y, column = gl_WorkGroupID.x * uint(COLUMNS);
     if (tile * 32 >= a.rows) return;
     uint at = tile * tile_words(a.blocks), x_at = column * a.x_stride;
     add_matrix(0, x_at, at);
@@ -106,11 +144,14 @@ void main()
     uint row = tile * 32 + lane * 4, y_at = column * a.y_stride + a.y_at + row / 4;
     [[unroll]] for (int n = 0; n < COLUMNS; n++) {
         vec4 v = MATRICES == 2 ? silu(gates[n]) * sums[n] : sums[n];
-        if (ROUND) v = uintBitsToFloat(round_block(v));
-        if (row < a.rows || ROUND) {
+        if (ROUND_Y) v = uintBitsToFloat(round_block(v));
+        if (row < a.rows || ROUND_Y) {
             if (ADD) v += y[y_at];
             y[y_at] = v;
         }
         y_at += a.y_stride;
     }
+#ifdef NORM
+    if (is_last()) make_norms();
+#endif
 }

@@ -1,39 +1,34 @@
-// out = in / sqrt(mean(in^2) + eps) * gain, one workgroup a row.
+// The norm of rows, one workgroup each.
 #version 450
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_GOOGLE_include_directive : require
+#ifdef SHUFFLE
+#extension GL_KHR_shader_subgroup_shuffle : require
+#endif
 #include "args.h"
 #include "words.glsl"
 #ifdef INT
-#extension GL_KHR_shader_subgroup_shuffle : require
 #include "int.glsl"
 #endif
 
-layout(local_size_x_id = 0) in; // with INT, the 8 lanes of a block
+layout(local_size_x_id = 0) in; // with SHUFFLE, 8 lanes
 WORDS(0, x);
 WORDS(1, gain);
 layout(std430, binding = 2) readonly buffer Outputs { uint outputs[]; };
 layout(std430, binding = 3) writeonly buffer Out { vec4 result[]; };
 layout(push_constant) uniform Push { norm_args a; };
 
-shared float partial[gl_WorkGroupSize.x];
+#define NORM_IN(i) uintBitsToFloat(WORD(x, i))
+#define NORM_GAIN(i) uintBitsToFloat(WORD(gain, i))
+#include "norm.glsl"
 
 void main()
 {
-    uint lane = gl_LocalInvocationID.x, row = gl_WorkGroupID.x;
-    uint from = (a.gather != 0 ? outputs[row] : row) * a.stride, to = row * a.stride;
-    vec4 squares = vec4(0.0);
-    for (uint i = lane; i < a.chunks; i += gl_WorkGroupSize.x) {
-        vec4 v = uintBitsToFloat(WORD(x, from + i));
-        squares = fma(v, v, squares);
-    }
-    partial[lane] = (squares.x + squares.y) + (squares.z + squares.w);
-    barrier();
-    float sum = 0.0;
-    for (uint i = 0; i < gl_WorkGroupSize.x; i++) sum += partial[i];
-    float scale = 1.0 / sqrt(sum / a.n + a.eps);
-    for (uint i = lane; i < a.chunks; i += gl_WorkGroupSize.x) {
-        vec4 v = uintBitsToFloat(WORD(x, from + i)) * scale * uintBitsToFloat(WORD(gain, i));
+    uint row = gl_WorkGroupID.x, to = row * a.stride;
+    uint from = (a.gather != 0 ? outputs[row] : row) * a.stride;
+    float scale = norm_scale(from, a.chunks, a.n, a.eps);
+    for (uint i = gl_LocalInvocationID.x; i < a.chunks; i += gl_WorkGroupSize.x) {
+        vec4 v = norm_four(from, i, scale);
 #ifdef INT
         v = uintBitsToFloat(round_block(v));
 #endif

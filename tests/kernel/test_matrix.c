@@ -101,7 +101,8 @@ static void try_values(struct bench *b, enum quant_type type, enum values values
     for (const uint32_t *n = ops_buckets; *n && *n <= most; n++) {
         struct gpu_buffer y = bench_buffer(b, (uint64_t)*n * stride * sizeof(float));
         struct gpu_commands *c = bench_begin(b);
-        bench_ok(ops_matrix(b->ops, c, &p.w, &p.x, values, &y, stride, at, false, *n, &error), &error);
+        bench_ok(ops_matrix(b->ops, c, &p.w, &p.x, values, &y, stride, at, false, *n, &error),
+                 &error);
         bench_run(b, c);
         check_outside(y.map, *n, stride, at, rows);
         const float *got = y.map;
@@ -233,10 +234,18 @@ static void matrix_refused(void **state)
     struct gpu_buffer buffer, x = bench_buffer(b, 32 * 4), y = bench_buffer(b, 32 * 4);
     struct weight w = bench_weight(b, QUANT_F32, 32, 32, weights, &buffer), other = w;
     struct gpu_commands *c = bench_begin(b);
-    assert_int_equal(ops_matrix(b->ops, c, &w, &x, VALUES_F32, &y, 32, 2, false, 1, &error), LLM_BAD_ARGUMENT);
-    assert_int_equal(ops_matrix(b->ops, c, &w, &x, VALUES_F32, &y, 32, 0, false, 0, &error), LLM_BAD_ARGUMENT);
+    assert_int_equal(ops_matrix(b->ops, c, &w, &x, VALUES_F32, &y, 32, 2, false, 1, &error),
+                     LLM_BAD_ARGUMENT);
+    for (uint32_t n = 0; n < 4; n += 3) {
+        assert_int_equal(ops_matrix(b->ops, c, &w, &x, VALUES_F32, &y, 32, 0, false, n, &error),
+                         LLM_BAD_ARGUMENT);
+    }
+    assert_int_equal(ops_matrix(b->ops, c, &w, &x, VALUES_INT, &y, 32, 0, false, 1, &error),
+                     LLM_UNSUPPORTED); /* F32 weights take no integers */
     other.rows = 31;
-    assert_int_equal(ops_gate_up(b->ops, c, &w, &other, &x, VALUES_F32, &y, VALUES_F32, 1, &error), LLM_UNSUPPORTED);
+    assert_int_equal(
+        ops_gate_up(b->ops, c, &w, &other, &x, VALUES_F32, &y, VALUES_F32, 1, &error),
+        LLM_UNSUPPORTED);
     other.type = (enum quant_type)99;
     assert_int_equal(ops_matrix(b->ops, c, &other, &x, VALUES_F32, &y, 32, 0, false, 1, &error),
                      LLM_UNSUPPORTED);

@@ -50,7 +50,8 @@ static void try_norm(struct bench *b, enum values values, uint32_t dim, uint32_t
 
     struct gpu_commands *c = bench_begin(b);
     const struct gpu_range range = {&gain, 0, dim * 4};
-    bench_ok(ops_norm(b->ops, c, &in, &range, &out, values, dim, eps, &s.step, gather, n, &error), &error);
+    bench_ok(ops_norm(b->ops, c, &in, &range, &out, values, dim, eps, &s.step, gather, n, &error),
+             &error);
     bench_run(b, c);
     double *want = malloc(dim * sizeof *want);
     assert_non_null(want);
@@ -147,7 +148,8 @@ static void gate_up(void **state)
     float *in = x.map;
     for (uint32_t i = 0; i < n * cols; i++) in[i] = bench_uniform() * (i / cols == 3 ? 1000 : 2);
     struct gpu_commands *c = bench_begin(b);
-    bench_ok(ops_gate_up(b->ops, c, &w[0], &w[1], &x, VALUES_F32, &y, VALUES_F32, n, &error), &error);
+    bench_ok(ops_gate_up(b->ops, c, &w[0], &w[1], &x, VALUES_F32, &y, VALUES_F32, n, &error),
+             &error);
     bench_run(b, c);
     for (uint32_t i = 0; i < n; i++) {
         double want[172];
@@ -244,6 +246,60 @@ static void residual(void **state)
     bench_free(b, &y);
 }
 
+/* A product and the norm of what it is added to, recorded as one, give the bits of both alone. */
+static void try_matrix_norm(struct bench *b, enum quant_type type, enum values values, uint32_t n)
+{
+    struct llm_error error = {0};
+    enum { ROWS = 576, COLS = 64 };
+    const struct quant_info *info = quant_info(type);
+    uint8_t *bytes = malloc(ROWS * COLS / info->block * info->block_size);
+    assert_non_null(bytes);
+    bench_random_blocks(type, bytes, ROWS * COLS);
+    struct gpu_buffer buffer, gain = bench_buffer(b, ROWS * 4), in = bench_buffer(b, n * COLS * 4),
+                              x = bench_buffer(b, n * COLS * 4), y[2], normed[2];
+    struct weight w = bench_weight(b, type, ROWS, COLS, bytes, &buffer);
+    const struct gpu_range range = {&gain, 0, ROWS * 4}, ones = {&gain, 0, COLS * 4};
+    struct bench_step s = bench_step(b, n, n, 1, 1);
+    for (uint32_t i = 0; i < n * COLS; i++) ((float *)in.map)[i] = bench_uniform();
+    for (uint32_t i = 0; i < ROWS; i++) ((float *)gain.map)[i] = bench_uniform();
+    for (int i = 0; i < 2; i++) {
+        y[i] = bench_buffer(b, n * ROWS * 4);
+        normed[i] = bench_buffer(b, n * ROWS * 4);
+    }
+    for (uint32_t i = 0; i < n * ROWS; i++)
+        ((float *)y[0].map)[i] = ((float *)y[1].map)[i] = bench_uniform();
+
+    struct gpu_commands *c = bench_begin(b);
+    const struct norm norm = {&range, &normed[0], values, 1e-5f};
+    const float eps = norm.eps;
+    bench_ok(ops_norm(b->ops, c, &in, &ones, &x, values, COLS, eps, &s.step, false, n, &error),
+             &error);
+    gpu_commands_barrier(c);
+    bench_ok(ops_matrix_norm(b->ops, c, &w, &x, values, &y[0], &norm, &s.step, n, &error), &error);
+    bench_ok(ops_matrix(b->ops, c, &w, &x, values, &y[1], ROWS, 0, true, n, &error), &error);
+    gpu_commands_barrier(c);
+    bench_ok(ops_norm(b->ops, c, &y[1], &range, &normed[1], values, ROWS, eps, &s.step, false, n,
+                      &error),
+             &error);
+    bench_run(b, c);
+    assert_memory_equal(y[0].map, y[1].map, n * ROWS * 4);
+    assert_memory_equal(normed[0].map, normed[1].map, n * ROWS * 4);
+    struct gpu_buffer *const all[] = {&buffer, &gain, &in,        &x,         &s.step.buffer,
+                                      &y[0],   &y[1], &normed[0], &normed[1]};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) bench_free(b, all[i]);
+    free(bytes);
+}
+
+static void matrix_norm(void **state)
+{
+    for (const uint32_t *n = ops_buckets; *n <= 8; n++) {
+        try_matrix_norm(*state, QUANT_F32, VALUES_F32, *n);
+        if (!has_integers(*state)) continue;
+        try_matrix_norm(*state, QUANT_Q4_0, VALUES_INT, *n);
+        try_matrix_norm(*state, QUANT_Q4_1, VALUES_INT, *n);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +308,7 @@ int main(void)
         cmocka_unit_test(gate_up),
         cmocka_unit_test(gate_up_integers),
         cmocka_unit_test(residual),
+        cmocka_unit_test(matrix_norm),
     };
     return cmocka_run_group_tests(tests, bench_setup, bench_teardown);
 }
