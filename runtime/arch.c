@@ -17,6 +17,8 @@ static const struct arch archs[] = {
     {"internlm2", 0, 0},
     {"exaone", ARCH_NEOX, 0},
     {"ernie4_5", 0, 0},
+    {"minicpm", ARCH_SCALES | ARCH_ALL_SCALES | ARCH_LONG_ROPE, 0},
+    {"seed_oss", ARCH_NEOX | ARCH_MAY_BIAS | ARCH_FFN_NORM_NAMED, 0},
 };
 enum { N_ARCHS = sizeof archs / sizeof *archs };
 
@@ -53,7 +55,8 @@ static const struct tensor_rule rules[] = {
     {"blk.%u.attn_q_norm.weight", SLOT_Q_NORM, ONE, HEAD, EACH_LAYER | F32, ARCH_QK_NORM, 0},
     {"blk.%u.attn_k_norm.weight", SLOT_K_NORM, ONE, HEAD, EACH_LAYER | F32, ARCH_QK_NORM, 0},
     {"blk.%u.attn_output.weight", SLOT_O, DIM, Q_ROWS, EACH_LAYER, 0, 0},
-    {"blk.%u.ffn_norm.weight", SLOT_FFN_NORM, ONE, DIM, EACH_LAYER | F32, 0, 0},
+    {"blk.%u.ffn_norm.weight", SLOT_FFN_NORM, ONE, DIM, EACH_LAYER | F32, 0, ARCH_FFN_NORM_NAMED},
+    {"blk.%u.post_attention_norm.weight", SLOT_FFN_NORM, ONE, DIM, EACH_LAYER | F32, ARCH_FFN_NORM_NAMED, 0},
     {"blk.%u.ffn_up.weight", SLOT_GATE_UP, TWO_HIDDEN, DIM, EACH_LAYER, ARCH_FUSED, 0},
     {"blk.%u.ffn_gate.weight", SLOT_GATE, HIDDEN, DIM, EACH_LAYER, 0, ARCH_FUSED},
     {"blk.%u.ffn_up.weight", SLOT_UP, HIDDEN, DIM, EACH_LAYER, 0, ARCH_FUSED},
@@ -109,12 +112,14 @@ static llm_status same_in_layers(const struct gguf *g, const char *key, uint32_t
     return LLM_OK;
 }
 
-static llm_status read_scale(const struct gguf *g, const char *arch, const char *name, float *out, struct llm_error *error)
+static llm_status read_scale(const struct gguf *g, const char *arch, const char *name, bool needed, float *out,
+                             struct llm_error *error)
 {
     char key[128];
     float value = 0;
     snprintf(key, sizeof key, "%s.%s", arch, name);
     TRY(gguf_get_f32(g, key, &value, error));
+    if (needed && !gguf_find(g, key)) return error_set(error, LLM_BAD_MODEL, "the key %s is missing", key);
     if (value == 0) return LLM_OK; /* as good as none */
     if (!(value >= 1e-9f && value <= 1e9f)) return error_set(error, LLM_BAD_MODEL, "%s is %g", key, (double)value);
     *out = value;
@@ -127,12 +132,13 @@ static llm_status read_scales(struct blueprint *b, const struct gguf *g, struct 
 {
     const char *arch = b->arch->name;
     struct hparams *h = &b->h;
+    const bool needed = (b->arch->features & ARCH_ALL_SCALES) != 0;
     float residual = 1, logits = 1;
     char key[128];
-    TRY(read_scale(g, arch, "embedding_scale", &h->embedding_scale, error));
-    TRY(read_scale(g, arch, "residual_scale", &residual, error));
-    TRY(read_scale(g, arch, "attention.scale", &h->attention_scale, error));
-    TRY(read_scale(g, arch, "logit_scale", &logits, error));
+    TRY(read_scale(g, arch, "embedding_scale", needed, &h->embedding_scale, error));
+    TRY(read_scale(g, arch, "residual_scale", needed, &residual, error));
+    TRY(read_scale(g, arch, "attention.scale", false, &h->attention_scale, error));
+    TRY(read_scale(g, arch, "logit_scale", needed, &logits, error));
     h->embedding_scale /= residual;
     h->norm_eps /= residual * residual;
     h->logit_scale = 1 / logits;

@@ -55,7 +55,9 @@ enum arch_feature {
     ARCH_QK_NORM = 8,  /* each head of q and k is normalised */
     ARCH_FUSED = 16,   /* q, k and v are one tensor, and so are gate and up */
     ARCH_LONG_ROPE = 32,
-    ARCH_SCALES = 64   /* keys scale the embedding, what layers add, attention and logits */
+    ARCH_SCALES = 64,  /* keys scale the embedding, what layers add, attention and logits */
+    ARCH_ALL_SCALES = 128,    /* and all but attention's must be there */
+    ARCH_FFN_NORM_NAMED = 256 /* the norm before the ffn is named after the attention */
 };
 
 struct arch {

@@ -273,6 +273,8 @@ static void every_architecture(void **state)
         {"phi3", false, false, true, false, 2, 64},    {"phi3", false, false, true, false, 2, 128},
         {"smollm3", false, false, false, false, 5, 0}, {"granite", false, false, false, true, 3, 0},
         {"exaone", false, false, false, false, 2, 0},
+        {"minicpm", false, false, false, true, 2, 0},
+        {"seed_oss", true, false, false, false, 2, 0},
     };
     for (size_t i = 0; i < LENGTH(rows); i++) {
         struct model_shape s = plain;

@@ -612,6 +612,9 @@ static void hostile_kin(void **state)
         {"granite", {"a residual of nothing at all",
                      {{.kind = EDIT_F32, .name = "granite.residual_scale", .f32 = NAN}},
                      LLM_BAD_MODEL, {"granite.residual_scale", "nan"}}},
+        {"minicpm", {"no scale",
+                     {{.kind = EDIT_DROP, .name = "minicpm.residual_scale"}},
+                     LLM_BAD_MODEL, {"minicpm.residual_scale", "missing"}}},
         {"granite", {"logits below zero",
                      {{.kind = EDIT_F32, .name = "granite.logit_scale", .f32 = -1}},
                      LLM_BAD_MODEL, {"granite.logit_scale", "-1"}}},
@@ -624,7 +627,7 @@ static void hostile_kin(void **state)
         s.bias = strcmp(s.arch, "qwen2") == 0;
         s.qk_norm = strcmp(s.arch, "qwen3") == 0;
         s.fused = strcmp(s.arch, "phi3") == 0;
-        s.scales = strcmp(s.arch, "granite") == 0;
+        s.scales = strcmp(s.arch, "granite") == 0 || strcmp(s.arch, "minicpm") == 0;
         if (s.fused) s.rope = MODEL_ROPE_LONG;
         uint8_t *data = model_make(&s, &size);
         n_wrong += try_hostile(data, size, &rows[i].h);

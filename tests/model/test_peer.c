@@ -51,7 +51,7 @@ static void try_model(const struct peer_model *m, bool single)
         float *ours = logits_of(s, PEER_VOCAB);
         const float *kept = (const float *)(const void *)theirs.data + row * PEER_VOCAB;
         double e = nmse(ours, kept, PEER_VOCAB);
-        if (!(e <= 1e-6)) fail_msg("%s: NMSE %g after id %u", m->name, e, done - 1);
+        if (!(e <= 1e-9)) fail_msg("%s: NMSE %g after id %u", m->name, e, done - 1);
         free(ours);
     }
     llm_session_free(s);

@@ -84,6 +84,11 @@ static void heads(struct maker *m, uint32_t l)
     }
 }
 
+static const char *ffn_norm_name(const struct model_shape *s)
+{
+    return s->arch && strcmp(s->arch, "seed_oss") == 0 ? "post_attention_norm" : "ffn_norm";
+}
+
 static void layer(struct maker *m, uint32_t l)
 {
     const struct model_shape *s = m->shape;
@@ -101,7 +106,7 @@ static void layer(struct maker *m, uint32_t l)
     char name[64];
     snprintf(name, sizeof name, "blk.%u.attn_norm.weight", l);
     norm(m, name);
-    snprintf(name, sizeof name, "blk.%u.ffn_norm.weight", l);
+    snprintf(name, sizeof name, "blk.%u.%s.weight", l, ffn_norm_name(s));
     norm(m, name);
     for (size_t i = 0; i < n; i++) {
         snprintf(name, sizeof name, "blk.%u.%s.weight", l, matrices[i].name);
@@ -302,7 +307,8 @@ static void metadata(struct maker *m)
     if (s->scales) {
         gguf_write_f32(w, key(m, name, "embedding_scale"), 6);
         gguf_write_f32(w, key(m, name, "residual_scale"), 0.25f);
-        gguf_write_f32(w, key(m, name, "attention.scale"), 0.125f);
+        if (strcmp(s->arch, "minicpm") != 0)
+            gguf_write_f32(w, key(m, name, "attention.scale"), 0.125f);
         gguf_write_f32(w, key(m, name, "logit_scale"), 2.5f);
     }
     if (s->rope == MODEL_ROPE_LONG) {

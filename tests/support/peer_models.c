@@ -38,5 +38,7 @@ const struct peer_model peer_models[] = {
     {"internlm2", SHAPE(.arch = "internlm2")},
     {"exaone", SHAPE(.arch = "exaone")},
     {"ernie4_5", SHAPE(.arch = "ernie4_5")},
+    {"minicpm", SHAPE(.arch = "minicpm", .scales = true)},
+    {"seed_oss", SHAPE(.arch = "seed_oss", .bias = true)},
 };
 const uint32_t peer_n_models = sizeof peer_models / sizeof *peer_models;

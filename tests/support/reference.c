@@ -31,7 +31,7 @@ struct rope {
 static const struct kin { const char *name; bool neox; uint32_t plain_every; } kin[] = {
     {"llama", false, 0},   {"qwen2", true, 0},     {"qwen3", true, 0},  {"phi3", true, 0},
     {"smollm3", false, 4}, {"granite", false, 0},  {"exaone", true, 0}, {"internlm2", false, 0},
-    {"ernie4_5", false, 0},
+    {"ernie4_5", false, 0}, {"minicpm", false, 0}, {"seed_oss", true, 0},
 };
 
 struct reference {
@@ -207,9 +207,10 @@ static llm_status read_layer(struct reference *r, const struct gguf *g, const ui
                              uint32_t l, struct llm_error *error)
 {
     struct layer *y = &r->layers[l];
+    const char *ffn_norm = strcmp(r->kin->name, "seed_oss") ? "ffn_norm" : "post_attention_norm";
     uint32_t q = r->n_heads * r->head_dim, kv = r->n_kv_heads * r->head_dim;
     const struct { const char *name; float **out; uint32_t cols, rows; } tensors[] = {
-        {"attn_norm", &y->attn_norm, r->dim, 1}, {"ffn_norm", &y->ffn_norm, r->dim, 1},
+        {"attn_norm", &y->attn_norm, r->dim, 1}, {ffn_norm, &y->ffn_norm, r->dim, 1},
         {"attn_q", &y->q, r->dim, q},            {"attn_k", &y->k, r->dim, kv},
         {"attn_v", &y->v, r->dim, kv},           {"attn_output", &y->attn_output, q, r->dim},
         {"ffn_gate", &y->gate, r->dim, r->hidden}, {"ffn_up", &y->up, r->dim, r->hidden},
