@@ -126,8 +126,8 @@ static llm_status read_scale(const struct gguf *g, const char *arch, const char 
     return LLM_OK;
 }
 
-/* Layers that add r times what they compute to x are layers that add all of it to x / r: norms do not see the factor, once their
- * epsilon is divided by its square. */
+/* Layers that add r times what they compute to x are layers that add all of it to x / r: norms do not see the factor,
+ * once their epsilon is divided by its square. */
 static llm_status read_scales(struct blueprint *b, const struct gguf *g, struct llm_error *error)
 {
     const char *arch = b->arch->name;
@@ -342,7 +342,8 @@ llm_status arch_read(struct blueprint *b, const struct gguf *g, uint32_t n_vocab
     }
     if (n_taken != g->n_tensors) TRY(refuse_others(b, g, error));
     if (!b->tensors[SLOT_ROPE_LONG] != !b->tensors[SLOT_ROPE_SHORT])
-        return error_set(error, LLM_BAD_MODEL, "of the tensors rope_factors_long.weight and rope_factors_short.weight one is missing");
+        return error_set(error, LLM_BAD_MODEL,
+                         "of the tensors rope_factors_long.weight and rope_factors_short.weight one is missing");
     return split_fused(b, error);
 }
 
@@ -350,6 +351,11 @@ void arch_choose_rope(struct blueprint *b, uint32_t context)
 {
     if (!b->tensors[SLOT_ROPE_LONG]) return;
     b->tensors[SLOT_ROPE_FREQS] = b->tensors[context > b->h.rope.original_context ? SLOT_ROPE_LONG : SLOT_ROPE_SHORT];
+}
+
+bool arch_long_rope(const struct blueprint *b)
+{
+    return b->tensors[SLOT_ROPE_LONG] && b->tensors[SLOT_ROPE_FREQS] == b->tensors[SLOT_ROPE_LONG];
 }
 
 void arch_free(struct blueprint *b)

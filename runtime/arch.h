@@ -85,5 +85,6 @@ llm_status arch_read(struct blueprint *b, const struct gguf *g, uint32_t n_vocab
 void arch_free(struct blueprint *b);
 /* Takes the rope factors for a context of so many tokens, where the model has two sets. */
 void arch_choose_rope(struct blueprint *b, uint32_t context);
+bool arch_long_rope(const struct blueprint *b); /* those for more than the trained context were taken */
 
 #endif

@@ -289,6 +289,8 @@ static void every_architecture(void **state)
             s.rope_original_context = rows[i].original_context;
         }
         agree_shape(&s, NULL, s.arch);
+        s.attention = QUANT_Q8_0;
+        agree_shape(&s, NULL, s.arch);
         s.head_dim = 40; /* no whole tiles of rows, more fours than lanes */
         s.hidden = 90;
         agree_shape(&s, NULL, s.arch);
