@@ -8,33 +8,59 @@
 #include "error.h"
 
 static const struct arch archs[] = {
-    {"llama", false},
+    {"llama", ARCH_MAY_BIAS, 0},
+    {"qwen2", ARCH_NEOX | ARCH_BIAS, 0},
+    {"qwen3", ARCH_NEOX | ARCH_QK_NORM, 0},
+    {"phi3", ARCH_NEOX | ARCH_FUSED | ARCH_LONG_ROPE, 0},
+    {"smollm3", 0, 4},
+    {"granite", ARCH_SCALES, 0},
+    {"internlm2", 0, 0},
+    {"exaone", ARCH_NEOX, 0},
+    {"ernie4_5", 0, 0},
+    {"minicpm", ARCH_SCALES | ARCH_ALL_SCALES | ARCH_LONG_ROPE, 0},
+    {"seed_oss", ARCH_NEOX | ARCH_MAY_BIAS | ARCH_FFN_NORM_NAMED, 0},
 };
+enum { N_ARCHS = sizeof archs / sizeof *archs };
 
-enum extent { ONE, DIM, Q_ROWS, KV_ROWS, HIDDEN, VOCAB, ROPE_PAIRS };
+enum extent { ONE, DIM, HEAD, Q_ROWS, KV_ROWS, QKV_ROWS, HIDDEN, TWO_HIDDEN, VOCAB, ROPE_PAIRS };
+enum { EACH_LAYER = 1, OPTIONAL = 2, F32 = 4 };
 
-/* A vector has rows ONE. Names with %u belong to each layer. */
+/* A vector has rows ONE. Names with %u belong to each layer. The rule holds for architectures with a feature of `when` (0: any)
+ * and none of `unless`. */
 struct tensor_rule {
     const char *name;
     int slot;
     enum extent rows, cols;
-    bool layer, optional, f32;
+    uint32_t flags, when, unless;
 };
 
 static const struct tensor_rule rules[] = {
-    {"token_embd.weight", SLOT_TOKEN_EMBD, VOCAB, DIM, false, false, false},
-    {"output_norm.weight", SLOT_OUTPUT_NORM, ONE, DIM, false, false, true},
-    {"output.weight", SLOT_OUTPUT, VOCAB, DIM, false, true, false},
-    {"rope_freqs.weight", SLOT_ROPE_FREQS, ONE, ROPE_PAIRS, false, true, true},
-    {"blk.%u.attn_norm.weight", SLOT_ATTN_NORM, ONE, DIM, true, false, true},
-    {"blk.%u.attn_q.weight", SLOT_Q, Q_ROWS, DIM, true, false, false},
-    {"blk.%u.attn_k.weight", SLOT_K, KV_ROWS, DIM, true, false, false},
-    {"blk.%u.attn_v.weight", SLOT_V, KV_ROWS, DIM, true, false, false},
-    {"blk.%u.attn_output.weight", SLOT_O, DIM, Q_ROWS, true, false, false},
-    {"blk.%u.ffn_norm.weight", SLOT_FFN_NORM, ONE, DIM, true, false, true},
-    {"blk.%u.ffn_gate.weight", SLOT_GATE, HIDDEN, DIM, true, false, false},
-    {"blk.%u.ffn_up.weight", SLOT_UP, HIDDEN, DIM, true, false, false},
-    {"blk.%u.ffn_down.weight", SLOT_DOWN, DIM, HIDDEN, true, false, false},
+    {"token_embd.weight", SLOT_TOKEN_EMBD, VOCAB, DIM, 0, 0, 0},
+    {"output_norm.weight", SLOT_OUTPUT_NORM, ONE, DIM, F32, 0, 0},
+    {"output.weight", SLOT_OUTPUT, VOCAB, DIM, OPTIONAL, 0, 0},
+    {"rope_freqs.weight", SLOT_ROPE_FREQS, ONE, ROPE_PAIRS, OPTIONAL | F32, 0, ARCH_LONG_ROPE},
+    {"rope_factors_long.weight", SLOT_ROPE_LONG, ONE, ROPE_PAIRS, OPTIONAL | F32, ARCH_LONG_ROPE, 0},
+    {"rope_factors_short.weight", SLOT_ROPE_SHORT, ONE, ROPE_PAIRS, OPTIONAL | F32, ARCH_LONG_ROPE, 0},
+    {"blk.%u.attn_norm.weight", SLOT_ATTN_NORM, ONE, DIM, EACH_LAYER | F32, 0, 0},
+    {"blk.%u.attn_qkv.weight", SLOT_QKV, QKV_ROWS, DIM, EACH_LAYER, ARCH_FUSED, 0},
+    {"blk.%u.attn_q.weight", SLOT_Q, Q_ROWS, DIM, EACH_LAYER, 0, ARCH_FUSED},
+    {"blk.%u.attn_k.weight", SLOT_K, KV_ROWS, DIM, EACH_LAYER, 0, ARCH_FUSED},
+    {"blk.%u.attn_v.weight", SLOT_V, KV_ROWS, DIM, EACH_LAYER, 0, ARCH_FUSED},
+    {"blk.%u.attn_q.bias", SLOT_Q_BIAS, ONE, Q_ROWS, EACH_LAYER | F32, ARCH_BIAS, 0},
+    {"blk.%u.attn_k.bias", SLOT_K_BIAS, ONE, KV_ROWS, EACH_LAYER | F32, ARCH_BIAS, 0},
+    {"blk.%u.attn_v.bias", SLOT_V_BIAS, ONE, KV_ROWS, EACH_LAYER | F32, ARCH_BIAS, 0},
+    {"blk.%u.attn_q.bias", SLOT_Q_BIAS, ONE, Q_ROWS, EACH_LAYER | OPTIONAL | F32, ARCH_MAY_BIAS, 0},
+    {"blk.%u.attn_k.bias", SLOT_K_BIAS, ONE, KV_ROWS, EACH_LAYER | OPTIONAL | F32, ARCH_MAY_BIAS, 0},
+    {"blk.%u.attn_v.bias", SLOT_V_BIAS, ONE, KV_ROWS, EACH_LAYER | OPTIONAL | F32, ARCH_MAY_BIAS, 0},
+    {"blk.%u.attn_q_norm.weight", SLOT_Q_NORM, ONE, HEAD, EACH_LAYER | F32, ARCH_QK_NORM, 0},
+    {"blk.%u.attn_k_norm.weight", SLOT_K_NORM, ONE, HEAD, EACH_LAYER | F32, ARCH_QK_NORM, 0},
+    {"blk.%u.attn_output.weight", SLOT_O, DIM, Q_ROWS, EACH_LAYER, 0, 0},
+    {"blk.%u.ffn_norm.weight", SLOT_FFN_NORM, ONE, DIM, EACH_LAYER | F32, 0, ARCH_FFN_NORM_NAMED},
+    {"blk.%u.post_attention_norm.weight", SLOT_FFN_NORM, ONE, DIM, EACH_LAYER | F32, ARCH_FFN_NORM_NAMED, 0},
+    {"blk.%u.ffn_up.weight", SLOT_GATE_UP, TWO_HIDDEN, DIM, EACH_LAYER, ARCH_FUSED, 0},
+    {"blk.%u.ffn_gate.weight", SLOT_GATE, HIDDEN, DIM, EACH_LAYER, 0, ARCH_FUSED},
+    {"blk.%u.ffn_up.weight", SLOT_UP, HIDDEN, DIM, EACH_LAYER, 0, ARCH_FUSED},
+    {"blk.%u.ffn_down.weight", SLOT_DOWN, DIM, HIDDEN, EACH_LAYER, 0, 0},
 };
 enum { N_RULES = sizeof rules / sizeof *rules };
 
@@ -45,7 +71,10 @@ static uint64_t extent_of(const struct hparams *h, enum extent e)
     case DIM: return h->dim;
     case Q_ROWS: return (uint64_t)h->n_heads * h->head_dim;
     case KV_ROWS: return (uint64_t)h->n_kv_heads * h->head_dim;
+    case QKV_ROWS: return ((uint64_t)h->n_heads + 2 * (uint64_t)h->n_kv_heads) * h->head_dim;
+    case HEAD: return h->head_dim;
     case HIDDEN: return h->hidden;
+    case TWO_HIDDEN: return 2 * (uint64_t)h->hidden;
     case VOCAB: return h->vocab;
     case ROPE_PAIRS: return h->rope.dims / 2;
     }
@@ -80,6 +109,43 @@ static llm_status same_in_layers(const struct gguf *g, const char *key, uint32_t
     }
     if (first < 0 || first > UINT32_MAX) return error_set(error, LLM_BAD_MODEL, "%s is out of range", key);
     *out = (uint32_t)first;
+    return LLM_OK;
+}
+
+static llm_status read_scale(const struct gguf *g, const char *arch, const char *name, bool needed, float *out,
+                             struct llm_error *error)
+{
+    char key[128];
+    float value = 0;
+    snprintf(key, sizeof key, "%s.%s", arch, name);
+    TRY(gguf_get_f32(g, key, &value, error));
+    if (needed && !gguf_find(g, key)) return error_set(error, LLM_BAD_MODEL, "the key %s is missing", key);
+    if (value == 0) return LLM_OK; /* as good as none */
+    if (!(value >= 1e-9f && value <= 1e9f)) return error_set(error, LLM_BAD_MODEL, "%s is %g", key, (double)value);
+    *out = value;
+    return LLM_OK;
+}
+
+/* Layers that add r times what they compute to x are layers that add all of it to x / r: norms do not see the factor,
+ * once their epsilon is divided by its square. */
+static llm_status read_scales(struct blueprint *b, const struct gguf *g, struct llm_error *error)
+{
+    const char *arch = b->arch->name;
+    struct hparams *h = &b->h;
+    const bool needed = (b->arch->features & ARCH_ALL_SCALES) != 0;
+    float residual = 1, logits = 1;
+    char key[128];
+    TRY(read_scale(g, arch, "embedding_scale", needed, &h->embedding_scale, error));
+    TRY(read_scale(g, arch, "residual_scale", needed, &residual, error));
+    TRY(read_scale(g, arch, "attention.scale", false, &h->attention_scale, error));
+    TRY(read_scale(g, arch, "logit_scale", needed, &logits, error));
+    h->embedding_scale /= residual;
+    h->norm_eps /= residual * residual;
+    h->logit_scale = 1 / logits;
+    snprintf(key, sizeof key, "%s.rope.scaling.finetuned", arch);
+    bool rotates = true;
+    TRY(gguf_get_bool(g, key, &rotates, error));
+    if (!rotates) h->plain_every = 1;
     return LLM_OK;
 }
 
@@ -129,8 +195,12 @@ static llm_status read_hparams(struct blueprint *b, const struct gguf *g, uint32
     if (!(h->norm_eps > 0 && h->norm_eps < 1)) return error_set(error, LLM_BAD_MODEL, "%s is %g", key, (double)h->norm_eps);
 
     h->vocab = n_vocab;
-    h->rope_neox = b->arch->rope_neox;
+    h->rope_neox = (b->arch->features & ARCH_NEOX) != 0;
+    h->plain_every = b->arch->plain_every;
+    h->head_eps = h->norm_eps;
+    h->embedding_scale = h->logit_scale = 1;
     h->attention_scale = 1 / sqrtf((float)h->head_dim);
+    if (b->arch->features & ARCH_SCALES) TRY(read_scales(b, g, error));
     return rope_from_gguf(&h->rope, g, arch, h->head_dim, error);
 }
 
@@ -139,15 +209,18 @@ static llm_status find_arch(struct blueprint *b, const struct gguf *g, struct ll
     struct gguf_string name = {NULL, 0};
     TRY(gguf_get_string(g, "general.architecture", &name, error));
     if (!name.text) return error_set(error, LLM_BAD_MODEL, "the key general.architecture is missing");
-    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++) {
+    for (size_t i = 0; i < N_ARCHS; i++) {
         if (strlen(archs[i].name) == name.size && !memcmp(archs[i].name, name.text, name.size)) {
             b->arch = &archs[i];
             return LLM_OK;
         }
     }
-    char shown[68];
-    return error_set(error, LLM_UNSUPPORTED, "the architecture '%s' is not supported (supported: llama)",
-                     error_name(shown, name.text, name.size));
+    char shown[68], known[16 * N_ARCHS];
+    size_t n = 0;
+    for (size_t i = 0; i < N_ARCHS; i++)
+        n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", i ? ", " : "", archs[i].name);
+    return error_set(error, LLM_UNSUPPORTED, "the architecture '%s' is not supported (supported: %s)",
+                     error_name(shown, name.text, name.size), known);
 }
 
 static llm_status check_shape(const struct blueprint *b, const struct tensor_rule *rule, const struct gguf_tensor *t,
@@ -158,7 +231,7 @@ static llm_status check_shape(const struct blueprint *b, const struct tensor_rul
         return error_set(error, LLM_BAD_MODEL,
                          "the tensor %s is %" PRIu64 " x %" PRIu64 " x %" PRIu64 " x %" PRIu64 ", expected %" PRIu64 " x %" PRIu64, name,
                          t->dims[0], t->dims[1], t->dims[2], t->dims[3], cols, rows);
-    if (rule->f32 && t->type != QUANT_F32)
+    if (rule->flags & F32 && t->type != QUANT_F32)
         return error_set(error, LLM_UNSUPPORTED, "the tensor %s is %s; only F32 is supported for it", name, quant_info(t->type)->name);
     return LLM_OK;
 }
@@ -167,17 +240,17 @@ static llm_status find_tensor(struct blueprint *b, const struct gguf *g, const s
                               uint64_t *n_taken, struct llm_error *error)
 {
     char name[64];
-    if (rule->layer) {
+    if (rule->flags & EACH_LAYER) {
         const char *rest = strstr(rule->name, "%u") + 2;
         snprintf(name, sizeof name, "blk.%" PRIu32 "%s", l, rest);
     } else {
         snprintf(name, sizeof name, "%s", rule->name);
     }
     const struct gguf_tensor *t = gguf_tensor(g, name);
-    if (rule->layer) b->layers[l][rule->slot] = t;
+    if (rule->flags & EACH_LAYER) b->layers[l][rule->slot] = t;
     else b->tensors[rule->slot] = t;
     if (!t) {
-        if (rule->optional) return LLM_OK;
+        if (rule->flags & OPTIONAL) return LLM_OK;
         return error_set(error, LLM_BAD_MODEL, "the tensor %s is missing (expected %" PRIu64 " x %" PRIu64 ")", name,
                          extent_of(&b->h, rule->cols), extent_of(&b->h, rule->rows));
     }
@@ -197,6 +270,40 @@ static bool is_taken(const struct blueprint *b, const struct gguf_tensor *t)
         }
     }
     return false;
+}
+
+/* n rows of t from row `from` on, as a tensor. */
+static const struct gguf_tensor *rows_of(struct gguf_tensor *view, const struct gguf_tensor *t, uint64_t from, uint64_t n)
+{
+    uint64_t row_size = t->size / t->dims[1];
+    *view = *t;
+    view->dims[1] = n;
+    view->offset = t->offset + from * row_size;
+    view->size = n * row_size;
+    return view;
+}
+
+static llm_status split_fused(struct blueprint *b, struct llm_error *error)
+{
+    if (!(b->arch->features & ARCH_FUSED)) return LLM_OK;
+    const uint64_t q = extent_of(&b->h, Q_ROWS), kv = extent_of(&b->h, KV_ROWS), hidden = b->h.hidden;
+    b->views = alloc_zero(b->alloc, b->h.n_layers, ARCH_VIEWS * sizeof *b->views);
+    if (!b->views) return error_memory(error, "the list of matrices", b->h.n_layers * ARCH_VIEWS * sizeof *b->views);
+    for (uint32_t l = 0; l < b->h.n_layers; l++) {
+        struct gguf_tensor *v = b->views + (size_t)l * ARCH_VIEWS;
+        const struct gguf_tensor **slots = b->layers[l], *qkv = slots[SLOT_QKV], *gate_up = slots[SLOT_GATE_UP];
+        slots[SLOT_Q] = rows_of(&v[0], qkv, 0, q);
+        slots[SLOT_K] = rows_of(&v[1], qkv, q, kv);
+        slots[SLOT_V] = rows_of(&v[2], qkv, q + kv, kv);
+        slots[SLOT_GATE] = rows_of(&v[3], gate_up, 0, hidden);
+        slots[SLOT_UP] = rows_of(&v[4], gate_up, hidden, hidden);
+    }
+    return LLM_OK;
+}
+
+static bool applies(const struct tensor_rule *rule, const struct arch *arch)
+{
+    return (rule->when == 0 || rule->when & arch->features) && !(rule->unless & arch->features);
 }
 
 /* A tensor that no rule takes would change the model's answers: refuse it by name. Rotation tables that old files carry for
@@ -229,14 +336,31 @@ llm_status arch_read(struct blueprint *b, const struct gguf *g, uint32_t n_vocab
     if (!b->layers) return error_memory(error, "the list of layers", b->h.n_layers * sizeof *b->layers);
     uint64_t n_taken = 0;
     for (size_t i = 0; i < N_RULES; i++) {
-        uint32_t n = rules[i].layer ? b->h.n_layers : 1;
+        uint32_t n = rules[i].flags & EACH_LAYER ? b->h.n_layers : 1;
+        if (!applies(&rules[i], b->arch)) continue;
         for (uint32_t l = 0; l < n; l++) TRY(find_tensor(b, g, &rules[i], l, &n_taken, error));
     }
-    return n_taken == g->n_tensors ? LLM_OK : refuse_others(b, g, error);
+    if (n_taken != g->n_tensors) TRY(refuse_others(b, g, error));
+    if (!b->tensors[SLOT_ROPE_LONG] != !b->tensors[SLOT_ROPE_SHORT])
+        return error_set(error, LLM_BAD_MODEL,
+                         "of the tensors rope_factors_long.weight and rope_factors_short.weight one is missing");
+    return split_fused(b, error);
+}
+
+void arch_choose_rope(struct blueprint *b, uint32_t context)
+{
+    if (!b->tensors[SLOT_ROPE_LONG]) return;
+    b->tensors[SLOT_ROPE_FREQS] = b->tensors[context > b->h.rope.original_context ? SLOT_ROPE_LONG : SLOT_ROPE_SHORT];
+}
+
+bool arch_long_rope(const struct blueprint *b)
+{
+    return b->tensors[SLOT_ROPE_LONG] && b->tensors[SLOT_ROPE_FREQS] == b->tensors[SLOT_ROPE_LONG];
 }
 
 void arch_free(struct blueprint *b)
 {
+    if (b->views) alloc_free(b->alloc, b->views, b->h.n_layers * ARCH_VIEWS * sizeof *b->views);
     if (b->layers) alloc_free(b->alloc, b->layers, b->h.n_layers * sizeof *b->layers);
     memset(b, 0, sizeof *b);
 }

@@ -21,12 +21,12 @@
 #include "kv.h"
 #include "llm.h"
 
-enum { BLOB_VERSION = 1, BLOB_HEADER = 80, BLOB_PART = 65536 };
+enum { BLOB_VERSION = 1, BLOB_HEADER = 80, BLOB_PART = 65536, BLOB_LONG_ROPE = 256 };
 
 /* How the pages are laid out. Where it differs from the model's, the tokens still serve: their
  * cache is computed again. */
 struct blob_layout {
-    uint32_t kv; /* LLM_KV_... */
+    uint32_t kv; /* LLM_KV_..., and BLOB_LONG_ROPE where keys were turned for a longer context */
     uint32_t layers;
     uint32_t floats;    /* values that a position holds in one layer, keys and values together */
     uint64_t page_size; /* bytes of a page of KV_PAGE positions, all layers */

@@ -226,7 +226,9 @@ static llm_status record_attention(struct forward *f, struct gpu_commands *c, ui
         TRY(ops_matrix(f->ops, c, &w->qkv[i], &f->normed, normed, &f->qkv, f->shape.stride, w->qkv_at[i], false, n, error));
     }
     gpu_commands_barrier(c);
-    TRY(ops_rope_store(f->ops, c, &f->shape, &f->step, &f->qkv, &k, &v, n, error));
+    struct attention_shape shape = f->shape;
+    if (f->h.plain_every && (l + 1) % f->h.plain_every == 0) shape.rope_dim = 0;
+    TRY(ops_rope_store(f->ops, c, &shape, &w->terms, &f->step, &f->qkv, &k, &v, n, error));
     gpu_commands_barrier(c);
     TRY(ops_attention(f->ops, c, &f->shape, &f->step, &f->qkv, &k, &v, &f->partial, &f->attended, attended, max_groups, n, error));
     gpu_commands_barrier(c);
@@ -251,7 +253,7 @@ static llm_status record_layer(struct forward *f, struct gpu_commands *c, uint32
     if (l == 0) {
         const struct layer_weights *w = f->weights->layers;
         const struct norm first = norm_for(f, &w->attn_norm, w->qkv, w->n_qkv);
-        TRY(ops_embed(f->ops, c, &f->weights->embed, &f->step, &f->x, n, error));
+        TRY(ops_embed(f->ops, c, &f->weights->embed, f->h.embedding_scale, &f->step, &f->x, n, error));
         gpu_commands_barrier(c);
         TRY(ops_norm(f->ops, c, &f->x, first.gain, first.out, first.values, f->h.dim, first.eps, &f->step, false, n, error));
     }

@@ -120,6 +120,7 @@ static llm_status load_onto_device(llm_model *m, llm_job *job, struct llm_error 
     struct hparams *h = &m->blueprint.h;
     TRY(device_open(m->root, o, &m->device, error));
     m->context = o->context ? o->context : h->context < 4096 ? h->context : 4096;
+    arch_choose_rope(&m->blueprint, m->context);
     struct forward_config c = {.context = m->context,
                                .kv_f16 = o->kv == LLM_KV_F16,
                                .high = o->precision == LLM_PRECISION_HIGH,

@@ -351,7 +351,7 @@ llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct wei
     return multiply(ops, c, &p, n_rows, error);
 }
 
-llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weight *w,
+llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weight *w, float scale,
                      const struct step *step, const struct gpu_buffer *out, uint32_t n_rows,
                      struct llm_error *error)
 {
@@ -366,7 +366,7 @@ llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weigh
         uint32_t n = minimum(cut, tiles - tile), row = tile * REPACK_TILE,
                  blocks = ops_stride(w->cols) / 32;
         const struct embed_args args = {row, minimum(w->rows - row, n * REPACK_TILE), blocks,
-                                        ops_stride(w->cols) / 4};
+                                        ops_stride(w->cols) / 4, scale};
         const struct gpu_range words = tile_range(w, tile, n);
         const struct gpu_range rows = {&step->buffer, step->rows, n_rows * sizeof(struct step_row)};
         const struct gpu_range ranges[] = {words, rows, all_of(out)};
@@ -443,7 +443,8 @@ static llm_status check_shape(const struct attention_shape *s, struct llm_error 
 }
 
 llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s,
-                          const struct step *step, const struct gpu_buffer *qkv,
+                          const struct head_terms *terms, const struct step *step,
+                          const struct gpu_buffer *qkv,
                           const struct gpu_range *k_pages, const struct gpu_range *v_pages,
                           uint32_t n_rows, struct llm_error *error)
 {
@@ -455,8 +456,9 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
                          ", which must be even",
                          s->rope_dim / 2, step->rope_pairs);
     }
-    const uint32_t lanes = ops->profile->lanes, spec[] = {lanes, s->kv_f16};
-    TRY(kernels_get(&ops->kernels, pick(ops, MODULE_rope_store), spec, 2, &kernel, error));
+    const bool bias = terms && terms->bias, norm = terms && terms->norm;
+    const uint32_t lanes = ops->profile->lanes, spec[] = {lanes, s->kv_f16, bias, norm};
+    TRY(kernels_get(&ops->kernels, pick(ops, MODULE_rope_store), spec, 4, &kernel, error));
     const struct rope_args args = {
         .stride = s->stride,
         .q = s->q,
@@ -469,17 +471,22 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
         .rope_pairs = step->rope_pairs,
         .neox = s->rope_neox,
         .items = (s->n_heads + 2 * s->n_kv_heads) * (s->head_dim / 4),
+        .eps = norm ? terms->eps : 0,
     };
+    const struct gpu_range turns = {&step->buffer, step->rope,
+                                    (uint64_t)n_rows * step->rope_pairs * 2 * sizeof(float)};
     const struct gpu_range ranges[] = {
         all_of(qkv),
         {&step->buffer, step->rows, n_rows * sizeof(struct step_row)},
-        {&step->buffer, step->rope, (uint64_t)n_rows * step->rope_pairs * 2 * sizeof(float)},
+        turns,
         {&step->buffer, step->pages, (step->max_pages + 3ull) / 4 * 16},
         *k_pages,
         *v_pages,
         all_of(qkv),
+        bias || norm ? terms->data : turns,
     };
-    uint32_t groups = minimum(divide_up(args.items, lanes), ops->profile->rope_groups);
+    uint32_t groups = norm ? s->n_heads + 2 * s->n_kv_heads : divide_up(args.items, lanes);
+    groups = minimum(groups, ops->profile->rope_groups);
     gpu_commands_dispatch(c, kernel, ranges, &args, groups, n_rows, 1);
     return LLM_OK;
 }

@@ -66,6 +66,13 @@ struct attention_shape {
     uint32_t stride, q, k, v;               /* floats: of a row of the qkv buffer, and where q, k and v begin in it */
 };
 
+/* What q, k and v go through before they are rotated. */
+struct head_terms {
+    struct gpu_range data; /* floats: biases as a row of the qkv buffer, then gains of q and of k (head_dim each) */
+    bool bias, norm;       /* norm: each head of q and k by its root mean square */
+    float eps;
+};
+
 /* Bytes of one page (64 positions) of one layer: K, and the same for V. K pages lie one after the other, and so do V pages. */
 uint64_t ops_page_size(const struct attention_shape *s);
 /* Bytes of the partial results for so many rows and positions. */
@@ -74,8 +81,8 @@ uint64_t ops_partial_size(const struct attention_shape *s, uint32_t n_rows, uint
 /* All functions below return LLM_OK or what went wrong in making a kernel; recording errors surface in gpu_commands_end.
  * n_rows is an entry of ops_buckets. */
 
-/* out(row) = weight(token of row) as f32 */
-llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weight *w, const struct step *step,
+/* out(row) = weight(token of row) * scale as f32 */
+llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weight *w, float scale, const struct step *step,
                      const struct gpu_buffer *out, uint32_t n_rows, struct llm_error *error);
 /* out(i) = in(i) / sqrt(mean(in(i)^2) + eps) * gain; with gather, in(outputs[i]) and n_rows counts outputs. gain: dim floats. */
 llm_status ops_norm(struct ops *ops, struct gpu_commands *c, const struct gpu_buffer *in, const struct gpu_range *gain,
@@ -101,9 +108,10 @@ llm_status ops_matrix_norm(struct ops *ops, struct gpu_commands *c, const struct
 llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct weight *gate, const struct weight *up,
                        const struct gpu_buffer *x, enum values x_values, const struct gpu_buffer *y, enum values y_values,
                        uint32_t n_rows, struct llm_error *error);
-/* Rotates q and k of every row by its position, q in place, and writes k and v to the cache page of the position. */
-llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s, const struct step *step,
-                          const struct gpu_buffer *qkv, const struct gpu_range *k_pages, const struct gpu_range *v_pages,
+/* Adds biases and normalises as terms say (NULL: nothing), rotates q and k of every row by its position, q in place, and writes
+ * k and v to the cache page of the position. */
+llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s,
+                          const struct head_terms *terms, const struct step *step, const struct gpu_buffer *qkv, const struct gpu_range *k_pages, const struct gpu_range *v_pages,
                           uint32_t n_rows, struct llm_error *error);
 /* out(row)[head * head_dim + d] = attention over positions 0..position of the row's sequence. Records two dispatches and the
  * barrier between them. partial: ops_partial_size bytes. Integers: head_dim is a multiple of 32. */

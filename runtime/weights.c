@@ -32,9 +32,27 @@ static uint64_t matrix_size(const struct gguf_tensor *t)
     return repack_size(t->type, t->dims[1], t->dims[0]);
 }
 
-static uint64_t vector_size(uint32_t dim)
+static uint64_t vector_size(uint64_t dim)
 {
     return (dim * sizeof(float) + VECTOR_ALIGNMENT - 1) / VECTOR_ALIGNMENT * VECTOR_ALIGNMENT;
+}
+
+/* Floats of struct head_terms' data, 0 where the layer has none. */
+static uint64_t terms_size(const struct blueprint *b, uint32_t l)
+{
+    uint32_t stride, k, v;
+    weights_qkv_layout(&b->h, &stride, &k, &v);
+    for (int i = SLOT_Q_BIAS; i <= SLOT_K_NORM; i++) {
+        if (b->layers[l][i]) return stride + 2 * (uint64_t)b->h.head_dim;
+    }
+    return 0;
+}
+
+static uint64_t vectors_size(const struct blueprint *b)
+{
+    uint64_t size = vector_size(b->h.dim);
+    for (uint32_t l = 0; l < b->h.n_layers; l++) size += 2 * vector_size(b->h.dim) + vector_size(terms_size(b, l));
+    return size;
 }
 
 uint64_t weights_size(const struct blueprint *b, const struct gpu_device *gpu, uint32_t n_host_layers)
@@ -42,11 +60,11 @@ uint64_t weights_size(const struct blueprint *b, const struct gpu_device *gpu, u
     const struct gguf_tensor *output = b->tensors[SLOT_OUTPUT];
     uint64_t size = gpu_buffer_cost(gpu, matrix_size(b->tensors[SLOT_TOKEN_EMBD]), GPU_MEMORY_DEVICE);
     if (output) size += gpu_buffer_cost(gpu, matrix_size(output), GPU_MEMORY_DEVICE);
-    size += (2 * (uint64_t)b->h.n_layers + 1) * vector_size(b->h.dim);
+    size += vectors_size(b);
     for (uint32_t l = 0; l + n_host_layers < b->h.n_layers; l++) {
         for (int slot = 0; slot < N_LAYER_SLOTS; slot++) {
             const struct gguf_tensor *t = b->layers[l][slot];
-            if (t->dims[1] > 1) size += gpu_buffer_cost(gpu, matrix_size(t), GPU_MEMORY_DEVICE);
+            if (t && t->dims[1] > 1) size += gpu_buffer_cost(gpu, matrix_size(t), GPU_MEMORY_DEVICE);
         }
     }
     return size;
@@ -117,18 +135,71 @@ static llm_status load_matrix(struct loader *ld, const struct gguf_tensor *const
     return LLM_OK;
 }
 
-static llm_status load_vector(struct loader *ld, const struct gguf_tensor *t, struct gpu_range *out, struct llm_error *error)
+static struct gpu_range take_vector(struct weights *w, uint64_t n)
 {
-    struct weights *w = ld->w;
-    const void *data = NULL;
+    const struct gpu_range range = {&w->vectors, w->vectors_used, n * sizeof(float)};
+    w->vectors_used += vector_size(n);
+    return range;
+}
+
+static llm_status begin_vector(struct loader *ld, const struct gpu_range *to, float **out, struct llm_error *error)
+{
     void *memory;
+    TRY_GPU(gpu_upload_begin(ld->upload, &ld->w->vectors, to->offset, (size_t)to->size, &memory, &gpu_error_), error);
+    *out = memory;
+    return LLM_OK;
+}
+
+/* The tensor's values times scale. */
+static llm_status copy_vector(struct loader *ld, const struct gguf_tensor *t, float scale, float *out, struct llm_error *error)
+{
+    const void *data = NULL;
     TRY(fetch(ld, t->offset, (size_t)t->size, &data, error));
-    *out = (struct gpu_range){&w->vectors, w->vectors_used, t->size};
-    TRY_GPU(gpu_upload_begin(ld->upload, &w->vectors, out->offset, (size_t)t->size, &memory, &gpu_error_), error);
-    memcpy(memory, data, (size_t)t->size);
-    TRY_GPU(gpu_upload_end(ld->upload, &gpu_error_), error);
-    w->vectors_used += vector_size((uint32_t)t->dims[0]);
+    for (size_t i = 0; i < t->dims[0]; i++) {
+        float value;
+        memcpy(&value, (const char *)data + i * sizeof value, sizeof value);
+        out[i] = value * scale;
+    }
     return advance(ld, t->size, error);
+}
+
+static llm_status load_vector(struct loader *ld, const struct gguf_tensor *t, float scale, struct gpu_range *out,
+                              struct llm_error *error)
+{
+    float *memory = NULL;
+    *out = take_vector(ld->w, t->dims[0]);
+    TRY(begin_vector(ld, out, &memory, error));
+    TRY(copy_vector(ld, t, scale, memory, error));
+    TRY_GPU(gpu_upload_end(ld->upload, &gpu_error_), error);
+    return LLM_OK;
+}
+
+static llm_status load_terms(struct loader *ld, uint32_t l, struct head_terms *out, struct llm_error *error)
+{
+    const struct hparams *h = &ld->b->h;
+    const struct gguf_tensor **t = ld->b->layers[l];
+    uint64_t n = terms_size(ld->b, l);
+    uint32_t stride, k, v;
+    float *memory = NULL;
+    if (n == 0) return LLM_OK;
+    weights_qkv_layout(h, &stride, &k, &v);
+    *out = (struct head_terms){
+        .data = take_vector(ld->w, n),
+        .bias = t[SLOT_Q_BIAS] || t[SLOT_K_BIAS] || t[SLOT_V_BIAS],
+        .norm = t[SLOT_Q_NORM] != NULL,
+        .eps = h->head_eps,
+    };
+    const struct { const struct gguf_tensor *tensor; uint32_t at; } parts[] = {
+        {t[SLOT_Q_BIAS], 0},      {t[SLOT_K_BIAS], k},      {t[SLOT_V_BIAS], v},
+        {t[SLOT_Q_NORM], stride}, {t[SLOT_K_NORM], stride + h->head_dim},
+    };
+    TRY(begin_vector(ld, &out->data, &memory, error));
+    memset(memory, 0, (size_t)n * sizeof *memory);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (parts[i].tensor) TRY(copy_vector(ld, parts[i].tensor, 1, memory + parts[i].at, error));
+    }
+    TRY_GPU(gpu_upload_end(ld->upload, &gpu_error_), error);
+    return LLM_OK;
 }
 
 static llm_status load_qkv(struct loader *ld, const struct gguf_tensor *const *parts, enum gpu_memory memory, struct layer_weights *lw,
@@ -153,10 +224,11 @@ static llm_status load_layer(struct loader *ld, uint32_t l, enum gpu_memory memo
     if (t[SLOT_GATE]->type != t[SLOT_UP]->type)
         return error_set(error, LLM_UNSUPPORTED, "blk.%u.ffn_gate is %s but ffn_up is %s; they must agree", l,
                          quant_info(t[SLOT_GATE]->type)->name, quant_info(t[SLOT_UP]->type)->name);
-    TRY(load_vector(ld, t[SLOT_ATTN_NORM], &lw->attn_norm, error));
+    TRY(load_vector(ld, t[SLOT_ATTN_NORM], 1, &lw->attn_norm, error));
+    TRY(load_terms(ld, l, &lw->terms, error));
     TRY(load_qkv(ld, t + SLOT_Q, memory, lw, error));
     TRY(load_matrix(ld, &t[SLOT_O], 1, memory, &lw->o, error));
-    TRY(load_vector(ld, t[SLOT_FFN_NORM], &lw->ffn_norm, error));
+    TRY(load_vector(ld, t[SLOT_FFN_NORM], 1, &lw->ffn_norm, error));
     TRY(load_matrix(ld, &t[SLOT_GATE], 1, memory, &lw->gate, error));
     TRY(load_matrix(ld, &t[SLOT_UP], 1, memory, &lw->up, error));
     return load_matrix(ld, &t[SLOT_DOWN], 1, memory, &lw->down, error);
@@ -181,14 +253,12 @@ static llm_status load_all(struct loader *ld, uint32_t n_host_layers, struct llm
     struct weights *w = ld->w;
     const struct blueprint *b = ld->b;
     TRY_GPU(gpu_upload_create(w->gpu, &ld->upload, &gpu_error_), error);
-    TRY_GPU(gpu_buffer_create(w->gpu, &w->vectors, (2 * (uint64_t)w->n_layers + 1) * vector_size(b->h.dim), GPU_MEMORY_DEVICE,
-                              &gpu_error_),
-            error);
+    TRY_GPU(gpu_buffer_create(w->gpu, &w->vectors, vectors_size(b), GPU_MEMORY_DEVICE, &gpu_error_), error);
     TRY(load_rope_factors(ld, error));
     TRY(load_matrix(ld, &b->tensors[SLOT_TOKEN_EMBD], 1, GPU_MEMORY_DEVICE, &w->embed, error));
     w->output = w->embed;
     if (b->tensors[SLOT_OUTPUT]) TRY(load_matrix(ld, &b->tensors[SLOT_OUTPUT], 1, GPU_MEMORY_DEVICE, &w->output, error));
-    TRY(load_vector(ld, b->tensors[SLOT_OUTPUT_NORM], &w->output_norm, error));
+    TRY(load_vector(ld, b->tensors[SLOT_OUTPUT_NORM], b->h.logit_scale, &w->output_norm, error));
     for (uint32_t l = 0; l < w->n_layers; l++)
         TRY(load_layer(ld, l, l + n_host_layers < w->n_layers ? GPU_MEMORY_DEVICE : GPU_MEMORY_HOST, error));
     TRY_GPU(gpu_upload_finish(ld->upload, &gpu_error_), error);
@@ -200,7 +270,7 @@ static uint64_t file_bytes(const struct blueprint *b)
     uint64_t n = 0;
     for (int i = 0; i < N_MODEL_SLOTS; i++) n += b->tensors[i] ? b->tensors[i]->size : 0;
     for (uint32_t l = 0; l < b->h.n_layers; l++) {
-        for (int i = 0; i < N_LAYER_SLOTS; i++) n += b->layers[l][i]->size;
+        for (int i = 0; i < N_LAYER_SLOTS; i++) n += b->layers[l][i] ? b->layers[l][i]->size : 0;
     }
     return n;
 }

@@ -9,6 +9,7 @@
 /* Q, K and V lie in one matrix where their types agree, so that one dispatch computes them: n_qkv of 1 to 3 matrices. */
 struct layer_weights {
     struct gpu_range attn_norm, ffn_norm;
+    struct head_terms terms; /* where bias or norm is set */
     struct weight qkv[3];
     uint32_t qkv_at[3]; /* float offset of their results in a row of the qkv buffer */
     uint32_t n_qkv;
@@ -21,7 +22,7 @@ struct weights {
     struct layer_weights *layers;
     struct gpu_buffer *buffers;
     uint32_t n_layers, n_buffers, max_buffers;
-    struct gpu_buffer vectors; /* all norm gains */
+    struct gpu_buffer vectors; /* all norm gains and biases */
     uint64_t vectors_used;
     float *rope_factors;       /* (rope.dims / 2), or NULL */
     uint32_t n_rope_factors;

@@ -25,6 +25,7 @@ struct embed_args {
     uint first, rows;       /* tokens that this dispatch serves: [first, first + rows) */
     uint blocks;            /* of 32 columns */
     uint stride;            /* of a row of out */
+    float scale;
 };
 
 struct norm_args {
@@ -40,6 +41,7 @@ struct rope_args {
     uint rope_pairs;        /* of a row of cos and sin */
     uint neox;
     uint items;             /* fours of a row's q, k and v */
+    float eps;              /* of the norm of heads */
 };
 
 struct attention_args {

@@ -1,4 +1,4 @@
-// out(row) = weight(token of row). One invocation a block of 32 columns.
+// out(row) = weight(token of row) * scale. One invocation a block of 32 columns.
 #version 450
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_GOOGLE_include_directive : require
@@ -32,7 +32,7 @@ void main()
                 vec4 v = weights(j, g) * X_SCALE * fold(j);
                 if (SCALES > 0) v *= scale(j, h);
                 if (OFFSET == 1) v += offset(j, h);
-                result[to + uint(4 * h + g)] = v;
+                result[to + uint(4 * h + g)] = v * a.scale;
             }
         }
     }

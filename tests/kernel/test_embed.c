@@ -26,7 +26,7 @@ static void try_embed(struct bench *b, enum quant_type type, uint32_t rows, uint
         for (uint32_t i = 0; i < n; i++)
             s.rows[i] = (struct step_row){(first + i) * 7 % rows, 0, 0, 0};
         c = bench_begin(b);
-        bench_ok(ops_embed(b->ops, c, &w, &s.step, &out, n, &error), &error);
+        bench_ok(ops_embed(b->ops, c, &w, 1, &s.step, &out, n, &error), &error);
         bench_run(b, c);
         for (uint32_t i = 0; i < n; i++) {
             const float *got = (const float *)out.map + (size_t)i * stride,

@@ -213,7 +213,7 @@ static void matrix_large(void **state)
     s.rows[1].token = 5;
     struct gpu_buffer e = bench_buffer(b, 2 * cols * 4);
     c = bench_begin(b);
-    bench_ok(ops_embed(b->ops, c, &w, &s.step, &e, 2, &error), &error);
+    bench_ok(ops_embed(b->ops, c, &w, 1, &s.step, &e, 2, &error), &error);
     bench_run(b, c);
     assert_true(((float *)e.map)[(rows - 1) % 32] == (float)((rows - 1) % 1000 + 1));
     assert_true(((float *)e.map)[cols + 5] == 6.0f);

@@ -222,6 +222,43 @@ static void restored(void **state)
     }
 }
 
+/* Keys turned for a short context are of no use in a long one. */
+static void restored_in_long_context(void **state)
+{
+    (void)state;
+    struct model_shape shape = model_shape_small;
+    shape.arch = "phi3";
+    shape.fused = true;
+    shape.rope = MODEL_ROPE_LONG;
+    struct memory_file phi[2];
+    llm_model *models[2];
+    struct llm_load_options o;
+    load_defaults(&o);
+    for (int i = 0; i < 2; i++) {
+        o.context = i ? 256 : 128;
+        models[i] = load_shape(&shape, &o, &phi[i]);
+    }
+    llm_session *s = open_session(models[0]), *fresh = open_session(models[1]), *again;
+    feed(s, ids, 90);
+    feed(fresh, ids, 90);
+    free(logits_of(s, VOCAB));
+    struct blob blob = {NULL, 0};
+    OK(llm_session_save(s, 1, write_blob, &blob, &error));
+    OK(llm_session_restore(models[1], blob.n, read_blob, &blob, &again, &error));
+    float *ours = logits_of(again, VOCAB), *theirs = logits_of(fresh, VOCAB);
+    assert_same_bits(ours, theirs, VOCAB, "restored in a context of", 256);
+    free(ours);
+    free(theirs);
+    free(blob.data);
+    llm_session_free(s);
+    llm_session_free(again);
+    llm_session_free(fresh);
+    for (int i = 0; i < 2; i++) {
+        llm_model_free(models[i]);
+        free(phi[i].data);
+    }
+}
+
 static void prefix_shared(void **state)
 {
     (void)state;
@@ -244,7 +281,7 @@ static void prefix_shared(void **state)
     llm_session_free(second);
 }
 
-/* ---- three models: sums of f32, the ways of a quantized one, and wide rows ---- */
+/* ---- models: sums of f32, the ways of a quantized one, wide rows, and norms of heads ---- */
 
 static void open_model(const struct model_shape *shape, uint32_t kv, uint32_t precision,
                        uint32_t deterministic)
@@ -294,6 +331,18 @@ static int open_wide(void **state)
     return 0;
 }
 
+static int open_heads(void **state)
+{
+    fixture_open(state);
+    struct model_shape shape = model_shape_small;
+    shape.arch = "qwen3";
+    shape.qk_norm = true;
+    shape.attention = shape.ffn = QUANT_Q4_0;
+    open_model(&shape, LLM_KV_F16, LLM_PRECISION_FAST, 0);
+    expected = logits_after(ids, LONG);
+    return 0;
+}
+
 static int close_model(void **state)
 {
     free(expected);
@@ -312,7 +361,11 @@ int main(void)
         cmocka_unit_test(prefix_shared),
     };
     const struct CMUnitTest beside[] = {cmocka_unit_test(beside_others)};
+    const struct CMUnitTest some[] = {cmocka_unit_test(cut_prompts),
+                                      cmocka_unit_test(beside_others),
+                                      cmocka_unit_test(restored_in_long_context)};
     int failed = cmocka_run_group_tests_name("f32", all, open_f32, close_model);
     failed += cmocka_run_group_tests_name("q4_0", all, open_q4, close_model);
+    failed += cmocka_run_group_tests_name("heads", some, open_heads, close_model);
     return failed + cmocka_run_group_tests_name("wide", beside, open_wide, close_model);
 }

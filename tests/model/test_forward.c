@@ -32,6 +32,7 @@ static struct agreement agree(llm_model *model, const struct memory_file *file, 
                               size_t n_prompt, size_t n)
 {
     struct reference *r = open_reference(file);
+    reference_choose_rope(r, 128);
     uint32_t vocab = reference_vocab(r);
     double *expected = malloc(vocab * sizeof *expected);
     assert_non_null(expected);
@@ -258,11 +259,50 @@ static void odd_shapes(void **state)
     }
 }
 
+static void every_architecture(void **state)
+{
+    (void)state;
+    const struct model_shape plain = small_shape();
+    static const struct {
+        const char *arch;
+        bool bias, qk_norm, fused, scales;
+        uint32_t n_layers, original_context;
+    } rows[] = {
+        {"llama", true, false, false, false, 2, 0},    {"qwen2", true, false, false, false, 2, 0},
+        {"qwen3", false, true, false, false, 2, 0},    {"phi3", false, false, true, false, 2, 0},
+        {"phi3", false, false, true, false, 2, 64},    {"phi3", false, false, true, false, 2, 128},
+        {"smollm3", false, false, false, false, 5, 0}, {"granite", false, false, false, true, 3, 0},
+        {"exaone", false, false, false, false, 2, 0},
+        {"minicpm", false, false, false, true, 2, 0},
+        {"seed_oss", true, false, false, false, 2, 0},
+    };
+    for (size_t i = 0; i < LENGTH(rows); i++) {
+        struct model_shape s = plain;
+        s.arch = rows[i].arch;
+        s.bias = rows[i].bias;
+        s.qk_norm = rows[i].qk_norm;
+        s.fused = rows[i].fused;
+        s.scales = rows[i].scales;
+        s.n_layers = rows[i].n_layers;
+        if (rows[i].original_context) {
+            s.rope = MODEL_ROPE_LONG;
+            s.rope_original_context = rows[i].original_context;
+        }
+        agree_shape(&s, NULL, s.arch);
+        s.attention = QUANT_Q8_0;
+        agree_shape(&s, NULL, s.arch);
+        s.head_dim = 40; /* no whole tiles of rows, more fours than lanes */
+        s.hidden = 90;
+        agree_shape(&s, NULL, s.arch);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stories_high), cmocka_unit_test(stories_f16), cmocka_unit_test(every_type),
         cmocka_unit_test(mixed_types),  cmocka_unit_test(every_rope),  cmocka_unit_test(odd_shapes),
+        cmocka_unit_test(every_architecture),
     };
     return cmocka_run_group_tests(tests, fixture_open, fixture_close);
 }

@@ -536,8 +536,12 @@ static const struct hostile hostile[] = {
      {"output_norm.weight", "F16"}},
     {"gate and up differ", TYPE("blk.1.ffn_up.weight", QUANT_Q8_0), LLM_UNSUPPORTED,
      {"blk.1.ffn_gate is F32", "Q8_0"}},
-    {"a bias", {{.kind = TENSOR_ADD, .name = "blk.0.attn_q.bias", .dims = {64}}}, LLM_UNSUPPORTED,
-     {"blk.0.attn_q.bias", "F32"}},
+    {"an output bias", {{.kind = TENSOR_ADD, .name = "blk.0.attn_output.bias", .dims = {64}}},
+     LLM_UNSUPPORTED, {"blk.0.attn_output.bias", "F32"}},
+    {"a bias of 63", {{.kind = TENSOR_ADD, .name = "blk.0.attn_q.bias", .dims = {63}}},
+     LLM_BAD_MODEL, {"blk.0.attn_q.bias", "63"}},
+    {"a norm of heads", {{.kind = TENSOR_ADD, .name = "blk.0.attn_q_norm.weight", .dims = {16}}},
+     LLM_UNSUPPORTED, {"blk.0.attn_q_norm.weight", "llama"}},
     {"a layer past the end",
      {{.kind = TENSOR_ADD, .name = "blk.2.attn_norm.weight", .dims = {64}}}, LLM_UNSUPPORTED,
      {"blk.2.attn_norm.weight", NULL}},
@@ -548,30 +552,86 @@ static const struct hostile hostile[] = {
      LLM_BAD_MODEL, {"rope", "0"}},
 };
 
-static void hostile_headers(void **state)
+static bool said(const char *text)
 {
-    (void)state;
+    return !text || strstr(error.message, text);
+}
+
+/* 1 where the file with the edits is not refused as it should be. */
+static unsigned try_hostile(const uint8_t *data, size_t size, const struct hostile *h)
+{
     struct llm_load_options o;
     load_defaults(&o);
     o.context = 128;
+    struct memory_file edited;
+    edited.data = edit_gguf(data, size, h->edits, &edited.size);
+    llm_model *model;
+    llm_status status = load(&edited, &o, &model);
+    bool wrong = status != h->status || !said(h->said[0]) || !said(h->said[1]);
+    if (wrong)
+        print_error("%s: %s, expected %s: \"%s\"\n", h->what, llm_status_name(status),
+                    llm_status_name(h->status), status == LLM_OK ? "" : error.message);
+    llm_model_free(model);
+    free(edited.data);
+    return wrong;
+}
+
+static void hostile_headers(void **state)
+{
+    (void)state;
     unsigned n_wrong = 0;
-    for (size_t i = 0; i < LENGTH(hostile); i++) {
-        const struct hostile *h = &hostile[i];
-        struct memory_file edited;
-        edited.data = edit_gguf(file.data, file.size, h->edits, &edited.size);
-        llm_model *model;
-        llm_status status = load(&edited, &o, &model);
-        bool said = (!h->said[0] || strstr(error.message, h->said[0])) && (!h->said[1] ||
-                                                                           strstr(error.message,
-                                                                                  h->said[1]));
-        if (status != h->status || !said) {
-            n_wrong++;
-            print_error("%s: %s, expected %s: \"%s\"\n", h->what, llm_status_name(status),
-                        llm_status_name(h->status),
-                        status == LLM_OK ? "" : error.message);
-        }
-        llm_model_free(model);
-        free(edited.data);
+    for (size_t i = 0; i < LENGTH(hostile); i++)
+        n_wrong += try_hostile(file.data, file.size, &hostile[i]);
+    assert_int_equal(n_wrong, 0);
+}
+
+/* What other architectures have and llama has not. */
+static void hostile_kin(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *arch;
+        struct hostile h;
+    } rows[] = {
+        {"qwen2", {"no bias", {{.kind = TENSOR_DROP, .name = "blk.1.attn_k.bias"}}, LLM_BAD_MODEL,
+                   {"blk.1.attn_k.bias", "32 x 1"}}},
+        {"qwen2", {"a bias of 31", SHAPE("blk.0.attn_v.bias", 31), LLM_BAD_MODEL,
+                   {"blk.0.attn_v.bias", "31"}}},
+        {"qwen2", {"a bias in F16", TYPE("blk.0.attn_q.bias", QUANT_F16), LLM_UNSUPPORTED,
+                   {"blk.0.attn_q.bias", "F16"}}},
+        {"qwen3", {"no norm", {{.kind = TENSOR_DROP, .name = "blk.1.attn_q_norm.weight"}},
+                   LLM_BAD_MODEL, {"blk.1.attn_q_norm.weight", "16 x 1"}}},
+        {"qwen3", {"a norm of 15", SHAPE("blk.1.attn_k_norm.weight", 15), LLM_BAD_MODEL,
+                   {"blk.1.attn_k_norm.weight", "15"}}},
+        {"phi3", {"no values", SHAPE("blk.0.attn_qkv.weight", 64, 96), LLM_BAD_MODEL,
+                  {"64 x 96", "64 x 128"}}},
+        {"phi3", {"no gate", SHAPE("blk.0.ffn_up.weight", 64, 96), LLM_BAD_MODEL,
+                  {"64 x 96", "64 x 192"}}},
+        {"phi3", {"no short factors", {{.kind = TENSOR_DROP, .name = "rope_factors_short.weight"}},
+                  LLM_BAD_MODEL, {"rope_factors_short.weight", NULL}}},
+        {"granite", {"a residual of nothing at all",
+                     {{.kind = EDIT_F32, .name = "granite.residual_scale", .f32 = NAN}},
+                     LLM_BAD_MODEL, {"granite.residual_scale", "nan"}}},
+        {"minicpm", {"no scale",
+                     {{.kind = EDIT_DROP, .name = "minicpm.residual_scale"}},
+                     LLM_BAD_MODEL, {"minicpm.residual_scale", "missing"}}},
+        {"granite", {"logits below zero",
+                     {{.kind = EDIT_F32, .name = "granite.logit_scale", .f32 = -1}},
+                     LLM_BAD_MODEL, {"granite.logit_scale", "-1"}}},
+    };
+    unsigned n_wrong = 0;
+    for (size_t i = 0; i < LENGTH(rows); i++) {
+        struct model_shape s = model_shape_small;
+        size_t size;
+        s.arch = rows[i].arch;
+        s.bias = strcmp(s.arch, "qwen2") == 0;
+        s.qk_norm = strcmp(s.arch, "qwen3") == 0;
+        s.fused = strcmp(s.arch, "phi3") == 0;
+        s.scales = strcmp(s.arch, "granite") == 0 || strcmp(s.arch, "minicpm") == 0;
+        if (s.fused) s.rope = MODEL_ROPE_LONG;
+        uint8_t *data = model_make(&s, &size);
+        n_wrong += try_hostile(data, size, &rows[i].h);
+        free(data);
     }
     assert_int_equal(n_wrong, 0);
 }
@@ -731,6 +791,7 @@ int main(void)
         cmocka_unit_test(many_sessions),
         cmocka_unit_test(many_loads),
         cmocka_unit_test(hostile_headers),
+        cmocka_unit_test(hostile_kin),
         cmocka_unit_test(every_value_changed),
         cmocka_unit_test(header_bytes_changed),
         cmocka_unit_test(cut_files),

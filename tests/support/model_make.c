@@ -99,25 +99,55 @@ static void norm(struct maker *m, const char *name)
     tensor(m, name, QUANT_F32, m->shape->dim, 1, 1, 0.5f);
 }
 
+/* Biases large enough to show. */
+static void heads(struct maker *m, uint32_t l)
+{
+    const struct model_shape *s = m->shape;
+    uint32_t q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim;
+    const struct { const char *name; uint32_t n; bool wanted; float mean; } vectors[] = {
+        {"attn_q.bias", q, s->bias, 0},
+        {"attn_k.bias", kv, s->bias, 0},
+        {"attn_v.bias", kv, s->bias, 0},
+        {"attn_q_norm.weight", s->head_dim, s->qk_norm, 1},
+        {"attn_k_norm.weight", s->head_dim, s->qk_norm, 1},
+    };
+    char name[64];
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
+        if (!vectors[i].wanted) continue;
+        snprintf(name, sizeof name, "blk.%u.%s", l, vectors[i].name);
+        tensor(m, name, QUANT_F32, vectors[i].n, 1, vectors[i].mean, 0.5f);
+    }
+}
+
+static const char *ffn_norm_name(const struct model_shape *s)
+{
+    return s->arch && strcmp(s->arch, "seed_oss") == 0 ? "post_attention_norm" : "ffn_norm";
+}
+
 static void layer(struct maker *m, uint32_t l)
 {
     const struct model_shape *s = m->shape;
     uint32_t q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim;
-    const struct { const char *name; enum quant_type type; uint32_t cols, rows; } matrices[] = {
+    const struct part { const char *name; enum quant_type type; uint32_t cols, rows; } apart[] = {
         {"attn_q", s->attention, s->dim, q},       {"attn_k", s->attention, s->dim, kv},
         {"attn_v", s->attention, s->dim, kv},      {"attn_output", s->attention, q, s->dim},
         {"ffn_gate", s->ffn, s->dim, s->hidden},   {"ffn_up", s->ffn, s->dim, s->hidden},
         {"ffn_down", s->ffn, s->hidden, s->dim},
-    };
+    }, fused[] = {
+        {"attn_qkv", s->attention, s->dim, q + 2 * kv}, {"attn_output", s->attention, q, s->dim},
+        {"ffn_up", s->ffn, s->dim, 2 * s->hidden}, {"ffn_down", s->ffn, s->hidden, s->dim},
+    }, *matrices = s->fused ? fused : apart;
+    size_t n = s->fused ? sizeof fused / sizeof *fused : sizeof apart / sizeof *apart;
     char name[64];
     snprintf(name, sizeof name, "blk.%u.attn_norm.weight", l);
     norm(m, name);
-    snprintf(name, sizeof name, "blk.%u.ffn_norm.weight", l);
+    snprintf(name, sizeof name, "blk.%u.%s.weight", l, ffn_norm_name(s));
     norm(m, name);
-    for (size_t i = 0; i < sizeof matrices / sizeof *matrices; i++) {
+    for (size_t i = 0; i < n; i++) {
         snprintf(name, sizeof name, "blk.%u.%s.weight", l, matrices[i].name);
         matrix(m, name, matrices[i].type, matrices[i].cols, matrices[i].rows);
     }
+    heads(m, l);
 }
 
 static uint32_t rope_dims(const struct model_shape *s)
@@ -144,11 +174,25 @@ static void llama3_factors(struct maker *m)
     free(factors);
 }
 
+/* Divisors that grow along the pairs, those for long contexts the more. */
+static void long_factors(struct maker *m)
+{
+    uint64_t n = rope_dims(m->shape) / 2;
+    float *factors = malloc((size_t)n * sizeof *factors);
+    if (!factors) abort();
+    for (uint64_t i = 0; i < n; i++) factors[i] = 1 + 0.1f * (float)i;
+    gguf_write_tensor(&m->out, "rope_factors_short.weight", QUANT_F32, 1, &n, factors);
+    for (uint64_t i = 0; i < n; i++) factors[i] = 1 + 2 * (float)i;
+    gguf_write_tensor(&m->out, "rope_factors_long.weight", QUANT_F32, 1, &n, factors);
+    free(factors);
+}
+
 static void tensors(struct maker *m)
 {
     const struct model_shape *s = m->shape;
     matrix(m, "token_embd.weight", s->embedding, s->dim, s->vocab);
     if (s->rope == MODEL_ROPE_LLAMA3) llama3_factors(m);
+    if (s->rope == MODEL_ROPE_LONG) long_factors(m);
     for (uint32_t l = 0; l < s->n_layers; l++) layer(m, l);
     norm(m, "output_norm.weight");
     if (!s->tied) matrix(m, "output.weight", s->output, s->dim, s->vocab);
@@ -255,35 +299,64 @@ static void vocabulary(struct maker *m)
 
 /* ---- metadata ---- */
 
-static void metadata(struct maker *m)
+/* ARCH.name */
+static const char *key(const struct maker *m, char out[128], const char *name)
+{
+    snprintf(out, 128, "%s.%s", m->shape->arch ? m->shape->arch : "llama", name);
+    return out;
+}
+
+static void write_numbers(struct maker *m)
 {
     const struct model_shape *s = m->shape;
-    struct gguf_write *w = &m->out;
     const struct {
         const char *key;
         uint32_t value;
     } numbers[] = {
-        {"llama.context_length", s->context},
-        {"llama.embedding_length", s->dim},
-        {"llama.block_count", s->n_layers},
-        {"llama.feed_forward_length", s->hidden},
-        {"llama.attention.head_count", s->n_heads},
-        {"llama.attention.head_count_kv", s->n_kv_heads},
-        {"llama.attention.key_length", s->head_dim},
-        {"llama.attention.value_length", s->head_dim},
-        {"llama.rope.dimension_count", rope_dims(s)},
-        {"llama.vocab_size", s->vocab},
+        {"context_length", s->context},
+        {"embedding_length", s->dim},
+        {"block_count", s->n_layers},
+        {"feed_forward_length", s->hidden},
+        {"attention.head_count", s->n_heads},
+        {"attention.head_count_kv", s->n_kv_heads},
+        {"attention.key_length", s->head_dim},
+        {"attention.value_length", s->head_dim},
+        {"rope.dimension_count", rope_dims(s)},
+        {"vocab_size", s->vocab},
     };
-    gguf_write_string(w, "general.architecture", "llama");
-    gguf_write_string(w, "general.name", s->name ? s->name : "random");
+    char name[128];
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        gguf_write_u32(w, numbers[i].key, numbers[i].value);
-    gguf_write_f32(w, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
-    gguf_write_f32(w, "llama.rope.freq_base", s->rope_base);
+        gguf_write_u32(&m->out, key(m, name, numbers[i].key), numbers[i].value);
+}
+
+static void metadata(struct maker *m)
+{
+    const struct model_shape *s = m->shape;
+    struct gguf_write *w = &m->out;
+    char name[128];
+    gguf_write_string(w, "general.architecture", s->arch ? s->arch : "llama");
+    gguf_write_string(w, "general.name", s->name ? s->name : "random");
+    write_numbers(m);
+    gguf_write_f32(w, key(m, name, "attention.layer_norm_rms_epsilon"), 1e-5f);
+    gguf_write_f32(w, key(m, name, "rope.freq_base"), s->rope_base);
+    if (s->scales) {
+        gguf_write_f32(w, key(m, name, "embedding_scale"), 6);
+        gguf_write_f32(w, key(m, name, "residual_scale"), 0.25f);
+        if (strcmp(s->arch, "minicpm") != 0)
+            gguf_write_f32(w, key(m, name, "attention.scale"), 0.125f);
+        gguf_write_f32(w, key(m, name, "logit_scale"), 2.5f);
+    }
+    if (s->rope == MODEL_ROPE_LONG) {
+        gguf_write_u32(w, key(m, name, "rope.scaling.original_context_length"),
+                       s->rope_original_context);
+        gguf_write_f32(w, key(m, name, "rope.scaling.attn_factor"), 1.125f);
+    }
     if (s->rope != MODEL_ROPE_LINEAR && s->rope != MODEL_ROPE_YARN) return;
-    gguf_write_string(w, "llama.rope.scaling.type", s->rope == MODEL_ROPE_YARN ? "yarn" : "linear");
-    gguf_write_f32(w, "llama.rope.scaling.factor", s->rope_factor);
-    gguf_write_u32(w, "llama.rope.scaling.original_context_length", s->rope_original_context);
+    gguf_write_string(w, key(m, name, "rope.scaling.type"),
+                      s->rope == MODEL_ROPE_YARN ? "yarn" : "linear");
+    gguf_write_f32(w, key(m, name, "rope.scaling.factor"), s->rope_factor);
+    gguf_write_u32(w, key(m, name, "rope.scaling.original_context_length"),
+                   s->rope_original_context);
 }
 
 uint8_t *model_make(const struct model_shape *shape, size_t *size)

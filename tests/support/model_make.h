@@ -1,13 +1,22 @@
-/* model_make.h - a random llama model of any shape, as the bytes of a GGUF file. The same shape
+/* model_make.h - a random model of any shape, as the bytes of a GGUF file. The same shape
  * gives the same bytes. */
 #ifndef MODEL_MAKE_H
 #define MODEL_MAKE_H
 
 #include "gguf.h"
 
-enum model_rope { MODEL_ROPE_NONE, MODEL_ROPE_LINEAR, MODEL_ROPE_YARN, MODEL_ROPE_LLAMA3 };
+enum model_rope {
+    MODEL_ROPE_NONE,
+    MODEL_ROPE_LINEAR,
+    MODEL_ROPE_YARN,
+    MODEL_ROPE_LLAMA3,
+    MODEL_ROPE_LONG
+};
 
 struct model_shape {
+    const char *arch; /* NULL: llama */
+    bool bias, qk_norm, fused; /* of q, k, v; of their heads; attn_qkv and ffn_up of both */
+    bool scales;               /* of embedding, residual, attention, logits */
     uint32_t dim, n_layers, n_heads, n_kv_heads, head_dim, hidden, vocab, context;
     /* Formats. A matrix whose width is no multiple of a block gets one of blocks of 32 that llama.cpp's
      * quantizer takes then: Q4_0, Q5_0, Q5_1 or Q8_0. */

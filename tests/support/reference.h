@@ -1,4 +1,4 @@
-/* reference.h - a plain forward pass of the llama architecture in double precision, straight from a
+/* reference.h - a plain forward pass of llama and its kin in double precision, straight from a
  * GGUF file. */
 #ifndef REFERENCE_H
 #define REFERENCE_H
@@ -10,6 +10,10 @@ struct reference;
 /* Decodes all weights; data may go away afterwards. NULL with the reason in error. */
 struct reference *reference_open(const void *data, size_t size, struct llm_error *error);
 void reference_free(struct reference *r);
+
+/* Takes the rope factors for a context of so many tokens where the model has two sets; before any
+ * evaluation. */
+void reference_choose_rope(struct reference *r, uint32_t context);
 
 uint32_t reference_vocab(const struct reference *r);
 uint32_t reference_length(const struct reference *r);
