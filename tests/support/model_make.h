@@ -14,9 +14,6 @@ enum model_rope {
 };
 
 struct model_shape {
-    const char *arch; /* NULL: llama */
-    bool bias, qk_norm, fused; /* of q, k, v; of their heads; attn_qkv and ffn_up of both */
-    bool scales;               /* of embedding, residual, attention, logits */
     uint32_t dim, n_layers, n_heads, n_kv_heads, head_dim, hidden, vocab, context;
     /* Formats; the widths of the matrices must be multiples of their blocks. */
     enum quant_type embedding, attention, ffn, output;
@@ -26,6 +23,9 @@ struct model_shape {
     float rope_base, rope_factor;
     uint32_t rope_dims, rope_original_context; /* rope_dims 0: head_dim */
     uint64_t seed;
+    const char *arch; /* NULL: llama */
+    bool bias, qk_norm, fused; /* of q, k, v; of their heads; attn_qkv and ffn_up of both */
+    bool scales;               /* of embedding, residual, attention, logits */
 };
 
 /* A small F32 model: dim 64, 2 layers, 4 heads, 2 KV heads, hidden 96, vocab 320, context 512. */
