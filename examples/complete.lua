@@ -7,7 +7,7 @@ local llm = require "llm"
 -- name, kind of value, who takes it, what it says in the help
 local options = {
     { "model", "text", "own", "GGUF file" },
-    { "chat", "flag", "own", "the prompt is a user's message (models that know ChatML)" },
+    { "chat", "flag", "own", "the prompt is a user's message" },
     { "devices", "flag", "own", "list the devices and end" },
     { "help", "flag", "own", "this text" },
     { "device", "device", "load", "index from 1, part of a name, or \"cpu\"" },
@@ -96,15 +96,11 @@ local function list_devices()
     end
 end
 
--- ChatML's form of one user message, its marks as tokens.
+-- One user message, through the model's chat template.
 local function chat_prompt(model, text)
-    local template = model.info.chat_template
-    if not (template and template:find("<|im_start|>", 1, true)) then
-        io.stderr:write "This model has no ChatML template: its text is continued as it is.\n"
-        return text
-    end
-    text = "<|im_start|>user\n" .. text .. "<|im_end|>\n<|im_start|>assistant\n"
-    return model:tokenize(text, { special = true })
+    if model.info.chat_template then return { { role = "user", content = text } } end
+    io.stderr:write "This model has no chat template: its text is continued as it is.\n"
+    return text
 end
 
 local given, prompt = read_arguments(arg)

@@ -87,7 +87,7 @@ local function play(model)
         frame = frame + 1
         if frame == 2 then interrupted.generation:cancel() end
         if speaking then
-            llm.update((FRAME - (llm.clock() - t0)) * 1e3)
+            llm.update(math.max(0, FRAME - (llm.clock() - t0)) * 1e3)
             times.update[frame], times.poll[frame] = t2 - t1, t3 - t2
             times.frame[frame] = llm.clock() - t0
         end

@@ -160,11 +160,17 @@ struct buffer { char *data; size_t size, capacity; };
 struct buffer *buffer_new(lua_State *L);
 int buffer_append(struct buffer *b, const void *data, size_t size); /* 0: out of memory */
 
+/* ---- fields of the table on top of the stack (fields.c) ---- */
+
+void set_number(lua_State *L, const char *name, double value);
+void set_count(lua_State *L, const char *name, uint64_t value);
+void set_text(lua_State *L, const char *name, const char *text); /* nothing for NULL and "" */
+
 /* ---- the functions of each file, for the Lua parts ---- */
 
 extern const luaL_Reg module_functions[], model_functions[], session_functions[], generation_functions[];
 extern const luaL_Reg job_methods[], model_methods[], model_fields[], session_methods[], session_fields[], generation_methods[];
 void push_device(lua_State *L, const struct llm_device_info *info);
-void json_open(lua_State *L);
+void json_open(lua_State *L); /* leaves the table that remembers arrays and the order of keys */
 
 #endif

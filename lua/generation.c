@@ -232,18 +232,6 @@ static int generation_cancel(lua_State *L)
 
 /* ---- result ---- */
 
-static void set_number(lua_State *L, const char *name, double value)
-{
-    lua_pushnumber(L, value);
-    lua_setfield(L, -2, name);
-}
-
-static void set_count(lua_State *L, const char *name, uint64_t value)
-{
-    compat_pushint64(L, value);
-    lua_setfield(L, -2, name);
-}
-
 static void push_timings(lua_State *L, const struct llm_result *r)
 {
     uint32_t read = r->prompt_tokens > r->cached_tokens ? r->prompt_tokens - r->cached_tokens : 0;
@@ -251,7 +239,7 @@ static void push_timings(lua_State *L, const struct llm_result *r)
     set_number(L, "prompt_ms", r->prompt_ms);
     set_number(L, "generate_ms", r->generate_ms);
     set_number(L, "prompt_per_second", r->prompt_ms > 0 ? 1000 * read / r->prompt_ms : 0);
-    set_number(L, "generate_per_second", r->generate_ms > 0 ? 1000 * r->tokens / r->generate_ms : 0);
+    set_number(L, "generate_per_second", r->generate_ms > 0 ? 1000 * (r->tokens - 1) / r->generate_ms : 0);
 }
 
 /* A list, one a token: { id, logprob, top = { {id, logprob}, ... } } */

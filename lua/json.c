@@ -508,7 +508,7 @@ static int json_array(lua_State *L)
     return 1;
 }
 
-/* With the module on top. */
+/* With the module on top. Leaves the weak table of marks on it. */
 void json_open(lua_State *L)
 {
     lua_newtable(L); /* marks */
@@ -524,8 +524,9 @@ void json_open(lua_State *L)
     lua_pushcclosure(L, json_encode, 1);
     lua_setfield(L, -2, "encode");
     lua_setfield(L, -3, "json");
+    lua_pushvalue(L, -1);
     lua_pushcclosure(L, json_array, 1);
-    lua_setfield(L, -2, "array");
+    lua_setfield(L, -3, "array");
     lua_pushlightuserdata(L, NULL);
-    lua_setfield(L, -2, "null");
+    lua_setfield(L, -3, "null");
 }

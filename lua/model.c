@@ -186,19 +186,6 @@ static int job_cancel(lua_State *L)
 
 /* ---- info ---- */
 
-static void set_text(lua_State *L, const char *name, const char *text)
-{
-    if (!text || !*text) return;
-    lua_pushstring(L, text);
-    lua_setfield(L, -2, name);
-}
-
-static void set_count(lua_State *L, const char *name, uint64_t value)
-{
-    compat_pushint64(L, value);
-    lua_setfield(L, -2, name);
-}
-
 static void push_memory(lua_State *L, const struct llm_model_info *info)
 {
     lua_createtable(L, 0, 4);

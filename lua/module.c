@@ -1,14 +1,9 @@
 /* The module table: what needs no model, and the Lua parts. */
 #include "binding.h"
-#include "parts.h"
 
 #include <string.h>
 
-static void set_count(lua_State *L, const char *name, uint64_t value)
-{
-    compat_pushint64(L, value);
-    lua_setfield(L, -2, name);
-}
+#include "parts.h"
 
 static void push_words(lua_State *L, const char *words)
 {
@@ -172,7 +167,7 @@ static void add_type(lua_State *L, const struct kind *kind, const luaL_Reg *meth
 
 int luaopen_llm(lua_State *L)
 {
-    static const luaL_Reg *const parts[] = {
+    static const luaL_Reg *const functions[] = {
         core_functions, object_functions, options_functions, model_functions, session_functions, generation_functions,
     };
     luaL_checkstack(L, 16, NULL);
@@ -185,15 +180,22 @@ int luaopen_llm(lua_State *L)
     set_version(L);
     json_open(L);
 
-    if (luaL_loadbuffer(L, (const char *)parts_lua, sizeof parts_lua, PARTS_NAME) != 0) return lua_error(L);
-    lua_pushvalue(L, module);
     lua_newtable(L);
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) compat_setfuncs(L, parts[i]);
+    int core = lua_gettop(L);
+    lua_pushvalue(L, -2);
+    lua_setfield(L, core, "marks");
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) compat_setfuncs(L, functions[i]);
     add_type(L, &kind_job, job_methods, NULL);
     add_type(L, &kind_model, model_methods, model_fields);
     add_type(L, &kind_session, session_methods, session_fields);
     add_type(L, &kind_generation, generation_methods, NULL);
-    lua_call(L, 2, 0);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (luaL_loadbuffer(L, (const char *)parts[i].text, parts[i].size, PARTS_NAME) != 0) return lua_error(L);
+        lua_pushvalue(L, module);
+        lua_pushvalue(L, core);
+        lua_call(L, 2, 0);
+    }
+    lua_settop(L, module);
     lua_pushvalue(L, module);
     lua_setfield(L, LUA_REGISTRYINDEX, "llm.module");
     return 1;

@@ -158,7 +158,24 @@ void options_read(lua_State *L, int index, struct options *o, const struct optio
 
 /* ---- options that the Lua parts read themselves ---- */
 
-static const struct option count_rows[] = {FLAG("special", 0)};
+static void read_string(lua_State *L, int value, struct options *o, const struct option *row)
+{
+    if (lua_type(L, value) != LUA_TSTRING) options_raise(L, value, o, row->name, "string");
+}
+
+static void read_table(lua_State *L, int value, struct options *o, const struct option *row)
+{
+    if (!lua_istable(L, value)) options_raise(L, value, o, row->name, "table");
+}
+
+static const struct option template_rows[] = {
+    {.name = "system", .type = OPTION_READ, .read = read_string},
+    {.name = "tools", .type = OPTION_READ, .read = read_table},
+    {.name = "documents", .type = OPTION_READ, .read = read_table},
+    {.name = "template", .type = OPTION_READ, .read = read_table},
+    FLAG("add_generation_prompt", 0),
+    RANGE("now", NUMBER, 0, 0, 1e12),
+};
 static const struct option feed_rows[] = {FLAG("async", 0), FLAG("yield", 0)};
 static const struct option choose_rows[] = {FLAG("normalize", 0), FLAG("async", 0), FLAG("yield", 0)};
 static const struct option save_rows[] = {
@@ -178,7 +195,7 @@ static const struct option restore_rows[] = {
 
 static const struct { const char *name; const struct option *rows; size_t n; } sets[] = {
 #define SET(name) {#name, name##_rows, sizeof name##_rows / sizeof *name##_rows}
-    SET(count), SET(feed), SET(choose), SET(save), SET(restore),
+    SET(template), SET(feed), SET(choose), SET(save), SET(restore),
 #undef SET
 };
 

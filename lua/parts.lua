@@ -149,6 +149,20 @@ function generation:cancel()
     cancel_generation(self)
 end
 
+-- The answer to messages counts those that the session held.
+local generation_result = generation.result
+function generation:result()
+    local result = generation_result(self)
+    local turn = result and slots(self, "llm.generation", "result").turn
+    if turn and not turn.counted then
+        turn.counted = true
+        result.prompt_tokens = result.prompt_tokens + turn.kept
+        result.cached_tokens = result.cached_tokens + turn.kept
+        result.reply = turn:reply(result.text)
+    end
+    return result
+end
+
 local function is_open(object)
     return object ~= nil and not tostring(object):find "%(closed%)$"
 end
@@ -171,12 +185,28 @@ local function merge(defaults, options)
     return all
 end
 
-local function start(self, name, prompt, options, streams)
+-- Token ids of a prompt that is a list of messages, for a session that holds nothing; other prompts as they are.
+local function plain_prompt(of, name, prompt, options)
+    if not core.is_messages(prompt) then return prompt, options end
+    return core.encode_messages(of, name, prompt, options)
+end
+
+-- chats: the prompt is a list of messages, or nil to answer those that the session has.
+local function start(self, name, prompt, options, streams, chats)
     local own = slots(self, "llm.session", name)
     settle(own, true)
     options = merge(own.defaults, options)
-    local started, message, code = with_room(core.start, self, name, prompt, options, false)
+    local turn, started, message, code
+    if chats or core.is_messages(prompt) then
+        turn, message, code = core.begin_turn(self, own, name, prompt, options)
+        if not turn then return nil, message, code, options end
+        prompt, options = turn.ids, turn.options
+    else
+        core.end_turn(self, own)
+    end
+    started, message, code = with_room(core.start, self, name, prompt, options, false)
     if not started then return nil, message, code, options end
+    core.take_turn(own, turn, started)
     own.generation, own.streams = started, streams or false
     slots(started, "llm.generation", name).own = own
     return started, nil, nil, options
@@ -237,7 +267,7 @@ function stream:result()
     if is_open(self.generation) then return self.generation:result() end
 end
 
-function stream_meta.__call(self)
+local function next_piece(self)
     if self.ended then return nil end
     local yields = can_yield(self.options)
     while true do
@@ -249,6 +279,12 @@ function stream_meta.__call(self)
     self.ended = true
     self:close()
     return nil
+end
+
+-- sort(self, next_piece): of a chat's stream, which gives pieces in another way
+function stream_meta.__call(self)
+    if self.sort then return self.sort(self, next_piece) end
+    return next_piece(self)
 end
 
 stream_meta.__close = stream.close
@@ -274,15 +310,16 @@ local function new_stream(started, message, code, options, own)
     return self, nil, nil, self
 end
 
+local function new_session_stream(own, started, message, code, options)
+    local iterator, _, _, closing = new_stream(started, message, code, options)
+    if not started and code ~= "busy" then own.generation, own.result = nil, iterator.last end
+    return iterator, nil, nil, closing
+end
+
 function session:stream(prompt, options)
     core.blocks "stream"
     local started, message, code, all = start(self, "stream", prompt, options, true)
-    local iterator, _, _, closing = new_stream(started, message, code, all)
-    if not started then
-        local own = slots(self, "llm.session", "stream")
-        if code ~= "busy" then own.generation, own.result = nil, iterator.last end
-    end
-    return iterator, nil, nil, closing
+    return new_session_stream(slots(self, "llm.session", "stream"), started, message, code, all)
 end
 
 -- ---- sessions ----
@@ -309,11 +346,21 @@ function session:feed(prompt, options)
     local async = type(options) == "table" and options.async
     if not async then core.blocks "feed" end
     settle(own)
-    local started, message, code = with_room(core.start, self, "feed", prompt, options, true)
+    local turn, started, message, code
+    if core.is_messages(prompt) then
+        turn, message, code = core.begin_turn(self, own, "feed", prompt, options, true)
+        if turn then prompt, options = turn.ids, turn.options end
+    else
+        core.end_turn(self, own)
+    end
+    if turn or not message then
+        started, message, code = with_room(core.start, self, "feed", prompt, options, true)
+    end
     if not started then
         if async then return done_job(nil, message, code) end
         return nil, message, code
     end
+    core.take_turn(own, turn, started)
     local function answer()
         local result = started:result()
         if result.finish == "error" then return nil, result.error, result.code end
@@ -340,7 +387,10 @@ end
 for _, name in ipairs { "truncate", "reset", "fork", "logits" } do
     local method = session[name]
     session[name] = function(self, argument, options)
-        settle(slots(self, "llm.session", name))
+        local own = slots(self, "llm.session", name)
+        settle(own)
+        if name == "fork" then return core.fork_messages(self, own, with_room(method, self)) end
+        if name == "reset" then core.forget_messages(own) end
         if name ~= "logits" then return with_room(method, self, argument) end
         options = core.check("feed", "session:logits", options)
         if options.async then return done_job(method(self, argument)) end
@@ -390,15 +440,18 @@ end
 
 function model:session(options)
     slots(self, "llm.model", "session")
+    local chat
+    chat, options = core.split_options(options)
     local context, message, code = core.options("model:session", options)
     if not context then return nil, message, code end
     local made
     made, message, code = with_room(core.session, self, context)
     if not made then return nil, message, code end
+    local own = slots(made, "llm.session", "session")
+    own.chat = chat
     if options then
-        local defaults = merge(options)
-        defaults.context = nil
-        slots(made, "llm.session", "session").defaults = defaults
+        own.defaults = merge(options)
+        own.defaults.context = nil
     end
     return made
 end
@@ -406,9 +459,11 @@ end
 function model:generate(prompt, options)
     slots(self, "llm.model", "generate")
     core.blocks "generate"
-    local own, message, code = with_room(core.session, self, 0)
+    local own, started, message, code
+    prompt, options, code = plain_prompt(self, "generate", prompt, options)
+    if not prompt then return nil, options, code end
+    own, message, code = with_room(core.session, self, 0)
     if not own then return nil, message, code end
-    local started
     started, message, code = with_room(core.start, own, "generate", prompt, options, false)
     if not started then
         own:close()
@@ -424,30 +479,38 @@ end
 function model:stream(prompt, options)
     slots(self, "llm.model", "stream")
     core.blocks "stream"
-    local own, message, code = with_room(core.session, self, 0)
+    local ids, others, bad = plain_prompt(self, "stream", prompt, options)
+    if not ids then return new_stream(nil, others, bad, options) end
+    prompt, options = ids, others
+    local own, started, message, code
+    own, message, code = with_room(core.session, self, 0)
     if not own then return new_stream(nil, message, code, options) end
-    local started
     started, message, code = with_room(core.start, own, "stream", prompt, options, false)
     return new_stream(started, message, code, options, own)
 end
 
 function model:count(prompt, options)
     slots(self, "llm.model", "count")
-    core.check("count", "model:count", options)
+    core.check("template", "model:count", options)
     if type(prompt) == "string" then
         local ids, message, code = self:tokenize(prompt, { bos = self.info.adds_bos })
         if not ids then return nil, message, code end
         return #ids
     end
     if type(prompt) ~= "table" then core.raise_argument(2, "count", "string or list of token ids", prompt) end
-    if type(prompt[1]) == "table" then return later "a list of messages" end
-    return #prompt
+    local ids, message, code = plain_prompt(self, "count", prompt, options)
+    if not ids then return nil, message, code end
+    return #ids
 end
 
 function model:choose(prompt, choices, options)
     slots(self, "llm.model", "choose")
     options = core.check("choose", "model:choose", options)
-    local index, logs, code = with_room(core.choose, self, prompt, choices, options.normalize)
+    local message, code
+    prompt, message, code = plain_prompt(self, "choose", prompt)
+    if not prompt then return nil, message, code end
+    local index, logs
+    index, logs, code = with_room(core.choose, self, prompt, choices, options.normalize)
     if options.async then return done_job(index and { index, choices[index], logs }, logs, code) end
     if not index then return nil, logs, code end
     return index, choices[index], logs
@@ -485,18 +548,19 @@ end
 
 -- ---- names that are there before what they stand for ----
 
-for _, name in ipairs { "chat", "chat_start", "chat_stream", "messages", "edit", "undo", "regenerate" } do
-    session[name] = function(self)
-        slots(self, "llm.session", name)
-        return later("session:" .. name)
-    end
-end
-for _, name in ipairs { "template", "embed", "suspend", "resume", "pointer" } do
+for _, name in ipairs { "embed", "suspend", "resume", "pointer" } do
     model[name] = function(self)
         slots(self, "llm.model", name)
         return later("model:" .. name)
     end
 end
-for _, name in ipairs { "template", "selftest", "adopt" } do
+for _, name in ipairs { "selftest", "adopt" } do
     llm[name] = function() return later("llm." .. name) end
 end
+
+-- For the other Lua parts.
+core.null = llm.null
+core.parts = {
+    slots = slots, settle = settle, is_open = is_open, start = start, finish = finish,
+    new_session_stream = new_session_stream,
+}

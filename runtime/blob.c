@@ -7,7 +7,8 @@
 
 static const uint8_t magic[8] = {'L', 'L', 'M', 'S', 'A', 'V', 'E', 0x1A};
 
-/* ---- little-endian numbers -------------------------------------------------------------------------------------------- */
+/* ---- little-endian numbers
+ * -------------------------------------------------------------------------------------------- */
 
 static uint64_t get(const uint8_t *p, size_t size)
 {
@@ -21,15 +22,17 @@ static void put(uint8_t *p, uint64_t x, size_t size)
     for (size_t i = 0; i < size; i++) p[i] = (uint8_t)(x >> 8 * i);
 }
 
-/* ---- the checksum ----------------------------------------------------------------------------------------------------- */
+/* ---- the checksum
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 static uint64_t rotate(uint64_t x, int n)
 {
     return x << n | x >> (64 - n);
 }
 
-/* Odd constants and rotations: for a fixed word a step is a bijection of the lane, for a fixed lane one of the word, so that a
- * single changed word always changes the end. */
+/* Odd constants and rotations: for a fixed word a step is a bijection of the lane, for a fixed lane
+ * one of the word, so that a single changed word always changes the end. */
 static uint64_t step(uint64_t lane, uint64_t word)
 {
     return rotate(lane ^ word * 0x9E3779B97F4A7C15u, 29) * 0xD6E8FEB86659FD93u;
@@ -82,7 +85,9 @@ static uint64_t sum_of(const void *data, size_t n)
     return blob_sum_end(&s);
 }
 
-/* ---- the header ------------------------------------------------------------------------------------------------------- */
+/* ---- the header
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 uint32_t blob_n_pages(const struct blob_header *h)
 {
@@ -92,8 +97,10 @@ uint32_t blob_n_pages(const struct blob_header *h)
 /* One walk for both directions: each field's place is written once. */
 static void header_walk(struct blob_header *h, uint8_t *bytes, bool store)
 {
-    uint32_t *const words[] = {&h->version, &h->flags, &h->n_tokens, &h->n_cached, &h->layout.kv, &h->layout.layers, &h->layout.floats};
-    uint64_t *const longs[] = {&h->fingerprint, &h->layout.page_size, &h->tokens_size, &h->total_size};
+    uint32_t *const words[] = {&h->version,   &h->flags,         &h->n_tokens,     &h->n_cached,
+                               &h->layout.kv, &h->layout.layers, &h->layout.floats};
+    uint64_t *const longs[] = {&h->fingerprint, &h->layout.page_size, &h->tokens_size,
+                               &h->total_size};
     uint8_t *p = bytes + sizeof magic;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++, p += 4) {
         if (store) put(p, *words[i], 4);
@@ -120,7 +127,9 @@ static bool sizes_fit(const struct blob_header *h)
     return left / n_pages == h->layout.page_size && left % n_pages == 0;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------------------- */
+/* ---- writing
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static size_t varint_put(uint8_t *p, uint32_t x)
 {
@@ -134,10 +143,12 @@ static llm_status emit(struct blob_writer *w, const void *data, size_t n, struct
 {
     blob_sum_add(&w->sum, data, n);
     const llm_status status = n ? w->write(w->user, data, n) : LLM_OK;
-    return status == LLM_OK ? LLM_OK : error_set(error, status, "saving was ended by the write function");
+    return status == LLM_OK ? LLM_OK
+                            : error_set(error, status, "saving was ended by the write function");
 }
 
-llm_status blob_write_start(struct blob_writer *w, const struct blob_header *h, const int32_t *tokens, llm_write_fn write, void *user,
+llm_status blob_write_start(struct blob_writer *w, const struct blob_header *h,
+                            const int32_t *tokens, llm_write_fn write, void *user,
                             struct llm_error *error)
 {
     uint8_t bytes[BLOB_HEADER] = {0}, varints[1000];
@@ -145,11 +156,14 @@ llm_status blob_write_start(struct blob_writer *w, const struct blob_header *h, 
     out.version = BLOB_VERSION;
     out.flags = 0;
     out.tokens_size = 0;
-    for (uint32_t i = 0; i < h->n_tokens; i++) out.tokens_size += varint_put(varints, (uint32_t)tokens[i]);
+    for (uint32_t i = 0; i < h->n_tokens; i++)
+        out.tokens_size += varint_put(varints, (uint32_t)tokens[i]);
     const uint64_t n_pages = blob_n_pages(h);
     const uint64_t around = BLOB_HEADER + 8 + out.tokens_size;
-    if (h->n_cached > h->n_tokens || (n_pages && h->layout.page_size > (UINT64_MAX - around) / n_pages))
-        return error_set(error, LLM_BAD_ARGUMENT, "%" PRIu32 " cached of %" PRIu32 " tokens, %" PRIu64 " bytes a page",
+    if (h->n_cached > h->n_tokens ||
+        (n_pages && h->layout.page_size > (UINT64_MAX - around) / n_pages))
+        return error_set(error, LLM_BAD_ARGUMENT,
+                         "%" PRIu32 " cached of %" PRIu32 " tokens, %" PRIu64 " bytes a page",
                          h->n_cached, h->n_tokens, h->layout.page_size);
     *w = (struct blob_writer){.write = write, .user = user, .left = n_pages * h->layout.page_size};
     blob_sum_start(&w->sum);
@@ -168,22 +182,29 @@ llm_status blob_write_start(struct blob_writer *w, const struct blob_header *h, 
     return emit(w, varints, n, error);
 }
 
-llm_status blob_write_pages(struct blob_writer *w, const void *data, size_t n, struct llm_error *error)
+llm_status blob_write_pages(struct blob_writer *w, const void *data, size_t n,
+                            struct llm_error *error)
 {
-    if (n > w->left) return error_set(error, LLM_BAD_ARGUMENT, "%zu bytes of pages, but %" PRIu64 " are left", n, w->left);
+    if (n > w->left)
+        return error_set(error, LLM_BAD_ARGUMENT, "%zu bytes of pages, but %" PRIu64 " are left", n,
+                         w->left);
     w->left -= n;
     return emit(w, data, n, error);
 }
 
 llm_status blob_write_end(struct blob_writer *w, struct llm_error *error)
 {
-    if (w->left) return error_set(error, LLM_BAD_ARGUMENT, "%" PRIu64 " bytes of pages were not written", w->left);
+    if (w->left)
+        return error_set(error, LLM_BAD_ARGUMENT, "%" PRIu64 " bytes of pages were not written",
+                         w->left);
     uint8_t sum[8];
     put(sum, blob_sum_end(&w->sum), 8);
     return emit(w, sum, sizeof sum, error);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------------------- */
+/* ---- reading
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static llm_status refuse(struct llm_error *error, const char *why)
 {
@@ -194,32 +215,41 @@ static llm_status fetch(struct blob_reader *r, void *out, size_t n, struct llm_e
 {
     const int64_t got = n ? r->read(r->user, r->at, out, n) : 0;
     if (got < 0 || (uint64_t)got != n)
-        return error_set(error, LLM_IO, "reading the saved session gave %" PRId64 " of %zu bytes at %" PRIu64, got, n, r->at);
+        return error_set(error, LLM_IO,
+                         "reading the saved session gave %" PRId64 " of %zu bytes at %" PRIu64, got,
+                         n, r->at);
     r->at += n;
     return LLM_OK;
 }
 
-static llm_status header_check(const struct blob_reader *r, uint64_t size, const uint8_t *bytes, struct llm_error *error)
+static llm_status header_check(const struct blob_reader *r, uint64_t size, const uint8_t *bytes,
+                               struct llm_error *error)
 {
     const struct blob_header *h = &r->header;
     if (memcmp(bytes, magic, sizeof magic) != 0) return refuse(error, "it is none");
     /* First: a newer version may have changed all that follows. */
     if (h->version > BLOB_VERSION) return refuse(error, "a newer version of this library saved it");
-    if (get(bytes + BLOB_HEADER - 8, 8) != sum_of(bytes, BLOB_HEADER - 8)) return refuse(error, "its header is damaged");
-    if (h->version != BLOB_VERSION || h->flags != 0) return refuse(error, "its version or flags are unknown");
+    if (get(bytes + BLOB_HEADER - 8, 8) != sum_of(bytes, BLOB_HEADER - 8))
+        return refuse(error, "its header is damaged");
+    if (h->version != BLOB_VERSION || h->flags != 0)
+        return refuse(error, "its version or flags are unknown");
     if (h->total_size != size)
-        return error_set(error, LLM_BAD_STATE, "cannot restore the saved session: it has %" PRIu64 " bytes instead of %" PRIu64, size,
-                         h->total_size);
+        return error_set(error, LLM_BAD_STATE,
+                         "cannot restore the saved session: it has %" PRIu64
+                         " bytes instead of %" PRIu64,
+                         size, h->total_size);
     if (h->fingerprint != r->limits.fingerprint) return refuse(error, "another model saved it");
     if (!sizes_fit(h)) return refuse(error, "its sizes contradict each other");
     if (h->n_tokens > r->limits.max_tokens)
-        return error_set(error, LLM_CONTEXT_FULL, "the saved session has %" PRIu32 " tokens, the context %" PRIu32, h->n_tokens,
-                         r->limits.max_tokens);
+        return error_set(error, LLM_CONTEXT_FULL,
+                         "the saved session has %" PRIu32 " tokens, the context %" PRIu32,
+                         h->n_tokens, r->limits.max_tokens);
     return LLM_OK;
 }
 
-llm_status blob_open(struct blob_reader *r, uint64_t size, llm_read_fn read, void *user, const struct blob_limits *limits,
-                     const struct alloc *alloc, struct llm_error *error)
+llm_status blob_open(struct blob_reader *r, uint64_t size, llm_read_fn read, void *user,
+                     const struct blob_limits *limits, const struct alloc *alloc,
+                     struct llm_error *error)
 {
     uint8_t bytes[BLOB_HEADER];
     *r = (struct blob_reader){.limits = *limits, .read = read, .user = user, .alloc = alloc};
@@ -233,19 +263,24 @@ llm_status blob_open(struct blob_reader *r, uint64_t size, llm_read_fn read, voi
     if (!r->part) return error_memory(error, "reading a saved session", BLOB_PART);
     if (r->header.n_tokens == 0) return LLM_OK;
     r->tokens = alloc_zero(alloc, r->header.n_tokens, sizeof *r->tokens);
-    return r->tokens ? LLM_OK : error_memory(error, "the saved tokens", (uint64_t)r->header.n_tokens * sizeof *r->tokens);
+    return r->tokens ? LLM_OK
+                     : error_memory(error, "the saved tokens",
+                                    (uint64_t)r->header.n_tokens * sizeof *r->tokens);
 }
 
-static llm_status tokens_decode(struct blob_reader *r, const uint8_t *p, size_t n, struct llm_error *error)
+static llm_status tokens_decode(struct blob_reader *r, const uint8_t *p, size_t n,
+                                struct llm_error *error)
 {
     for (size_t i = 0; i < n; i++) {
         const uint32_t bits = p[i] & 127;
         const bool wide = r->varint.shift > 28 || (r->varint.shift == 28 && bits > 15);
-        if (wide || r->varint.n == r->header.n_tokens) return refuse(error, "its tokens are damaged");
+        if (wide || r->varint.n == r->header.n_tokens)
+            return refuse(error, "its tokens are damaged");
         r->varint.value |= bits << r->varint.shift;
         r->varint.shift += 7;
         if (p[i] & 128) continue;
-        if (r->varint.value >= r->limits.n_vocab) return refuse(error, "it holds a token that the model does not know");
+        if (r->varint.value >= r->limits.n_vocab)
+            return refuse(error, "it holds a token that the model does not know");
         r->tokens[r->varint.n++] = (int32_t)r->varint.value;
         r->varint.value = r->varint.shift = 0;
     }
@@ -258,7 +293,8 @@ static llm_status verify_end(struct blob_reader *r, struct llm_error *error)
     TRY(fetch(r, sum, sizeof sum, error));
     r->verified = get(sum, 8);
     if (r->verified != blob_sum_end(&r->sum)) return refuse(error, "it is damaged");
-    if (r->varint.n != r->header.n_tokens || r->varint.shift != 0) return refuse(error, "its tokens are damaged");
+    if (r->varint.n != r->header.n_tokens || r->varint.shift != 0)
+        return refuse(error, "its tokens are damaged");
     r->is_verified = true;
     r->at = BLOB_HEADER + r->header.tokens_size; /* the second reading begins with the pages */
     r->sum = r->before;
@@ -287,7 +323,8 @@ llm_status blob_verify(struct blob_reader *r, uint64_t max_bytes, struct llm_err
 llm_status blob_pages(struct blob_reader *r, void *out, size_t n, struct llm_error *error)
 {
     if (!r->is_verified || n > r->header.total_size - 8 - r->at)
-        return error_set(error, LLM_BAD_ARGUMENT, "%zu bytes of pages were asked for that there are not", n);
+        return error_set(error, LLM_BAD_ARGUMENT,
+                         "%zu bytes of pages were asked for that there are not", n);
     TRY(fetch(r, out, n, error));
     blob_sum_add(&r->sum, out, n);
     return LLM_OK;

@@ -35,8 +35,9 @@ static void gpu_log(void *user, int level, const char *text)
 
 static struct gpu_host host_of(llm *root)
 {
-    return (struct gpu_host){root->alloc.realloc, root->alloc.user, lock_create, lock_free, lock_take, lock_give,
-                             gpu_log,             root,             false};
+    return (struct gpu_host){
+        root->alloc.realloc, root->alloc.user, lock_create, lock_free, lock_take,
+        lock_give,           gpu_log,          root,        false};
 }
 
 llm_status root_gpu(llm *root, struct gpu **out, struct llm_error *error)
@@ -53,7 +54,8 @@ llm_status root_gpu(llm *root, struct gpu **out, struct llm_error *error)
     return status;
 }
 
-void device_info_fill(struct gpu *gpu, const struct gpu_info *info, uint32_t index, struct llm_device_info *out)
+void device_info_fill(struct gpu *gpu, const struct gpu_info *info, uint32_t index,
+                      struct llm_device_info *out)
 {
     (void)gpu;
     uint32_t size = out->size;
@@ -64,8 +66,9 @@ void device_info_fill(struct gpu *gpu, const struct gpu_info *info, uint32_t ind
     snprintf(out->type, sizeof out->type, "%s", type_names[info->type]);
     snprintf(out->vendor, sizeof out->vendor, "%s", info->vendor);
     snprintf(out->driver, sizeof out->driver, "%s", info->driver);
-    snprintf(out->api, sizeof out->api, "%" PRIu32 ".%" PRIu32 ".%" PRIu32, info->api_version >> 22 & 0x7f,
-             info->api_version >> 12 & 0x3ff, info->api_version & 0xfff);
+    snprintf(out->api, sizeof out->api, "%" PRIu32 ".%" PRIu32 ".%" PRIu32,
+             info->api_version >> 22 & 0x7f, info->api_version >> 12 & 0x3ff,
+             info->api_version & 0xfff);
     snprintf(out->tiers, sizeof out->tiers, "T0");
     out->memory = info->memory;
     out->available = info->available;
@@ -79,12 +82,14 @@ uint32_t llm_device_count(llm *root)
     return root_gpu(root, &gpu, NULL) == LLM_OK ? gpu_count(gpu) : 0;
 }
 
-llm_status llm_device_get(llm *root, uint32_t index, struct llm_device_info *info, struct llm_error *error)
+llm_status llm_device_get(llm *root, uint32_t index, struct llm_device_info *info,
+                          struct llm_error *error)
 {
     struct gpu *gpu;
     TRY(root_gpu(root, &gpu, error));
     if (index >= gpu_count(gpu))
-        return error_set(error, LLM_NO_DEVICE, "there is no device %" PRIu32 ", only %" PRIu32, index, gpu_count(gpu));
+        return error_set(error, LLM_NO_DEVICE, "there is no device %" PRIu32 ", only %" PRIu32,
+                         index, gpu_count(gpu));
     os_lock(root->lock);
     device_info_fill(gpu, gpu_info(gpu, index), index, info);
     os_unlock(root->lock);
@@ -102,14 +107,19 @@ static bool contains(const char *text, const char *part)
     return !*part;
 }
 
-static llm_status choose_index(struct gpu *gpu, const struct llm_load_options *o, uint32_t *index, struct llm_error *error)
+static llm_status choose_index(struct gpu *gpu, const struct llm_load_options *o, uint32_t *index,
+                               struct llm_error *error)
 {
     uint32_t n = gpu_count(gpu);
     if (!o->device_name) {
         *index = o->device < 0 ? 0 : (uint32_t)o->device;
         if (*index < n) return LLM_OK;
-        if (n == 0) return error_set(error, LLM_NO_DEVICE, "no Vulkan device was found: install a driver (Debian: mesa-vulkan-drivers)");
-        return error_set(error, LLM_NO_DEVICE, "there is no device %" PRIu32 ": %" PRIu32 " found", *index + 1, n);
+        if (n == 0)
+            return error_set(
+                error, LLM_NO_DEVICE,
+                "no Vulkan device was found: install a driver (Debian: mesa-vulkan-drivers)");
+        return error_set(error, LLM_NO_DEVICE, "there is no device %" PRIu32 ": %" PRIu32 " found",
+                         *index + 1, n);
     }
     for (uint32_t i = 0; i < n; i++) {
         const struct gpu_info *info = gpu_info(gpu, i);
@@ -120,7 +130,8 @@ static llm_status choose_index(struct gpu *gpu, const struct llm_load_options *o
         *index = i;
         if (contains(gpu_info(gpu, i)->name, o->device_name)) return LLM_OK;
     }
-    return error_set(error, LLM_NO_DEVICE, "no device is called '%.64s': %" PRIu32 " found%s%s", o->device_name, n, n ? ", the first is " : "",
+    return error_set(error, LLM_NO_DEVICE, "no device is called '%.64s': %" PRIu32 " found%s%s",
+                     o->device_name, n, n ? ", the first is " : "",
                      n ? gpu_info(gpu, 0)->name : "");
 }
 
@@ -131,33 +142,44 @@ static void cache_path(struct device *d, const char *folder, const struct gpu_in
     if (!folder) folder = os_cache_folder(platform, sizeof platform) ? platform : "";
     if (!*folder) return;
     char id[33];
-    for (int i = 0; i < 16; i++) snprintf(id + 2 * i, 3, "%02x", info->device_uuid[i] ^ info->driver_uuid[i]);
-    int n = snprintf(d->cache_path, sizeof d->cache_path, "%s/pipelines-%s-%" PRIx32 ".bin", folder, id, info->driver_version);
+    for (int i = 0; i < 16; i++)
+        snprintf(id + 2 * i, 3, "%02x", info->device_uuid[i] ^ info->driver_uuid[i]);
+    int n = snprintf(d->cache_path, sizeof d->cache_path, "%s/pipelines-%s-%" PRIx32 ".bin", folder,
+                     id, info->driver_version);
     if (n < 0 || (size_t)n >= sizeof d->cache_path) d->cache_path[0] = 0;
 }
 
-static llm_status open_index(struct device *d, struct gpu *gpu, const struct llm_load_options *o, struct llm_error *error)
+static llm_status open_index(struct device *d, struct gpu *gpu, const struct llm_load_options *o,
+                             struct llm_error *error)
 {
     void *cache = NULL;
     cache_path(d, o->cache, gpu_info(gpu, d->index));
-    if (d->cache_path[0]) os_file_read(d->cache_path, &d->root->alloc, &cache, &d->cache_size, NULL);
+    if (d->cache_path[0])
+        os_file_read(d->cache_path, &d->root->alloc, &cache, &d->cache_size, NULL);
     struct gpu_error gpu_error = {{0}};
-    enum gpu_status status = gpu_device_open(&d->gpu, gpu, d->index, cache, cache ? d->cache_size : 0, &gpu_error);
+    enum gpu_status status =
+        gpu_device_open(&d->gpu, gpu, d->index, cache, cache ? d->cache_size : 0, &gpu_error);
     alloc_free(&d->root->alloc, cache, d->cache_size);
     return gpu_failed(status, &gpu_error, error);
 }
 
-static llm_status borrow(struct device *d, const struct llm_vulkan_device *v, struct llm_error *error)
+static llm_status borrow(struct device *d, const struct llm_vulkan_device *v,
+                         struct llm_error *error)
 {
-    struct gpu_lent lent = {v->api_version, v->get_instance_proc_addr, v->instance, v->physical_device, v->device, v->queue,
-                            v->queue_family, v->n_extensions,          v->extensions, v->features,      v->lock,   v->unlock,
+    struct gpu_lent lent = {v->api_version,  v->get_instance_proc_addr,
+                            v->instance,     v->physical_device,
+                            v->device,       v->queue,
+                            v->queue_family, v->n_extensions,
+                            v->extensions,   v->features,
+                            v->lock,         v->unlock,
                             v->user};
     struct gpu_host host = host_of(d->root);
     TRY_GPU(gpu_device_borrow(&d->gpu, &host, &lent, &gpu_error_), error);
     return LLM_OK;
 }
 
-static llm_status open_locked(llm *root, const struct llm_load_options *o, struct device **out, struct llm_error *error)
+static llm_status open_locked(llm *root, const struct llm_load_options *o, struct device **out,
+                              struct llm_error *error)
 {
     uint32_t index = UINT32_MAX;
     struct gpu *gpu = NULL;
@@ -175,7 +197,8 @@ static llm_status open_locked(llm *root, const struct llm_load_options *o, struc
     if (!d) return error_memory(error, "a device", sizeof *d);
     d->root = root;
     d->index = index;
-    llm_status status = o->vulkan_device ? borrow(d, o->vulkan_device, error) : open_index(d, gpu, o, error);
+    llm_status status =
+        o->vulkan_device ? borrow(d, o->vulkan_device, error) : open_index(d, gpu, o, error);
     if (status != LLM_OK) {
         alloc_free(&root->alloc, d, sizeof *d);
         return status;
@@ -188,7 +211,8 @@ static llm_status open_locked(llm *root, const struct llm_load_options *o, struc
     return LLM_OK;
 }
 
-llm_status device_open(llm *root, const struct llm_load_options *o, struct device **out, struct llm_error *error)
+llm_status device_open(llm *root, const struct llm_load_options *o, struct device **out,
+                       struct llm_error *error)
 {
     *out = NULL;
     os_lock(root->lock);
@@ -206,13 +230,15 @@ static void device_free(struct device *d)
     alloc_free(&d->root->alloc, d, sizeof *d);
 }
 
-/* Our own device stays open for the next model, unless it is lost; a lent one is let go with its last model. */
+/* Our own device stays open for the next model, unless it is lost; a lent one is let go with its
+ * last model. */
 void device_release(struct device *d)
 {
     if (!d) return;
     llm *root = d->root;
     os_lock(root->lock);
-    if (--d->n_users == 0 && (d->index == UINT32_MAX || gpu_done(d->gpu, 0) != GPU_OK)) device_free(d);
+    if (--d->n_users == 0 && (d->index == UINT32_MAX || gpu_done(d->gpu, 0) != GPU_OK))
+        device_free(d);
     os_unlock(root->lock);
 }
 
@@ -222,7 +248,9 @@ void device_save_cache(struct device *d)
     void *bytes = NULL;
     size_t size = 0;
     if (gpu_device_cache(d->gpu, &bytes, &size, NULL) != GPU_OK) return;
-    if (size > 0 && size != d->cache_size && os_file_write(d->cache_path, bytes, size, NULL) == LLM_OK) d->cache_size = size;
+    if (size > 0 && size != d->cache_size &&
+        os_file_write(d->cache_path, bytes, size, NULL) == LLM_OK)
+        d->cache_size = size;
     gpu_free_bytes(d->gpu, bytes, size);
 }
 

@@ -17,7 +17,8 @@ llm_status error_set(struct llm_error *error, llm_status status, const char *for
 
 llm_status error_memory(struct llm_error *error, const char *what, uint64_t size)
 {
-    return error_set(error, LLM_OUT_OF_MEMORY, "out of memory: no %" PRIu64 " bytes for %s", size, what);
+    return error_set(error, LLM_OUT_OF_MEMORY, "out of memory: no %" PRIu64 " bytes for %s", size,
+                     what);
 }
 
 const char *error_name(char out[68], const char *name, size_t size)
@@ -35,8 +36,9 @@ const char *error_name(char out[68], const char *name, size_t size)
 const char *llm_status_name(llm_status status)
 {
     switch (status) {
-#define STATUS_NAME(constant, value, name) \
-    case constant: return name;
+#define STATUS_NAME(constant, value, name)                                                         \
+    case constant:                                                                                 \
+        return name;
         LLM_STATUS_LIST(STATUS_NAME)
 #undef STATUS_NAME
     }

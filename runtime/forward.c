@@ -153,6 +153,7 @@ llm_status forward_open(struct forward *f, struct gpu_device *gpu, const struct 
                         const struct forward_config *c, const struct alloc *alloc, struct llm_error *error)
 {
     *f = (struct forward){.gpu = gpu, .h = *h, .weights = weights, .alloc = alloc, .n_pages = c->n_pages, .max_positions = c->context};
+    f->profile = c->profile;
     f->shape = shape_of(h, h->rope_neox, c->kv_f16);
     f->page_size = ops_page_size(&f->shape);
     f->kv_v = kv_v_offset(f->page_size, f->n_pages);
@@ -268,7 +269,7 @@ static llm_status new_segment(struct forward *f, struct plan *p, struct llm_erro
 {
     if (!p->segments) p->segments = alloc_zero(f->alloc, f->h.n_layers + 1, sizeof *p->segments);
     if (!p->segments) return error_memory(error, "a plan", (f->h.n_layers + 1) * sizeof *p->segments);
-    TRY_GPU(gpu_commands_create(f->gpu, &p->segments[p->n_segments], false, &gpu_error_), error);
+    TRY_GPU(gpu_commands_create(f->gpu, &p->segments[p->n_segments], f->profile, &gpu_error_), error);
     p->n_segments++;
     return LLM_OK;
 }
@@ -309,12 +310,16 @@ static llm_status record_head(struct forward *f, uint32_t bucket, struct llm_err
     return LLM_OK;
 }
 
+llm_status forward_record_plan(struct forward *f, uint32_t bucket, struct llm_error *error)
+{
+    if (!f->layers[bucket].n_segments) TRY(record_layers(f, bucket, error));
+    if (ops_buckets[bucket] <= FORWARD_MAX_OUTPUTS && !f->heads[bucket].n_segments) TRY(record_head(f, bucket, error));
+    return LLM_OK;
+}
+
 llm_status forward_record(struct forward *f, struct llm_error *error)
 {
-    for (uint32_t b = 0; ops_buckets[b] && ops_buckets[b] <= FORWARD_MAX_ROWS; b++) {
-        if (!f->layers[b].n_segments) TRY(record_layers(f, b, error));
-        if (ops_buckets[b] <= FORWARD_MAX_OUTPUTS && !f->heads[b].n_segments) TRY(record_head(f, b, error));
-    }
+    for (uint32_t b = 0; ops_buckets[b] && ops_buckets[b] <= FORWARD_MAX_ROWS; b++) TRY(forward_record_plan(f, b, error));
     return LLM_OK;
 }
 

@@ -31,6 +31,7 @@ struct forward {
     struct gpu_buffer *kv; /* (n_layers): K pages, then V pages from kv_v on */
     uint32_t n_pages, max_positions;
     uint64_t page_size, kv_v;
+    bool profile;
 
     struct plan layers[FORWARD_N_BUCKETS], heads[FORWARD_N_BUCKETS];
     struct gpu_commands *read_logits[FORWARD_N_BUCKETS]; /* copies what a head has computed to logits_host */
@@ -39,6 +40,7 @@ struct forward {
 struct forward_config {
     uint32_t context, n_pages;
     bool kv_f16, high, deterministic;
+    bool profile; /* timestamps round each dispatch of the plans: gpu_commands_time */
 };
 
 /* Bytes on the device, computed before anything is taken. */
@@ -50,6 +52,7 @@ llm_status forward_open(struct forward *f, struct gpu_device *gpu, const struct 
 void forward_free(struct forward *f);
 /* Records every plan (idempotent), so that no later call makes a pipeline. */
 llm_status forward_record(struct forward *f, struct llm_error *error);
+llm_status forward_record_plan(struct forward *f, uint32_t bucket, struct llm_error *error); /* one of them */
 
 /* Runs the plans of one row once: a driver that compiles at the first dispatch does so now. Waits. */
 llm_status forward_warm(struct forward *f, struct llm_error *error);

@@ -8,8 +8,14 @@
 void llm_generate_defaults(struct llm_generate_options *o, size_t size)
 {
     memset(o, 0, size);
-    struct llm_generate_options d = {.max_tokens = -1, .temperature = 0.8, .top_k = 40, .top_p = 0.95, .min_p = 0.05, .typical_p = 1,
-                                     .repeat_penalty = 1, .penalty_last_n = 64};
+    struct llm_generate_options d = {.max_tokens = -1,
+                                     .temperature = 0.8,
+                                     .top_k = 40,
+                                     .top_p = 0.95,
+                                     .min_p = 0.05,
+                                     .typical_p = 1,
+                                     .repeat_penalty = 1,
+                                     .penalty_last_n = 64};
     memcpy(o, &d, size < sizeof d ? size : sizeof d);
     o->size = (uint32_t)size;
 }
@@ -55,7 +61,8 @@ static void finish_error(llm_generation *g, llm_status status, const char *messa
     finish(g, "error");
 }
 
-/* During the prompt the session goes back to where it was; later it keeps the tokens whose text was given out. */
+/* During the prompt the session goes back to where it was; later it keeps the tokens whose text was
+ * given out. */
 void generation_end_cancelled(llm_generation *g)
 {
     if (!g->running) return;
@@ -76,7 +83,8 @@ static void run_end(struct run *run, llm_status status, const struct llm_error *
     llm_generation *g = (llm_generation *)run;
     if (status != LLM_OK) finish_error(g, status, error->message);
     else if (g->status != LLM_OK) finish(g, "error");
-    else if (!g->finish && llm_session_closed(g->session)) generation_end_cancelled(g); /* by a callback */
+    else if (!g->finish && llm_session_closed(g->session))
+        generation_end_cancelled(g); /* by a callback */
     else finish(g, g->finish ? g->finish : "length");
 }
 
@@ -87,40 +95,51 @@ static llm_status keep_logprobs(llm_generation *g, const float *logits, double l
     const struct alloc *a = alloc_of(g);
     if (!g->n_logprobs) return LLM_OK;
     size_t n = g->n_tokens + 1;
-    float *chosen = alloc_grow(a, g->token_logprobs, &g->token_logprobs_capacity, n, sizeof *chosen);
+    float *chosen =
+        alloc_grow(a, g->token_logprobs, &g->token_logprobs_capacity, n, sizeof *chosen);
     if (!chosen) return error_memory(&g->error, "log-probabilities", n * sizeof *chosen);
     g->token_logprobs = chosen;
     chosen[n - 1] = (float)logprob;
-    struct llm_logprob *all = alloc_grow(a, g->logprobs, &g->logprobs_capacity, n * g->n_logprobs, sizeof *all);
+    struct llm_logprob *all =
+        alloc_grow(a, g->logprobs, &g->logprobs_capacity, n * g->n_logprobs, sizeof *all);
     if (!all) return error_memory(&g->error, "log-probabilities", n * g->n_logprobs * sizeof *all);
     g->logprobs = all;
-    sampler_best(logits, tokenizer_info(g->model->tokenizer)->n_tokens, all + (n - 1) * g->n_logprobs, g->n_logprobs);
+    sampler_best(logits, tokenizer_info(g->model->tokenizer)->n_tokens,
+                 all + (n - 1) * g->n_logprobs, g->n_logprobs);
     return LLM_OK;
 }
 
 static llm_status give_piece(llm_generation *g, const struct piece *p)
 {
     if (!g->on_piece) return LLM_OK;
-    struct llm_piece shown = {.size = sizeof shown, .id = p->id, .index = p->index, .logprob = p->logprob,
-                              .text = g->text.bytes + g->text.given, .text_size = p->end - g->text.given};
+    struct llm_piece shown = {.size = sizeof shown,
+                              .id = p->id,
+                              .index = p->index,
+                              .logprob = p->logprob,
+                              .text = g->text.bytes + g->text.given,
+                              .text_size = p->end - g->text.given};
     g->text.given = p->end;
     g->given_tokens = p->n_tokens;
     g->next_piece++;
     return g->on_piece(g->on_piece_user, &shown);
 }
 
-/* What has become ready is a piece. A cancel that the callback wants waits for the pump; its error ends the generation. */
+/* What has become ready is a piece. A cancel that the callback wants waits for the pump; its error
+ * ends the generation. */
 static llm_status add_piece(llm_generation *g, int32_t id, double logprob)
 {
     size_t end = g->n_pieces ? g->pieces[g->n_pieces - 1].end : 0;
     if (g->text.ready <= end) return LLM_OK;
-    struct piece *pieces = alloc_grow(alloc_of(g), g->pieces, &g->pieces_capacity, g->n_pieces + 1, sizeof *pieces);
+    struct piece *pieces =
+        alloc_grow(alloc_of(g), g->pieces, &g->pieces_capacity, g->n_pieces + 1, sizeof *pieces);
     if (!pieces) return error_memory(&g->error, "a piece", sizeof *pieces);
     g->pieces = pieces;
-    pieces[g->n_pieces] = (struct piece){g->text.ready, id, g->n_tokens - 1, g->session->n_tokens, logprob};
+    pieces[g->n_pieces] =
+        (struct piece){g->text.ready, id, g->n_tokens - 1, g->session->n_tokens, logprob};
     llm_status status = give_piece(g, &pieces[g->n_pieces++]);
     if (status == LLM_OK) return LLM_OK;
-    if (status == LLM_CALLBACK) return error_set(&g->error, LLM_CALLBACK, "the on_piece function failed");
+    if (status == LLM_CALLBACK)
+        return error_set(&g->error, LLM_CALLBACK, "the on_piece function failed");
     atomic_store(&g->cancel, true);
     return LLM_OK;
 }
@@ -140,17 +159,20 @@ static llm_status add_token(llm_generation *g, int32_t id, double logprob)
         TRY(text_add(&g->text, g->decoded.items, g->decoded.n, &g->error));
     }
     if (is_end || g->text.matched) g->finish = "stop";
-    else if ((g->max_tokens >= 0 && g->n_tokens >= g->max_tokens) || s->n_tokens == s->capacity) g->finish = "length";
+    else if ((g->max_tokens >= 0 && g->n_tokens >= g->max_tokens) || s->n_tokens == s->capacity)
+        g->finish = "length";
     if (g->finish) text_finish(&g->text);
     return add_piece(g, id, logprob);
 }
 
-static llm_status pick(llm_generation *g, int32_t best, const float *logits, int32_t *id, double *logprob)
+static llm_status pick(llm_generation *g, int32_t best, const float *logits, int32_t *id,
+                       double *logprob)
 {
     *id = best;
     *logprob = 0;
     if (g->run.argmax) return LLM_OK;
-    TRY(sampler_pick(g->sampler, logits, g->session->tokens, g->session->n_tokens, g->session->n_tokens, id, logprob, &g->error));
+    TRY(sampler_pick(g->sampler, logits, g->session->tokens, g->session->n_tokens,
+                     g->session->n_tokens, id, logprob, &g->error));
     return keep_logprobs(g, logits, *logprob);
 }
 
@@ -168,14 +190,16 @@ static void run_output(struct run *run, uint32_t position, int32_t best, const f
     llm_status status = pick(g, best, logits, &id, &logprob);
     if (status == LLM_OK) status = add_token(g, id, logprob);
     g->status = status;
-    if (status != LLM_OK || g->finish || llm_session_closed(g->session)) return; /* the run has nothing left and ends */
+    if (status != LLM_OK || g->finish || llm_session_closed(g->session))
+        return; /* the run has nothing left and ends */
     g->run.upto = g->session->n_tokens;
     g->run.outputs_from = g->session->n_tokens - 1;
 }
 
 /* ---- the start ---- */
 
-static llm_status open_sampler(llm_generation *g, const struct llm_generate_options *o, struct llm_error *error)
+static llm_status open_sampler(llm_generation *g, const struct llm_generate_options *o,
+                               struct llm_error *error)
 {
     struct llm_generate_options copy;
     llm_generate_defaults(&copy, sizeof copy);
@@ -199,13 +223,16 @@ static llm_status open_sampler(llm_generation *g, const struct llm_generate_opti
     return LLM_OK;
 }
 
-static llm_status append_prompt(llm_generation *g, const struct llm_prompt *prompt, struct llm_error *error)
+static llm_status append_prompt(llm_generation *g, const struct llm_prompt *prompt,
+                                struct llm_error *error)
 {
     llm_session *s = g->session;
     struct ids ids = {0};
     llm_status status = session_prompt(s, prompt, &ids, error);
     if (status == LLM_OK && ids.n == 0 && s->n_tokens == 0)
-        status = error_set(error, LLM_BAD_ARGUMENT, "the prompt is empty, and so is the session, and the model has no beginning token");
+        status = error_set(
+            error, LLM_BAD_ARGUMENT,
+            "the prompt is empty, and so is the session, and the model has no beginning token");
     g->n_before = s->n_tokens;
     if (status == LLM_OK) status = session_append(s, &ids, &g->n_cached, error);
     g->n_prompt = (uint32_t)ids.n;
@@ -226,7 +253,8 @@ static void set_goal(llm_generation *g)
     if (s->kv.length > s->n_tokens - 1) session_cut_cache(s, s->n_tokens - 1);
 }
 
-static llm_status start(llm_generation *g, const struct llm_prompt *prompt, const struct llm_generate_options *o, struct llm_error *error)
+static llm_status start(llm_generation *g, const struct llm_prompt *prompt,
+                        const struct llm_generate_options *o, struct llm_error *error)
 {
     TRY(open_sampler(g, o, error));
     TRY(session_check(g->session, error));
@@ -241,8 +269,9 @@ static llm_status start(llm_generation *g, const struct llm_prompt *prompt, cons
     return LLM_OK;
 }
 
-llm_status llm_generation_start(llm_session *session, const struct llm_prompt *prompt, const struct llm_generate_options *options,
-                                llm_generation **out, struct llm_error *error)
+llm_status llm_generation_start(llm_session *session, const struct llm_prompt *prompt,
+                                const struct llm_generate_options *options, llm_generation **out,
+                                struct llm_error *error)
 {
     *out = NULL;
     llm_generation *g = alloc_zero(&session->model->root->alloc, 1, sizeof *g);
@@ -255,7 +284,9 @@ llm_status llm_generation_start(llm_session *session, const struct llm_prompt *p
     g->references = 1;
     g->error.size = sizeof g->error;
     session_retain(session);
-    llm_status status = llm_session_closed(session) ? error_set(error, LLM_CLOSED, "the session is closed") : start(g, prompt, options, error);
+    llm_status status = llm_session_closed(session)
+                            ? error_set(error, LLM_CLOSED, "the session is closed")
+                            : start(g, prompt, options, error);
     if (status != LLM_OK) generation_release(g);
     else *out = g;
     return status;
@@ -294,8 +325,12 @@ int32_t llm_generation_next(llm_generation *g, struct llm_piece *piece)
 {
     if (g->next_piece == g->n_pieces) return 0;
     const struct piece *p = &g->pieces[g->next_piece++];
-    *piece = (struct llm_piece){.size = piece->size, .id = p->id, .index = p->index, .logprob = p->logprob,
-                                .text = g->text.bytes + g->text.given, .text_size = p->end - g->text.given};
+    *piece = (struct llm_piece){.size = piece->size,
+                                .id = p->id,
+                                .index = p->index,
+                                .logprob = p->logprob,
+                                .text = g->text.bytes + g->text.given,
+                                .text_size = p->end - g->text.given};
     g->text.given = p->end;
     g->given_tokens = p->n_tokens;
     return 1;

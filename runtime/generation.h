@@ -1,4 +1,5 @@
-/* generation.h - a generation in flight: computed by the scheduler, sampled here, given out in pieces. */
+/* generation.h - a generation in flight: computed by the scheduler, sampled here, given out in
+ * pieces. */
 #ifndef GENERATION_H
 #define GENERATION_H
 

@@ -37,7 +37,12 @@ static uint64_t load_uint(const uint8_t *p, size_t size)
 
 /* ---- what a file that is no GGUF looks like ---- */
 
-static const struct { size_t at; const char *bytes; size_t size; const char *looks; } magics[] = {
+static const struct {
+    size_t at;
+    const char *bytes;
+    size_t size;
+    const char *looks;
+} magics[] = {
     {0, "FUGG", 4, "GGUF of a big-endian machine; convert it for little-endian ones"},
     {0, "tjgg", 4, "ggjt, a format older than GGUF; convert the original model again"},
     {0, "fmgg", 4, "ggmf, a format older than GGUF; convert the original model again"},
@@ -74,9 +79,9 @@ static llm_status bad_magic(const uint8_t *data, size_t n, struct llm_error *err
 
 struct reader {
     const uint8_t *at;
-    size_t left;             /* bytes at hand */
-    uint64_t beyond;         /* bytes of the file that are not at hand */
-    const char *part;        /* for messages: what is being read, and the last name met */
+    size_t left;      /* bytes at hand */
+    uint64_t beyond;  /* bytes of the file that are not at hand */
+    const char *part; /* for messages: what is being read, and the last name met */
     struct gguf_string name;
     struct llm_error *error;
 };
@@ -132,7 +137,9 @@ static llm_status reader_string(struct reader *r, struct gguf_string *out)
 
 /* ---- header and metadata ---- */
 
-struct counts { uint64_t values, tensors; }; /* as the file has them: not to be believed yet */
+struct counts {
+    uint64_t values, tensors;
+}; /* as the file has them: not to be believed yet */
 
 static llm_status read_header(struct reader *r, struct gguf *g, struct counts *counts)
 {
@@ -225,8 +232,9 @@ static llm_status bad_type(uint32_t type, const char *name, struct llm_error *er
 {
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
         if (foreign[i].id != type) continue;
-        return error_set(error, LLM_UNSUPPORTED, "tensor \"%s\" is %s, a format that is not supported",
-                         name, foreign[i].name);
+        return error_set(error, LLM_UNSUPPORTED,
+                         "tensor \"%s\" is %s, a format that is not supported", name,
+                         foreign[i].name);
     }
     return error_set(error, LLM_BAD_MODEL, "tensor \"%s\" is of type %" PRIu32 ", which is unknown",
                      name, type);
@@ -400,7 +408,8 @@ static size_t search(const struct gguf_string *const *names, size_t n, const cha
     return n;
 }
 
-/* key and name are the first members of their structs: a pointer to one is a pointer to the other. */
+/* key and name are the first members of their structs: a pointer to one is a pointer to the other.
+ */
 const struct gguf_value *gguf_find(const struct gguf *g, const char *key)
 {
     const struct gguf_string *const *names = g->index;

@@ -1,5 +1,6 @@
-/* gguf.h - read the header of a GGUF file, version 2 or 3 (format: ggml's docs/gguf.md). Pure: bytes in, views out.
- * Every length is subtracted from a remaining budget; nothing in a file makes it allocate more than the header's own size. */
+/* gguf.h - read the header of a GGUF file, version 2 or 3 (format: ggml's docs/gguf.md). Pure:
+ * bytes in, views out. Every length is subtracted from a remaining budget; nothing in a file makes
+ * it allocate more than the header's own size. */
 #ifndef GGUF_H
 #define GGUF_H
 
@@ -9,11 +10,26 @@
 #include "llm.h"
 #include "quant.h"
 
-struct gguf_string { const char *text; size_t size; }; /* a view, not terminated */
+struct gguf_string {
+    const char *text;
+    size_t size;
+}; /* a view, not terminated */
 
 enum gguf_type {
-    GGUF_U8, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL, GGUF_STRING, GGUF_ARRAY, GGUF_U64, GGUF_I64,
-    GGUF_F64, GGUF_N_TYPES
+    GGUF_U8,
+    GGUF_I8,
+    GGUF_U16,
+    GGUF_I16,
+    GGUF_U32,
+    GGUF_I32,
+    GGUF_F32,
+    GGUF_BOOL,
+    GGUF_STRING,
+    GGUF_ARRAY,
+    GGUF_U64,
+    GGUF_I64,
+    GGUF_F64,
+    GGUF_N_TYPES
 };
 
 struct gguf_value {
@@ -43,25 +59,33 @@ struct gguf {
     void *index; /* sorted or hashed keys and names, private */
 };
 
-/* data holds the first n bytes of a file of file_size bytes and must outlive g. When n is too few to hold the header (and
- * n < file_size) the answer is LLM_RUNNING: call again with more. Otherwise LLM_OK, LLM_BAD_MODEL,
- * LLM_UNSUPPORTED (a weight format of ggml that we lack, by name) or LLM_OUT_OF_MEMORY. */
-llm_status gguf_parse(struct gguf *g, const void *data, size_t n, uint64_t file_size, const struct alloc *alloc,
-                      struct llm_error *error);
+/* data holds the first n bytes of a file of file_size bytes and must outlive g. When n is too few
+ * to hold the header (and n < file_size) the answer is LLM_RUNNING: call again with more. Otherwise
+ * LLM_OK, LLM_BAD_MODEL, LLM_UNSUPPORTED (a weight format of ggml that we lack, by name) or
+ * LLM_OUT_OF_MEMORY. */
+llm_status gguf_parse(struct gguf *g, const void *data, size_t n, uint64_t file_size,
+                      const struct alloc *alloc, struct llm_error *error);
 void gguf_free(struct gguf *g); /* zeroed and half-built ones too */
 
-const struct gguf_value *gguf_find(const struct gguf *g, const char *key); /* NULL where there is none */
+const struct gguf_value *gguf_find(const struct gguf *g,
+                                   const char *key); /* NULL where there is none */
 const struct gguf_tensor *gguf_tensor(const struct gguf *g, const char *name);
 
-/* Values by key. Missing: LLM_OK and *out keeps what it holds (the default). Wrong type or range: LLM_BAD_MODEL with key. */
-llm_status gguf_get_u32(const struct gguf *g, const char *key, uint32_t *out, struct llm_error *error); /* any integer type */
-llm_status gguf_get_f32(const struct gguf *g, const char *key, float *out, struct llm_error *error);    /* f32, f64 */
+/* Values by key. Missing: LLM_OK and *out keeps what it holds (the default). Wrong type or range:
+ * LLM_BAD_MODEL with key. */
+llm_status gguf_get_u32(const struct gguf *g, const char *key, uint32_t *out,
+                        struct llm_error *error); /* any integer type */
+llm_status gguf_get_f32(const struct gguf *g, const char *key, float *out,
+                        struct llm_error *error); /* f32, f64 */
 llm_status gguf_get_bool(const struct gguf *g, const char *key, bool *out, struct llm_error *error);
-llm_status gguf_get_string(const struct gguf *g, const char *key, struct gguf_string *out, struct llm_error *error);
+llm_status gguf_get_string(const struct gguf *g, const char *key, struct gguf_string *out,
+                           struct llm_error *error);
 
-/* Walks an array of strings: *at starts at v->data; false at the end. Lengths were checked by gguf_parse. */
+/* Walks an array of strings: *at starts at v->data; false at the end. Lengths were checked by
+ * gguf_parse. */
 bool gguf_next_string(const struct gguf_value *v, const uint8_t **at, struct gguf_string *out);
-/* Item i of a numeric array or value (any integer type; floats are truncated / any numeric type). */
+/* Item i of a numeric array or value (any integer type; floats are truncated / any numeric type).
+ */
 int64_t gguf_item_int(const struct gguf_value *v, uint64_t i);
 double gguf_item_float(const struct gguf_value *v, uint64_t i);
 

@@ -112,7 +112,8 @@ static bool serve_read(llm_job *job)
 
 static bool show_progress(llm_job *job, double fraction)
 {
-    if (!job->options.progress || job->callback_status != LLM_OK || fraction <= job->shown) return false;
+    if (!job->options.progress || job->callback_status != LLM_OK || fraction <= job->shown)
+        return false;
     job->shown = fraction;
     job->callback_status = job->options.progress(job->options.progress_user, fraction);
     if (job->callback_status != LLM_OK) llm_job_cancel(job);
@@ -133,9 +134,11 @@ static void collect(llm_job *job)
     unlink_job(job);
     if (job->status == LLM_OK) show_progress(job, 1);
     if (job->callback_status == LLM_CALLBACK)
-        job->status = error_set(&job->error, LLM_CALLBACK, "the progress function failed while %s was loaded", job->path);
+        job->status = error_set(&job->error, LLM_CALLBACK,
+                                "the progress function failed while %s was loaded", job->path);
     else if (job->callback_status != LLM_OK)
-        job->status = error_set(&job->error, LLM_CANCELLED, "the load of %s was cancelled by its progress function", job->path);
+        job->status = error_set(&job->error, LLM_CANCELLED,
+                                "the load of %s was cancelled by its progress function", job->path);
     if (job->model && job->status != LLM_OK) {
         llm_model_free(job->model);
         job->model = NULL;
@@ -149,7 +152,8 @@ bool jobs_have_news(llm *root)
 {
     for (llm_job *job = root->jobs; job; job = job->next) {
         if (job->finished || (job->read_wanted && !job->read_done)) return true;
-        if (job->options.progress && atomic_load(&job->fraction) > job->shown * JOB_WHOLE) return true;
+        if (job->options.progress && atomic_load(&job->fraction) > job->shown * JOB_WHOLE)
+            return true;
     }
     return false;
 }
@@ -189,29 +193,39 @@ static char *copy_text(const struct alloc *a, const char *text)
 }
 
 /* From here on the job releases what the host gave, whatever happens. */
-static llm_status copy_options(llm_job *job, const char *path, const struct llm_load_options *options, struct llm_error *error)
+static llm_status copy_options(llm_job *job, const char *path,
+                               const struct llm_load_options *options, struct llm_error *error)
 {
     const struct alloc *a = &job->root->alloc;
     llm_load_defaults(&job->options, sizeof job->options);
-    if (options) memcpy(&job->options, options, options->size < sizeof job->options ? options->size : sizeof job->options);
+    if (options)
+        memcpy(&job->options, options,
+               options->size < sizeof job->options ? options->size : sizeof job->options);
     struct llm_load_options *o = &job->options;
     job->path = copy_text(a, path);
     if (o->device_name) o->device_name = job->device_name = copy_text(a, o->device_name);
     if (o->cache) o->cache = job->cache = copy_text(a, o->cache);
-    bool whole = job->path && !(options && ((options->device_name && !o->device_name) || (options->cache && !o->cache)));
+    bool whole =
+        job->path &&
+        !(options && ((options->device_name && !o->device_name) || (options->cache && !o->cache)));
     return whole ? LLM_OK : error_memory(error, "the options of a load", strlen(path));
 }
 
-
 static llm_status check_options(const struct llm_load_options *o, struct llm_error *error)
 {
-    if (o->kv > LLM_KV_Q4_0) return error_set(error, LLM_BAD_ARGUMENT, "kv is %u, expected 0 to %d", o->kv, LLM_KV_Q4_0);
-    if (o->kv > LLM_KV_F32) return error_set(error, LLM_UNSUPPORTED, "a quantized KV cache is not supported yet: use f16 or f32");
-    if (o->context > 1u << 28) return error_set(error, LLM_BAD_ARGUMENT, "context is %u, expected at most %u", o->context, 1u << 28);
+    if (o->kv > LLM_KV_Q4_0)
+        return error_set(error, LLM_BAD_ARGUMENT, "kv is %u, expected 0 to %d", o->kv, LLM_KV_Q4_0);
+    if (o->kv > LLM_KV_F32)
+        return error_set(error, LLM_UNSUPPORTED,
+                         "a quantized KV cache is not supported yet: use f16 or f32");
+    if (o->context > 1u << 28)
+        return error_set(error, LLM_BAD_ARGUMENT, "context is %u, expected at most %u", o->context,
+                         1u << 28);
     return LLM_OK;
 }
 
-static llm_status start(llm *root, const char *path, const struct llm_load_options *options, llm_job **out, struct llm_error *error)
+static llm_status start(llm *root, const char *path, const struct llm_load_options *options,
+                        llm_job **out, struct llm_error *error)
 {
     if (root->closed) return error_set(error, LLM_CLOSED, "the library was closed");
     llm_job *job = alloc_zero(&root->alloc, 1, sizeof *job);
@@ -224,7 +238,8 @@ static llm_status start(llm *root, const char *path, const struct llm_load_optio
     if (status == LLM_OK) status = check_options(&job->options, error);
     if (status == LLM_OK) {
         job->thread = os_thread_start(run, job);
-        if (!job->thread) status = error_set(error, LLM_OUT_OF_MEMORY, "no thread could be started for the load");
+        if (!job->thread)
+            status = error_set(error, LLM_OUT_OF_MEMORY, "no thread could be started for the load");
     }
     if (status != LLM_OK) {
         job_release(job);
@@ -237,7 +252,8 @@ static llm_status start(llm *root, const char *path, const struct llm_load_optio
     return LLM_OK;
 }
 
-llm_status llm_load_start(llm *root, const char *path, const struct llm_load_options *options, llm_job **out, struct llm_error *error)
+llm_status llm_load_start(llm *root, const char *path, const struct llm_load_options *options,
+                          llm_job **out, struct llm_error *error)
 {
     *out = NULL;
     return start(root, path, options, out, error);
@@ -286,13 +302,15 @@ void llm_job_free(llm_job *job)
     job_release(job);
 }
 
-llm_status llm_load(llm *root, const char *path, const struct llm_load_options *options, llm_model **out, struct llm_error *error)
+llm_status llm_load(llm *root, const char *path, const struct llm_load_options *options,
+                    llm_model **out, struct llm_error *error)
 {
     *out = NULL;
     llm_job *job;
     TRY(llm_load_start(root, path, options, &job, error));
     llm_status status = llm_job_wait(job, -1, NULL, error);
-    if (status == LLM_RUNNING) status = error_set(error, LLM_BAD_ARGUMENT, "load waits, which a callback must not");
+    if (status == LLM_RUNNING)
+        status = error_set(error, LLM_BAD_ARGUMENT, "load waits, which a callback must not");
     if (status == LLM_OK) *out = llm_job_model(job);
     llm_job_free(job);
     return status;

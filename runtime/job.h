@@ -1,5 +1,5 @@
-/* job.h - loading on a worker thread. The worker never calls the host: reads and progress go through a mailbox that the pump
- * empties. */
+/* job.h - loading on a worker thread. The worker never calls the host: reads and progress go
+ * through a mailbox that the pump empties. */
 #ifndef JOB_H
 #define JOB_H
 

@@ -6,7 +6,8 @@
 #include "job.h"
 #include "model.h"
 
-/* The only changing globals of the library: exit handlers have no other way to find what to stop. */
+/* The only changing globals of the library: exit handlers have no other way to find what to stop.
+ */
 static atomic_flag taken = ATOMIC_FLAG_INIT;
 static llm *roots;
 

@@ -1,10 +1,13 @@
-/* llm.h - run GGUF language models on any Vulkan device. The only public header; C11, usable from C++.
+/* llm.h - run GGUF language models on any Vulkan device. The only public header; C11, usable from
+ * C++.
  *
  * Rules that hold everywhere:
- *  - Every handle is reference-counted: the order of freeing does not matter, and NULL may be freed.
- *  - Calls on one root (an llm and all that was made from it) are serialized by the host, from any thread.
- *    Only llm_job_cancel and llm_generation_cancel may be called at any time from any thread.
- *  - Every struct starts with its size. Fill option structs with llm_..._defaults(&o, sizeof o), then change them.
+ *  - Every handle is reference-counted: the order of freeing does not matter, and NULL may be
+ * freed.
+ *  - Calls on one root (an llm and all that was made from it) are serialized by the host, from any
+ * thread. Only llm_job_cancel and llm_generation_cancel may be called at any time from any thread.
+ *  - Every struct starts with its size. Fill option structs with llm_..._defaults(&o, sizeof o),
+ * then change them.
  *  - Text is (pointer, length) in UTF-8 and may hold NUL. Token ids are the model's own, from 0.
  *  - A call that can fail returns an llm_status and, when error is not NULL, puts the words there.
  *  - The library never prints, exits, aborts or raises signals.
@@ -20,37 +23,38 @@ extern "C" {
 #endif
 
 #if defined _WIN32
-#  define LLM_API __declspec(dllexport)
+#define LLM_API __declspec(dllexport)
 #elif defined __GNUC__
-#  define LLM_API __attribute__((visibility("default")))
+#define LLM_API __attribute__((visibility("default")))
 #else
-#  define LLM_API
+#define LLM_API
 #endif
 
 #define LLM_VERSION_MAJOR 0
 #define LLM_VERSION_MINOR 1
 #define LLM_VERSION_PATCH 0
 
-/* X(constant, value, name): the name is what the Lua module gives as its third result. Values are never renumbered. */
-#define LLM_STATUS_LIST(X)                                                                                             \
-    X(LLM_OK, 0, "ok")                                                                                                 \
-    X(LLM_RUNNING, 1, "running")                                                                                       \
-    X(LLM_NO_DEVICE, 2, "no_device")                                                                                   \
-    X(LLM_NOT_FOUND, 3, "not_found")                                                                                   \
-    X(LLM_IO, 4, "io")                                                                                                 \
-    X(LLM_BAD_MODEL, 5, "bad_model")                                                                                   \
-    X(LLM_UNSUPPORTED, 6, "unsupported")                                                                               \
-    X(LLM_OUT_OF_MEMORY, 7, "out_of_memory")                                                                           \
-    X(LLM_CONTEXT_FULL, 8, "context_full")                                                                             \
-    X(LLM_CANCELLED, 9, "cancelled")                                                                                   \
-    X(LLM_DEVICE_LOST, 10, "device_lost")                                                                              \
-    X(LLM_CLOSED, 11, "closed")                                                                                        \
-    X(LLM_BUSY, 12, "busy")                                                                                            \
-    X(LLM_BAD_STATE, 13, "bad_state")                                                                                  \
-    X(LLM_BAD_GRAMMAR, 14, "bad_grammar")                                                                              \
-    X(LLM_BAD_TEMPLATE, 15, "bad_template")                                                                            \
-    X(LLM_BAD_JSON, 16, "bad_json")                                                                                    \
-    X(LLM_CALLBACK, 17, "callback")                                                                                    \
+/* X(constant, value, name): the name is what the Lua module gives as its third result. Values are
+ * never renumbered. */
+#define LLM_STATUS_LIST(X)                                                                         \
+    X(LLM_OK, 0, "ok")                                                                             \
+    X(LLM_RUNNING, 1, "running")                                                                   \
+    X(LLM_NO_DEVICE, 2, "no_device")                                                               \
+    X(LLM_NOT_FOUND, 3, "not_found")                                                               \
+    X(LLM_IO, 4, "io")                                                                             \
+    X(LLM_BAD_MODEL, 5, "bad_model")                                                               \
+    X(LLM_UNSUPPORTED, 6, "unsupported")                                                           \
+    X(LLM_OUT_OF_MEMORY, 7, "out_of_memory")                                                       \
+    X(LLM_CONTEXT_FULL, 8, "context_full")                                                         \
+    X(LLM_CANCELLED, 9, "cancelled")                                                               \
+    X(LLM_DEVICE_LOST, 10, "device_lost")                                                          \
+    X(LLM_CLOSED, 11, "closed")                                                                    \
+    X(LLM_BUSY, 12, "busy")                                                                        \
+    X(LLM_BAD_STATE, 13, "bad_state")                                                              \
+    X(LLM_BAD_GRAMMAR, 14, "bad_grammar")                                                          \
+    X(LLM_BAD_TEMPLATE, 15, "bad_template")                                                        \
+    X(LLM_BAD_JSON, 16, "bad_json")                                                                \
+    X(LLM_CALLBACK, 17, "callback")                                                                \
     X(LLM_BAD_ARGUMENT, 18, "bad_argument") /* misuse; the Lua module raises it */
 
 typedef enum llm_status {
@@ -78,9 +82,10 @@ LLM_API uint32_t llm_version(void);
 LLM_API double llm_clock(void);
 LLM_API void llm_sleep(double seconds);
 
-/* ---- the root ---------------------------------------------------------------------------------------------------- */
+/* ---- the root ---- */
 
-/* One reallocating allocator: ptr NULL allocates, new_size 0 frees, otherwise resizes. May be called from any thread. */
+/* One reallocating allocator: ptr NULL allocates, new_size 0 frees, otherwise resizes. May be
+ * called from any thread. */
 typedef void *(*llm_realloc_fn)(void *user, void *ptr, size_t old_size, size_t new_size);
 
 enum { LLM_LOG_ERROR = 1, LLM_LOG_WARNING, LLM_LOG_INFO, LLM_LOG_DEBUG };
@@ -94,38 +99,41 @@ struct llm_options {
 
 LLM_API void llm_options_defaults(struct llm_options *o, size_t size);
 /* Touches no device and starts no thread. options may be NULL. */
-LLM_API llm_status llm_create(llm **out, const struct llm_options *options, struct llm_error *error);
+LLM_API llm_status llm_create(llm **out, const struct llm_options *options,
+                              struct llm_error *error);
 /* Cancels and closes all that was made from it, joins every worker. */
 LLM_API void llm_free(llm *root);
 /* Called on the thread that pumps, inside update, poll and wait. NULL silences. */
 LLM_API void llm_log(llm *root, int32_t level, llm_log_fn function, void *user);
-/* Pumps every load and generation for at most so many milliseconds; 0 never waits: it collects what is ready and submits
- * what is next. Returns 1 while work remains, else 0. Inside a callback it does nothing. */
+/* Pumps every load and generation for at most so many milliseconds; 0 never waits: it collects what
+ * is ready and submits what is next. Returns 1 while work remains, else 0. Inside a callback it
+ * does nothing. */
 LLM_API int32_t llm_update(llm *root, double milliseconds);
 
-/* ---- devices ----------------------------------------------------------------------------------------------------- */
+/* ---- devices ---- */
 
 struct llm_device_info {
     uint32_t size;
-    uint32_t index;     /* from 0, best first: discrete, integrated, virtual, cpu, other */
+    uint32_t index; /* from 0, best first: discrete, integrated, virtual, cpu, other */
     char name[256];
-    char type[16];      /* "discrete" "integrated" "virtual" "cpu" "other" */
+    char type[16]; /* "discrete" "integrated" "virtual" "cpu" "other" */
     char vendor[32];
     char driver[256];
-    char api[16];       /* "1.3.230" */
-    char tiers[64];     /* names of the kernel tiers the device can run, space separated, "T0" first */
-    uint64_t memory;    /* bytes of the memory that weights would live in */
+    char api[16];    /* "1.3.230" */
+    char tiers[64];  /* names of the kernel tiers the device can run, space separated, "T0" first */
+    uint64_t memory; /* bytes of the memory that weights would live in */
     uint64_t available; /* bytes of it that are free now, as far as can be told */
     uint32_t deterministic;
-    uint32_t subgroup;  /* invocations of one subgroup */
+    uint32_t subgroup; /* invocations of one subgroup */
 };
 
 /* 0 where there is no Vulkan loader or no device. */
 LLM_API uint32_t llm_device_count(llm *root);
-LLM_API llm_status llm_device_get(llm *root, uint32_t index, struct llm_device_info *info, struct llm_error *error);
+LLM_API llm_status llm_device_get(llm *root, uint32_t index, struct llm_device_info *info,
+                                  struct llm_error *error);
 
-/* A device that the host owns and lends. Handles as in vulkan.h, without needing it. lock and unlock surround each queue
- * submission, never a wait. */
+/* A device that the host owns and lends. Handles as in vulkan.h, without needing it. lock and
+ * unlock surround each queue submission, never a wait. */
 struct llm_vulkan_device {
     uint32_t size;
     uint32_t api_version;
@@ -140,14 +148,16 @@ struct llm_vulkan_device {
     void *user;
 };
 
-/* ---- loading ----------------------------------------------------------------------------------------------------- */
+/* ---- loading ---- */
 
 enum { LLM_KV_F16 = 0, LLM_KV_F32 = 1, LLM_KV_Q8_0 = 2, LLM_KV_Q4_0 = 3 };
 enum { LLM_PRECISION_FAST = 0, LLM_PRECISION_HIGH = 1 };
 
-/* Copies n bytes from offset to dst and returns how many were copied; fewer than n or a negative number is an error. */
+/* Copies n bytes from offset to dst and returns how many were copied; fewer than n or a negative
+ * number is an error. */
 typedef int64_t (*llm_read_fn)(void *user, uint64_t offset, void *dst, size_t n);
-/* fraction rises from 0 to 1, the last is 1. Anything but LLM_OK cancels; LLM_CALLBACK fails the load with that code. */
+/* fraction rises from 0 to 1, the last is 1. Anything but LLM_OK cancels; LLM_CALLBACK fails the
+ * load with that code. */
 typedef llm_status (*llm_progress_fn)(void *user, double fraction);
 typedef void (*llm_release_fn)(void *user);
 
@@ -156,50 +166,55 @@ struct llm_load_options {
     int32_t device;          /* index, -1 the best one */
     const char *device_name; /* part of a name, or a type such as "cpu"; NULL: by index */
     const struct llm_vulkan_device *vulkan_device; /* NULL: our own */
-    uint32_t context;        /* tokens a session, 0: the smaller of 4096 and the trained context */
-    uint32_t kv;             /* LLM_KV_... */
-    uint64_t kv_tokens;      /* positions of all sessions together, 0: four full contexts, or what fits */
-    uint64_t memory;         /* limit in bytes for this model on the device, 0: what the device has */
-    int32_t gpu_layers;      /* -1: as many as fit */
-    uint32_t precision;      /* LLM_PRECISION_... */
+    uint32_t context;   /* tokens a session, 0: the smaller of 4096 and the trained context */
+    uint32_t kv;        /* LLM_KV_... */
+    uint64_t kv_tokens; /* positions of all sessions, 0: four contexts, or what fits */
+    uint64_t memory;    /* limit in bytes for this model on the device, 0: what the device has */
+    int32_t gpu_layers; /* -1: as many as fit */
+    uint32_t precision; /* LLM_PRECISION_... */
     uint32_t deterministic;
     uint32_t vocab_only;
-    const char *cache;       /* folder for the pipeline cache; NULL: the platform's, "": none */
-    /* The release functions are called once, whatever the outcome: when the job, or the model that reads, is gone. */
+    const char *cache; /* folder for the pipeline cache; NULL: the platform's, "": none */
+    /* The release functions are called once, whatever the outcome: when the job, or the model that
+     * reads, is gone. */
     llm_progress_fn progress; /* called by the pump */
     void *progress_user;
     llm_release_fn progress_release;
-    llm_read_fn read;        /* NULL: path is a file. Stays in use until the model is closed */
+    llm_read_fn read; /* NULL: path is a file. Stays in use until the model is closed */
     void *read_user;
     llm_release_fn read_release;
-    uint64_t read_size;      /* bytes of the whole file */
+    uint64_t read_size;       /* bytes of the whole file */
     uint32_t read_any_thread; /* 0: read is called by the pump only */
 };
 
 LLM_API void llm_load_defaults(struct llm_load_options *o, size_t size);
 /* Blocking: a loop over the job below. path is UTF-8. */
-LLM_API llm_status llm_load(llm *root, const char *path, const struct llm_load_options *options, llm_model **out,
-                            struct llm_error *error);
-LLM_API llm_status llm_load_start(llm *root, const char *path, const struct llm_load_options *options, llm_job **out,
+LLM_API llm_status llm_load(llm *root, const char *path, const struct llm_load_options *options,
+                            llm_model **out, struct llm_error *error);
+LLM_API llm_status llm_load_start(llm *root, const char *path,
+                                  const struct llm_load_options *options, llm_job **out,
                                   struct llm_error *error);
 
-/* ---- jobs: work in flight other than generation ------------------------------------------------------------------- */
+/* ---- jobs: work in flight other than generation ---- */
 
-/* Pumps once, without waiting. LLM_RUNNING and fraction, then LLM_OK or the error, again and again. */
+/* Pumps once, without waiting. LLM_RUNNING and fraction, then LLM_OK or the error, again and again.
+ */
 LLM_API llm_status llm_job_poll(llm_job *job, double *fraction, struct llm_error *error);
 /* Pumps for at most so many seconds (negative: until the end), then answers as poll does. */
-LLM_API llm_status llm_job_wait(llm_job *job, double seconds, double *fraction, struct llm_error *error);
+LLM_API llm_status llm_job_wait(llm_job *job, double seconds, double *fraction,
+                                struct llm_error *error);
 /* The model of a load that is done, a new reference; NULL before that. */
 LLM_API llm_model *llm_job_model(llm_job *job);
 LLM_API void llm_job_cancel(llm_job *job);
 LLM_API void llm_job_free(llm_job *job); /* cancels first */
 
-/* ---- models ------------------------------------------------------------------------------------------------------ */
+/* ---- models ---- */
 
 struct llm_model_info {
     uint32_t size;
-    const char *architecture, *name, *quantization, *license; /* "" where the file does not say; live as the model does */
-    const char *chat_template;                                /* NULL where there is none */
+    const char *architecture, *name, *quantization,
+        *license;              /* "" where the file does not say; live as the model does */
+    const char *chat_template; /* NULL where there is none */
     uint64_t parameters, file_bytes;
     uint32_t vocab_size, context, layers, embedding;
     int32_t bos_token; /* -1: none */
@@ -208,10 +223,12 @@ struct llm_model_info {
     const int32_t *eos_tokens;
     uint32_t has_device; /* 0 with vocab_only */
     struct llm_device_info device;
-    uint64_t memory_weights, memory_kv_per_token, memory_kv, memory_scratch; /* bytes on the device */
+    uint64_t memory_weights, memory_kv_per_token, memory_kv,
+        memory_scratch; /* bytes on the device */
 };
 
-LLM_API llm_status llm_model_info_get(const llm_model *model, struct llm_model_info *info, struct llm_error *error);
+LLM_API llm_status llm_model_info_get(const llm_model *model, struct llm_model_info *info,
+                                      struct llm_error *error);
 /* Closing cancels and closes the sessions; handles stay valid and answer LLM_CLOSED. Idempotent. */
 LLM_API void llm_model_close(llm_model *model);
 LLM_API int32_t llm_model_closed(const llm_model *model);
@@ -219,18 +236,21 @@ LLM_API void llm_model_retain(llm_model *model);
 LLM_API void llm_model_free(llm_model *model);
 
 enum { LLM_TOKENIZE_BOS = 1, LLM_TOKENIZE_SPECIAL = 2 };
-/* Writes up to capacity ids and always the number there are to *n. Without BOS nothing is added; without SPECIAL the names
- * of special tokens are plain text. */
-LLM_API llm_status llm_tokenize(llm_model *model, const char *text, size_t size, uint32_t flags, int32_t *ids,
-                                size_t capacity, size_t *n, struct llm_error *error);
-/* Writes up to capacity bytes, no NUL, and always the number there are to *n. Special tokens are written only with SPECIAL. */
-LLM_API llm_status llm_detokenize(llm_model *model, const int32_t *ids, size_t n_ids, uint32_t flags, char *text,
-                                  size_t capacity, size_t *n, struct llm_error *error);
+/* Writes up to capacity ids and always the number there are to *n. Without BOS nothing is added;
+ * without SPECIAL the names of special tokens are plain text. */
+LLM_API llm_status llm_tokenize(llm_model *model, const char *text, size_t size, uint32_t flags,
+                                int32_t *ids, size_t capacity, size_t *n, struct llm_error *error);
+/* Writes up to capacity bytes, no NUL, and always the number there are to *n. Special tokens are
+ * written only with SPECIAL. */
+LLM_API llm_status llm_detokenize(llm_model *model, const int32_t *ids, size_t n_ids,
+                                  uint32_t flags, char *text, size_t capacity, size_t *n,
+                                  struct llm_error *error);
 
-/* ---- sessions ---------------------------------------------------------------------------------------------------- */
+/* ---- sessions ---- */
 
-/* What to read: ids when not NULL (taken exactly), else text (after the beginning token where the model wants one and the
- * session is empty). special: special tokens written in the text are tokens, as in a rendered template. */
+/* What to read: ids when not NULL (taken exactly), else text (after the beginning token where the
+ * model wants one and the session is empty). special: special tokens written in the text are
+ * tokens, as in a rendered template. */
 struct llm_prompt {
     uint32_t size;
     const char *text;
@@ -241,8 +261,10 @@ struct llm_prompt {
 };
 
 /* context 0: the model's. */
-LLM_API llm_status llm_session_create(llm_model *model, uint32_t context, llm_session **out, struct llm_error *error);
-LLM_API llm_status llm_session_fork(llm_session *session, llm_session **out, struct llm_error *error);
+LLM_API llm_status llm_session_create(llm_model *model, uint32_t context, llm_session **out,
+                                      struct llm_error *error);
+LLM_API llm_status llm_session_fork(llm_session *session, llm_session **out,
+                                    struct llm_error *error);
 LLM_API void llm_session_close(llm_session *session);
 LLM_API int32_t llm_session_closed(const llm_session *session);
 LLM_API void llm_session_free(llm_session *session);
@@ -251,9 +273,11 @@ LLM_API uint32_t llm_session_length(const llm_session *session);
 LLM_API uint32_t llm_session_capacity(const llm_session *session);
 /* The ids it holds, valid until the next call on the session. */
 LLM_API const int32_t *llm_session_tokens(const llm_session *session, size_t *n);
-LLM_API llm_status llm_session_truncate(llm_session *session, uint32_t length, struct llm_error *error);
+LLM_API llm_status llm_session_truncate(llm_session *session, uint32_t length,
+                                        struct llm_error *error);
 /* Appends without generating: a generation with feed = 1 that runs to its end. */
-LLM_API llm_status llm_session_feed(llm_session *session, const struct llm_prompt *prompt, struct llm_error *error);
+LLM_API llm_status llm_session_feed(llm_session *session, const struct llm_prompt *prompt,
+                                    struct llm_error *error);
 /* All logits after the last token, f32, vocab_size of them. */
 LLM_API llm_status llm_session_logits(llm_session *session, float *logits, struct llm_error *error);
 /* Stops the generation in flight, if there is one. */
@@ -262,95 +286,112 @@ LLM_API void llm_session_cancel(llm_session *session);
 /* Returns LLM_OK, or a status that ends the saving or restoring with it. */
 typedef llm_status (*llm_write_fn)(void *user, const void *data, size_t n);
 /* with_kv 0: tokens only. Versioned and checksummed. */
-LLM_API llm_status llm_session_save(llm_session *session, uint32_t with_kv, llm_write_fn write, void *user,
-                                    struct llm_error *error);
+LLM_API llm_status llm_session_save(llm_session *session, uint32_t with_kv, llm_write_fn write,
+                                    void *user, struct llm_error *error);
 /* read as in loading. A damaged, cut, foreign or newer blob is LLM_BAD_STATE. */
-LLM_API llm_status llm_session_restore(llm_model *model, uint64_t size, llm_read_fn read, void *user, llm_session **out,
-                                       struct llm_error *error);
+LLM_API llm_status llm_session_restore(llm_model *model, uint64_t size, llm_read_fn read,
+                                       void *user, llm_session **out, struct llm_error *error);
 
-/* Natural logs of the probability of each choice after the prompt, summed over its tokens; normalize: over their number. */
-LLM_API llm_status llm_model_choose(llm_model *model, const struct llm_prompt *prompt, const struct llm_prompt *choices,
-                                    size_t n_choices, uint32_t normalize, double *log_probabilities, size_t *best,
+/* Natural logs of the probability of each choice after the prompt, summed over its tokens;
+ * normalize: over their number. */
+LLM_API llm_status llm_model_choose(llm_model *model, const struct llm_prompt *prompt,
+                                    const struct llm_prompt *choices, size_t n_choices,
+                                    uint32_t normalize, double *log_probabilities, size_t *best,
                                     struct llm_error *error);
 
-/* ---- generation -------------------------------------------------------------------------------------------------- */
+/* ---- generation ---- */
 
 struct llm_piece {
     uint32_t size;
-    int32_t id;      /* of the token that completed the text */
-    uint32_t index;  /* from 0, tokens since the start */
-    double logprob;  /* natural log; only where logprobs were asked for */
+    int32_t id;       /* of the token that completed the text */
+    uint32_t index;   /* from 0, tokens since the start */
+    double logprob;   /* natural log; only where logprobs were asked for */
     const char *text; /* whole UTF-8 */
     size_t text_size;
 };
-/* Called by the pump for each piece; anything but LLM_OK cancels; LLM_CALLBACK ends it as an error with that code. */
+/* Called by the pump for each piece; anything but LLM_OK cancels; LLM_CALLBACK ends it as an error
+ * with that code. */
 typedef llm_status (*llm_piece_fn)(void *user, const struct llm_piece *piece);
 
-struct llm_bias { int32_t id; float bias; };
-struct llm_text { const char *text; size_t size; };
+struct llm_bias {
+    int32_t id;
+    float bias;
+};
+struct llm_text {
+    const char *text;
+    size_t size;
+};
 
 struct llm_generate_options {
     uint32_t size;
-    int64_t max_tokens;      /* -1: as many as fit */
-    double temperature;      /* 0: the best token, ties to the lowest id */
-    int32_t top_k;           /* 0: off */
+    int64_t max_tokens;             /* -1: as many as fit */
+    double temperature;             /* 0: the best token, ties to the lowest id */
+    int32_t top_k;                  /* 0: off */
     double top_p, min_p, typical_p; /* off: 1, 0, 1 */
     double repeat_penalty, presence_penalty, frequency_penalty; /* off: 1, 0, 0 */
-    int32_t penalty_last_n;  /* tokens that penalties look back on, -1: all */
-    uint32_t has_seed;       /* 0: a random one, which the result tells */
+    int32_t penalty_last_n; /* tokens that penalties look back on, -1: all */
+    uint32_t has_seed;      /* 0: a random one, which the result tells */
     uint64_t seed;
     const struct llm_text *stop;
     size_t n_stop;
     const struct llm_bias *logit_bias;
     size_t n_logit_bias;
-    uint32_t logprobs;       /* alternatives to report at each token, 0: none */
-    int32_t priority;        /* higher goes first */
-    uint32_t feed;           /* 1: read the prompt only, generate nothing and compute no logits */
+    uint32_t logprobs; /* alternatives to report at each token, 0: none */
+    int32_t priority;  /* higher goes first */
+    uint32_t feed;     /* 1: read the prompt only, generate nothing and compute no logits */
     llm_piece_fn on_piece;
     void *on_piece_user;
     llm_release_fn on_piece_release;
 };
 
 LLM_API void llm_generate_defaults(struct llm_generate_options *o, size_t size);
-/* Copies all that it needs of options and prompt. options may be NULL. LLM_BAD_ARGUMENT names the option out of range. */
+/* Copies all that it needs of options and prompt. options may be NULL. LLM_BAD_ARGUMENT names the
+ * option out of range. */
 LLM_API llm_status llm_generation_start(llm_session *session, const struct llm_prompt *prompt,
-                                        const struct llm_generate_options *options, llm_generation **out,
-                                        struct llm_error *error);
-/* Pumps once without waiting, then gives all pieces since the last call joined in piece->text (empty if none; id, index
- * and logprob are the last one's), valid until the next call on it. LLM_RUNNING, or LLM_OK after the end, errors included. */
+                                        const struct llm_generate_options *options,
+                                        llm_generation **out, struct llm_error *error);
+/* Pumps once without waiting, then gives all pieces since the last call joined in piece->text
+ * (empty if none; id, index and logprob are the last one's), valid until the next call on it.
+ * LLM_RUNNING, or LLM_OK after the end, errors included. */
 LLM_API llm_status llm_generation_poll(llm_generation *generation, struct llm_piece *piece);
 /* Takes the next single piece that is ready, without pumping. 1: there was one; 0: none now. */
 LLM_API int32_t llm_generation_next(llm_generation *generation, struct llm_piece *piece);
-/* Pumps for at most so many seconds (negative: until the end; 0 does not wait). LLM_RUNNING or LLM_OK as poll does. */
+/* Pumps for at most so many seconds (negative: until the end; 0 does not wait). LLM_RUNNING or
+ * LLM_OK as poll does. */
 LLM_API llm_status llm_generation_wait(llm_generation *generation, double seconds);
-/* Pumps until a piece is ready to be taken or it has ended, for at most so many seconds (negative: no limit). */
+/* Pumps until a piece is ready to be taken or it has ended, for at most so many seconds (negative:
+ * no limit). */
 LLM_API llm_status llm_generation_wait_piece(llm_generation *generation, double seconds);
 LLM_API void llm_generation_cancel(llm_generation *generation);
 LLM_API void llm_generation_free(llm_generation *generation); /* cancels first if it still runs */
 
-struct llm_logprob { int32_t id; float logprob; };
+struct llm_logprob {
+    int32_t id;
+    float logprob;
+};
 
 struct llm_result {
     uint32_t size;
-    int32_t status;            /* LLM_OK, or why finish is "error" */
-    const char *finish;        /* "stop" "length" "cancelled" "error" */
-    const char *error;         /* "" unless finish is "error" */
+    int32_t status;     /* LLM_OK, or why finish is "error" */
+    const char *finish; /* "stop" "length" "cancelled" "error" */
+    const char *error;  /* "" unless finish is "error" */
     const char *text;
     size_t text_size;
-    const char *stop;          /* the string that matched, NULL if none did */
+    const char *stop; /* the string that matched, NULL if none did */
     size_t stop_size;
     uint32_t tokens, prompt_tokens, cached_tokens;
     uint64_t seed;
     double prompt_ms, generate_ms;
-    uint32_t n_logprobs;       /* alternatives a token in logprobs */
-    const int32_t *ids;        /* tokens of them, every generated one */
-    const float *token_logprobs;          /* tokens of them, where logprobs were asked for, else NULL */
-    const struct llm_logprob *logprobs;   /* tokens * n_logprobs, best first, else NULL */
+    uint32_t n_logprobs;         /* alternatives a token in logprobs */
+    const int32_t *ids;          /* tokens of them, every generated one */
+    const float *token_logprobs; /* tokens of them, where logprobs were asked for, else NULL */
+    const struct llm_logprob *logprobs; /* tokens * n_logprobs, best first, else NULL */
 };
 /* LLM_RUNNING before the end. What it points at lives as long as the generation. */
-LLM_API llm_status llm_generation_result(const llm_generation *generation, struct llm_result *result);
+LLM_API llm_status llm_generation_result(const llm_generation *generation,
+                                         struct llm_result *result);
 
-/* ---- Lua --------------------------------------------------------------------------------------------------------- */
+/* ---- Lua ---- */
 
 struct lua_State;
 /* Exported by the Lua module and by the static library that carries it. */

@@ -10,7 +10,8 @@
 
 /* ---- loading, on the worker ---- */
 
-/* A mapped header is a view; one behind a read function is read in growing pieces until it is whole. */
+/* A mapped header is a view; one behind a read function is read in growing pieces until it is
+ * whole. */
 static llm_status read_header(llm_model *m, struct llm_error *error)
 {
     const struct alloc *a = &m->root->alloc;
@@ -38,7 +39,8 @@ static void take_fingerprint(llm_model *m)
     struct blob_sum sum;
     uint64_t known = m->source.read ? m->header_size : m->source.size, n = m->gguf.data_offset;
     blob_sum_start(&sum);
-    blob_sum_add(&sum, m->source.read ? m->header : m->source.map.data, (size_t)(n < known ? n : known));
+    blob_sum_add(&sum, m->source.read ? m->header : m->source.map.data,
+                 (size_t)(n < known ? n : known));
     blob_sum_add(&sum, &m->source.size, sizeof m->source.size);
     m->fingerprint = blob_sum_end(&sum);
 }
@@ -54,41 +56,48 @@ static uint64_t pages_of(uint64_t tokens)
 }
 
 /* Sizes before anything is taken, so that failing comes with the numbers. */
-static llm_status plan_memory(llm_model *m, const struct llm_load_options *o, const struct forward_config *c,
-                              struct plan_of_memory *p, struct llm_error *error)
+static llm_status plan_memory(llm_model *m, const struct llm_load_options *o,
+                              const struct forward_config *c, struct plan_of_memory *p,
+                              struct llm_error *error)
 {
     const struct hparams *h = &m->blueprint.h;
     const struct gpu_device *gpu = m->device->gpu;
     const struct gpu_info *info = gpu_device_info(gpu);
     const double MB = 1e6;
     p->n_host_layers = 0;
-    if (o->gpu_layers >= 0 && (uint32_t)o->gpu_layers < h->n_layers) p->n_host_layers = h->n_layers - (uint32_t)o->gpu_layers;
+    if (o->gpu_layers >= 0 && (uint32_t)o->gpu_layers < h->n_layers)
+        p->n_host_layers = h->n_layers - (uint32_t)o->gpu_layers;
     p->weights = weights_size(&m->blueprint, gpu, p->n_host_layers);
     p->scratch = forward_scratch_size(h, c);
     p->page = forward_page_size(h, c->kv_f16);
     p->available = o->memory ? o->memory : info->available;
     uint64_t least = p->page * pages_of(c->context), taken = p->weights + p->scratch;
-    while (!info->unified && o->gpu_layers < 0 && p->n_host_layers < h->n_layers && taken + least > p->available) {
+    while (!info->unified && o->gpu_layers < 0 && p->n_host_layers < h->n_layers &&
+           taken + least > p->available) {
         p->weights = weights_size(&m->blueprint, gpu, ++p->n_host_layers);
         taken = p->weights + p->scratch;
     }
     uint64_t room = taken < p->available ? (p->available - taken) / p->page : 0;
     uint64_t wanted = o->kv_tokens ? pages_of(o->kv_tokens) : 4 * pages_of(c->context);
-    uint64_t binding = info->binding_size / (p->page / h->n_layers / 2); /* a layer's K pages are one binding */
+    uint64_t binding =
+        info->binding_size / (p->page / h->n_layers / 2); /* a layer's K pages are one binding */
     uint64_t floor = o->kv_tokens ? wanted : pages_of(c->context);
     if (floor > binding)
-        return error_set(error, LLM_OUT_OF_MEMORY,
-                         "%s of %" PRIu64 " tokens needs a larger cache than the device can bind (%" PRIu64 " tokens, %" PRIu64
-                         " bytes a layer); use a smaller one or kv = \"f16\"",
-                         o->kv_tokens ? "kv_tokens" : "a context", o->kv_tokens ? o->kv_tokens : c->context, binding * KV_PAGE,
-                         info->binding_size);
+        return error_set(
+            error, LLM_OUT_OF_MEMORY,
+            "%s of %" PRIu64 " tokens needs a larger cache than the device can bind (%" PRIu64
+            " tokens, %" PRIu64 " bytes a layer); use a smaller one or kv = \"f16\"",
+            o->kv_tokens ? "kv_tokens" : "a context", o->kv_tokens ? o->kv_tokens : c->context,
+            binding * KV_PAGE, info->binding_size);
     if (wanted > binding) wanted = binding;
     if (floor > room)
         return error_set(error, LLM_OUT_OF_MEMORY,
-                         "the model needs %.0f MB on the device (weights %.0f, KV cache %.0f, scratch %.0f), but %.0f MB are %s; a smaller "
+                         "the model needs %.0f MB on the device (weights %.0f, KV cache %.0f, "
+                         "scratch %.0f), but %.0f MB are %s; a smaller "
                          "context, kv_tokens or model would fit",
-                         (double)(taken + floor * p->page) / MB, (double)p->weights / MB, (double)(floor * p->page) / MB,
-                         (double)p->scratch / MB, (double)p->available / MB, o->memory ? "allowed" : "available");
+                         (double)(taken + floor * p->page) / MB, (double)p->weights / MB,
+                         (double)(floor * p->page) / MB, (double)p->scratch / MB,
+                         (double)p->available / MB, o->memory ? "allowed" : "available");
     p->n_pages = (uint32_t)(wanted < room ? wanted : room);
     return LLM_OK;
 }
@@ -122,7 +131,8 @@ static llm_status load_onto_device(llm_model *m, llm_job *job, struct llm_error 
     TRY(kv_pool_open(&m->pool, c.n_pages, a, error));
 
     struct load_progress progress = {job, 0.02, 0.9};
-    TRY(weights_load(&m->weights, &m->blueprint, &m->source, m->device->gpu, p.n_host_layers, weights_advanced, &progress, a, error));
+    TRY(weights_load(&m->weights, &m->blueprint, &m->source, m->device->gpu, p.n_host_layers,
+                     weights_advanced, &progress, a, error));
     h->rope.factors = m->weights.rope_factors;
     TRY(rope_open(&h->rope, a, error));
     TRY(forward_open(&m->forward, m->device->gpu, h, &m->weights, &c, a, error));
@@ -152,7 +162,8 @@ static llm_status load_parts(llm_model *m, llm_job *job, struct llm_error *error
     TRY(job_progress(job, 0.01, error));
     TRY(tokenizer_create(&m->tokenizer, &m->gguf, &m->root->alloc, error));
     if (!job->options.vocab_only)
-        TRY(arch_read(&m->blueprint, &m->gguf, tokenizer_info(m->tokenizer)->n_tokens, &m->root->alloc, error));
+        TRY(arch_read(&m->blueprint, &m->gguf, tokenizer_info(m->tokenizer)->n_tokens,
+                      &m->root->alloc, error));
     TRY(model_fill_info(m, error));
     return job->options.vocab_only ? LLM_OK : load_onto_device(m, job, error);
 }
@@ -299,12 +310,14 @@ void model_wait(llm_model *m, double seconds)
 void model_wait_idle(const llm_model *m)
 {
     const struct flight *f = &m->scheduler.flight;
-    for (uint32_t i = 0; m->device && i < f->n_slices; i++) gpu_wait(m->device->gpu, f->slices[i].ticket, 10000000000u, NULL);
+    for (uint32_t i = 0; m->device && i < f->n_slices; i++)
+        gpu_wait(m->device->gpu, f->slices[i].ticket, 10000000000u, NULL);
 }
 
 llm_status model_check(const llm_model *m, struct llm_error *error)
 {
     if (llm_model_closed(m)) return error_set(error, LLM_CLOSED, "the model is closed");
     if (m->device) return LLM_OK;
-    return error_set(error, LLM_UNSUPPORTED, "the model was loaded with vocab_only: it has no weights to run");
+    return error_set(error, LLM_UNSUPPORTED,
+                     "the model was loaded with vocab_only: it has no weights to run");
 }

@@ -37,7 +37,8 @@ struct llm_model {
 };
 
 /* On the worker: everything that loading takes. */
-llm_status model_load(struct llm_job *job, struct source *source, llm_model **out, struct llm_error *error);
+llm_status model_load(struct llm_job *job, struct source *source, llm_model **out,
+                      struct llm_error *error);
 /* On the pump: links it to the root; from now on it may be closed. */
 void model_open(llm_model *m, struct llm_job *job);
 

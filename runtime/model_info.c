@@ -48,7 +48,8 @@ static const char *main_format(const struct gguf *g)
     for (uint32_t id = 0; id < 64; id++) {
         const struct quant_info *q = quant_info(id);
         uint64_t bytes = 0;
-        for (uint64_t i = 0; q && i < g->n_tensors; i++) bytes += g->tensors[i].type == q->type ? g->tensors[i].size : 0;
+        for (uint64_t i = 0; q && i < g->n_tensors; i++)
+            bytes += g->tensors[i].type == q->type ? g->tensors[i].size : 0;
         if (bytes <= best) continue;
         best = bytes;
         name = q->name;
@@ -76,7 +77,8 @@ llm_status model_fill_info(llm_model *m, struct llm_error *error)
     return LLM_OK;
 }
 
-llm_status llm_model_info_get(const llm_model *m, struct llm_model_info *info, struct llm_error *error)
+llm_status llm_model_info_get(const llm_model *m, struct llm_model_info *info,
+                              struct llm_error *error)
 {
     if (!m->open) return error_set(error, LLM_CLOSED, "the model is closed");
     uint32_t size = info->size;
@@ -87,8 +89,8 @@ llm_status llm_model_info_get(const llm_model *m, struct llm_model_info *info, s
 
 /* ---- text and tokens ---- */
 
-llm_status llm_tokenize(llm_model *m, const char *text, size_t size, uint32_t flags, int32_t *ids, size_t capacity, size_t *n,
-                        struct llm_error *error)
+llm_status llm_tokenize(llm_model *m, const char *text, size_t size, uint32_t flags, int32_t *ids,
+                        size_t capacity, size_t *n, struct llm_error *error)
 {
     *n = 0;
     if (!m->open) return error_set(error, LLM_CLOSED, "the model is closed");
@@ -101,15 +103,16 @@ llm_status llm_tokenize(llm_model *m, const char *text, size_t size, uint32_t fl
     if (status == LLM_OK) {
         if (bos && capacity) ids[0] = info->bos;
         size_t room = capacity > bos ? capacity - bos : 0;
-        if (room && found.n) memcpy(ids + bos, found.items, (found.n < room ? found.n : room) * sizeof *ids);
+        if (room && found.n)
+            memcpy(ids + bos, found.items, (found.n < room ? found.n : room) * sizeof *ids);
         *n = found.n + bos;
     }
     alloc_free(a, found.items, found.capacity * sizeof *found.items);
     return status;
 }
 
-llm_status llm_detokenize(llm_model *m, const int32_t *ids, size_t n_ids, uint32_t flags, char *text, size_t capacity, size_t *n,
-                          struct llm_error *error)
+llm_status llm_detokenize(llm_model *m, const int32_t *ids, size_t n_ids, uint32_t flags,
+                          char *text, size_t capacity, size_t *n, struct llm_error *error)
 {
     *n = 0;
     if (!m->open) return error_set(error, LLM_CLOSED, "the model is closed");
@@ -117,7 +120,8 @@ llm_status llm_detokenize(llm_model *m, const int32_t *ids, size_t n_ids, uint32
     struct bytes found = {0};
     llm_status status = LLM_OK;
     for (size_t i = 0; i < n_ids && status == LLM_OK; i++)
-        status = tokenizer_decode(m->tokenizer, ids[i], flags & LLM_TOKENIZE_SPECIAL, &found, a, error);
+        status =
+            tokenizer_decode(m->tokenizer, ids[i], flags & LLM_TOKENIZE_SPECIAL, &found, a, error);
     if (status == LLM_OK) {
         if (found.n && capacity) memcpy(text, found.items, found.n < capacity ? found.n : capacity);
         *n = found.n;

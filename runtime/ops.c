@@ -17,9 +17,21 @@ struct profile {
     uint32_t lanes, norm_lanes, attention_lanes, attention_heads;
 };
 
-/* A software device runs a workgroup as a loop over subgroups and pays for each barrier. */
+/* A software device runs a workgroup as a loop over subgroups and pays for each barrier. A GPU
+ * wants many lanes that load at once, hence many pieces of K. Where subgroups may be narrow (Intel,
+ * Arm) a lane has few registers, and more columns or heads spill; where they are wide (AMD,
+ * Qualcomm) half of one would idle in attention. tests/compilers has the figures. */
 static const struct profile software = {1, 1, 8, 2, 8, 8, 8, 4};
-static const struct profile hardware = {2, 4, 8, 1024, 64, 128, 32, 4};
+static const struct profile gpu_narrow = {1, 16, 2, 1024, 64, 128, 16, 2};
+static const struct profile gpu = {1, 16, 8, 1024, 64, 128, 32, 4};
+static const struct profile gpu_wide = {1, 16, 8, 1024, 64, 128, 64, 4};
+
+static const struct profile *profile_of(const struct gpu_info *info)
+{
+    if (info->software) return &software;
+    if (info->subgroup_min <= 16) return &gpu_narrow;
+    return info->subgroup >= 64 ? &gpu_wide : &gpu;
+}
 
 struct ops {
     struct kernels kernels;
@@ -96,7 +108,7 @@ llm_status ops_create(struct ops **out, struct gpu_device *device, bool high, bo
     ops->kernels.device = device;
     ops->kernels.alloc = alloc;
     ops->info = gpu_device_info(device);
-    ops->profile = ops->info->software ? &software : &hardware;
+    ops->profile = profile_of(ops->info);
     ops->texels = ops->info->texel_loads && ops->info->subgroup == 8 && ops->info->subgroup_shuffle;
     ops->integers = ops->texels && ops->info->software && ops->info->unified && !high;
     llm_status status = ops->integers ? make_counter(ops, error) : LLM_OK;

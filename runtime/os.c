@@ -1,12 +1,12 @@
 #if defined _WIN32
-#  ifndef WIN32_LEAN_AND_MEAN
-#    define WIN32_LEAN_AND_MEAN
-#  endif
-#  ifndef _WIN32_WINNT
-#    define _WIN32_WINNT 0x0601
-#  endif
+#ifndef WIN32_LEAN_AND_MEAN
+#define WIN32_LEAN_AND_MEAN
+#endif
+#ifndef _WIN32_WINNT
+#define _WIN32_WINNT 0x0601
+#endif
 #else
-#  define _FILE_OFFSET_BITS 64
+#define _FILE_OFFSET_BITS 64
 #endif
 
 #include "os.h"
@@ -35,8 +35,8 @@ static llm_status no_memory(const char *path, struct llm_error *error)
 
 #if defined _WIN32
 
-#  include <windows.h>
-#  include <process.h>
+#include <process.h>
+#include <windows.h>
 
 /* The caller frees. NULL for a path that is no UTF-8 or when there is no memory. */
 static wchar_t *wide(const char *path)
@@ -48,30 +48,38 @@ static wchar_t *wide(const char *path)
     return out;
 }
 
-static llm_status system_error(DWORD code, const char *what, const char *path, struct llm_error *error)
+static llm_status system_error(DWORD code, const char *what, const char *path,
+                               struct llm_error *error)
 {
     wchar_t text[200];
     char reason[400];
-    const DWORD n = FormatMessageW(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL, code, 0, text, 200, NULL);
-    const int size = WideCharToMultiByte(CP_UTF8, 0, text, (int)n, reason, (int)sizeof reason - 1, NULL, NULL);
+    const DWORD n = FormatMessageW(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL,
+                                   code, 0, text, 200, NULL);
+    const int size =
+        WideCharToMultiByte(CP_UTF8, 0, text, (int)n, reason, (int)sizeof reason - 1, NULL, NULL);
     size_t end = size > 0 ? (size_t)size : 0;
     while (end && (unsigned char)reason[end - 1] <= ' ') end--;
     reason[end] = 0;
-    const bool missing = code == ERROR_FILE_NOT_FOUND || code == ERROR_PATH_NOT_FOUND || code == ERROR_INVALID_NAME;
-    return error_set(error, missing ? LLM_NOT_FOUND : LLM_IO, "cannot %s %.300s: %s (%lu)", what, path, reason, code);
+    const bool missing =
+        code == ERROR_FILE_NOT_FOUND || code == ERROR_PATH_NOT_FOUND || code == ERROR_INVALID_NAME;
+    return error_set(error, missing ? LLM_NOT_FOUND : LLM_IO, "cannot %s %.300s: %s (%lu)", what,
+                     path, reason, code);
 }
 
 /* Opens for reading and refuses folders. */
-static llm_status file_open(const char *path, HANDLE *file, uint64_t *size, FILETIME *changed, struct llm_error *error)
+static llm_status file_open(const char *path, HANDLE *file, uint64_t *size, FILETIME *changed,
+                            struct llm_error *error)
 {
     wchar_t *name = wide(path);
-    if (!name) return error_set(error, LLM_NOT_FOUND, "cannot open %.300s: the path is not UTF-8", path);
+    if (!name)
+        return error_set(error, LLM_NOT_FOUND, "cannot open %.300s: the path is not UTF-8", path);
     const DWORD attributes = GetFileAttributesW(name);
     if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY)) {
         free(name);
         return error_set(error, LLM_IO, "cannot read %.300s: it is a folder", path);
     }
-    *file = CreateFileW(name, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_DELETE, NULL, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
+    *file = CreateFileW(name, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_DELETE, NULL,
+                        OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
     const DWORD code = GetLastError();
     free(name);
     if (*file == INVALID_HANDLE_VALUE) return system_error(code, "open", path, error);
@@ -85,7 +93,11 @@ static llm_status file_open(const char *path, HANDLE *file, uint64_t *size, FILE
     return LLM_OK;
 }
 
-struct map_handle { HANDLE file, mapping; uint64_t size; FILETIME changed; };
+struct map_handle {
+    HANDLE file, mapping;
+    uint64_t size;
+    FILETIME changed;
+};
 
 llm_status os_map_open(struct os_map *m, const char *path, struct llm_error *error)
 {
@@ -132,7 +144,8 @@ bool os_map_whole(const struct os_map *m)
            CompareFileTime(&info.ftLastWriteTime, &h->changed) == 0;
 }
 
-llm_status os_file_read(const char *path, const struct alloc *alloc, void **data, size_t *size, struct llm_error *error)
+llm_status os_file_read(const char *path, const struct alloc *alloc, void **data, size_t *size,
+                        struct llm_error *error)
 {
     HANDLE file;
     uint64_t n;
@@ -145,8 +158,11 @@ llm_status os_file_read(const char *path, const struct alloc *alloc, void **data
     for (uint64_t at = 0; status == LLM_OK && at < n;) {
         DWORD got = 0;
         const DWORD part = n - at < 1u << 30 ? (DWORD)(n - at) : 1u << 30;
-        if (!ReadFile(file, out + at, part, &got, NULL)) status = system_error(GetLastError(), "read", path, error);
-        else if (got == 0) status = error_set(error, LLM_IO, "cannot read %.300s: it was cut while it was read", path);
+        if (!ReadFile(file, out + at, part, &got, NULL))
+            status = system_error(GetLastError(), "read", path, error);
+        else if (got == 0)
+            status =
+                error_set(error, LLM_IO, "cannot read %.300s: it was cut while it was read", path);
         at += got;
     }
     CloseHandle(file);
@@ -165,7 +181,9 @@ static void folders_make(wchar_t *path)
         if (*at != L'/' && *at != L'\\') continue;
         const wchar_t slash = *at;
         *at = 0;
-        CreateDirectoryW(path, NULL); /* fails where there is one; what matters is whether the file can be made */
+        CreateDirectoryW(
+            path,
+            NULL); /* fails where there is one; what matters is whether the file can be made */
         *at = slash;
     }
 }
@@ -173,7 +191,8 @@ static void folders_make(wchar_t *path)
 static DWORD write_beside(wchar_t *target, const wchar_t *temporary, const void *data, size_t size)
 {
     folders_make(target);
-    HANDLE file = CreateFileW(temporary, GENERIC_WRITE, 0, NULL, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, NULL);
+    HANDLE file =
+        CreateFileW(temporary, GENERIC_WRITE, 0, NULL, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, NULL);
     if (file == INVALID_HANDLE_VALUE) return GetLastError();
     DWORD code = 0;
     for (size_t at = 0; code == 0 && at < size;) {
@@ -184,7 +203,8 @@ static DWORD write_beside(wchar_t *target, const wchar_t *temporary, const void 
         at += put;
     }
     CloseHandle(file);
-    if (code == 0 && !MoveFileExW(temporary, target, MOVEFILE_REPLACE_EXISTING)) code = GetLastError();
+    if (code == 0 && !MoveFileExW(temporary, target, MOVEFILE_REPLACE_EXISTING))
+        code = GetLastError();
     if (code) DeleteFileW(temporary);
     return code;
 }
@@ -192,7 +212,8 @@ static DWORD write_beside(wchar_t *target, const wchar_t *temporary, const void 
 llm_status os_file_write(const char *path, const void *data, size_t size, struct llm_error *error)
 {
     wchar_t *target = wide(path);
-    if (!target) return error_set(error, LLM_IO, "cannot write %.300s: the path is not UTF-8", path);
+    if (!target)
+        return error_set(error, LLM_IO, "cannot write %.300s: the path is not UTF-8", path);
     const size_t n = wcslen(target) + 32;
     wchar_t *temporary = malloc(n * sizeof *temporary);
     DWORD code = ERROR_NOT_ENOUGH_MEMORY;
@@ -213,7 +234,8 @@ bool os_cache_folder(char *out, size_t size)
     char text[3 * MAX_PATH];
     const DWORD n = GetEnvironmentVariableW(L"LOCALAPPDATA", base, MAX_PATH);
     if (n == 0 || n >= MAX_PATH) return false;
-    if (WideCharToMultiByte(CP_UTF8, 0, base, -1, text, (int)sizeof text, NULL, NULL) <= 0) return false;
+    if (WideCharToMultiByte(CP_UTF8, 0, base, -1, text, (int)sizeof text, NULL, NULL) <= 0)
+        return false;
     const int length = snprintf(out, size, "%s\\llm", text);
     return length > 0 && (size_t)length < size;
 }
@@ -243,17 +265,23 @@ uint64_t os_random(void)
     typedef BOOLEAN(WINAPI * random_fn)(void *, ULONG);
     uint64_t value = 0;
     HMODULE library = LoadLibraryW(L"advapi32.dll");
-    random_fn random = library ? (random_fn)(void *)GetProcAddress(library, "SystemFunction036") : NULL;
+    random_fn random =
+        library ? (random_fn)(void *)GetProcAddress(library, "SystemFunction036") : NULL;
     if (!random || !random(&value, sizeof value)) {
         LARGE_INTEGER now;
         QueryPerformanceCounter(&now);
-        value = (uint64_t)now.QuadPart * 0x9E3779B97F4A7C15u ^ (uint64_t)GetCurrentThreadId() << 40 ^ (uintptr_t)&value;
+        value = (uint64_t)now.QuadPart * 0x9E3779B97F4A7C15u ^
+                (uint64_t)GetCurrentThreadId() << 40 ^ (uintptr_t)&value;
     }
     if (library) FreeLibrary(library);
     return value;
 }
 
-struct os_lock { CRITICAL_SECTION section; CONDITION_VARIABLE condition; uint64_t wakes; };
+struct os_lock {
+    CRITICAL_SECTION section;
+    CONDITION_VARIABLE condition;
+    uint64_t wakes;
+};
 
 struct os_lock *os_lock_create(void)
 {
@@ -287,7 +315,9 @@ void os_lock_wait(struct os_lock *l, double seconds)
     const double end = os_clock() + seconds;
     while (l->wakes == before) {
         const DWORD wait = seconds < 0 ? INFINITE : milliseconds(end - os_clock());
-        if (!SleepConditionVariableCS(&l->condition, &l->section, wait) && os_clock() >= end && seconds >= 0) return;
+        if (!SleepConditionVariableCS(&l->condition, &l->section, wait) && os_clock() >= end &&
+            seconds >= 0)
+            return;
     }
 }
 
@@ -299,7 +329,11 @@ void os_lock_wake(struct os_lock *l)
     WakeAllConditionVariable(&l->condition);
 }
 
-struct os_thread { HANDLE handle; void (*run)(void *user); void *user; };
+struct os_thread {
+    HANDLE handle;
+    void (*run)(void *user);
+    void *user;
+};
 
 static unsigned __stdcall thread_main(void *thread)
 {
@@ -329,30 +363,34 @@ void os_thread_join(struct os_thread *t)
 
 #else /* POSIX */
 
-#  include <errno.h>
-#  include <fcntl.h>
-#  include <pthread.h>
-#  include <signal.h>
-#  include <sys/mman.h>
-#  include <sys/stat.h>
-#  include <time.h>
-#  include <unistd.h>
-#  if defined __APPLE__
-#    include <sys/random.h>
-#    define CHANGED(s) (s).st_mtimespec
-#  else
-#    define CHANGED(s) (s).st_mtim
-#  endif
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#if defined __APPLE__
+#include <sys/random.h>
+#define CHANGED(s) (s).st_mtimespec
+#else
+#define CHANGED(s) (s).st_mtim
+#endif
 
-static llm_status system_error(int code, const char *what, const char *path, struct llm_error *error)
+static llm_status system_error(int code, const char *what, const char *path,
+                               struct llm_error *error)
 {
     char reason[128];
-    if (strerror_r(code, reason, sizeof reason) != 0) snprintf(reason, sizeof reason, "error %d", code);
+    if (strerror_r(code, reason, sizeof reason) != 0)
+        snprintf(reason, sizeof reason, "error %d", code);
     const bool missing = code == ENOENT || code == ENOTDIR || code == ENAMETOOLONG;
-    return error_set(error, missing ? LLM_NOT_FOUND : LLM_IO, "cannot %s %.300s: %s", what, path, reason);
+    return error_set(error, missing ? LLM_NOT_FOUND : LLM_IO, "cannot %s %.300s: %s", what, path,
+                     reason);
 }
 
-/* Opens for reading; refuses what is no regular file. O_NONBLOCK: opening a pipe must not wait for its writer. */
+/* Opens for reading; refuses what is no regular file. O_NONBLOCK: opening a pipe must not wait for
+ * its writer. */
 static llm_status file_open(const char *path, int *fd, struct stat *info, struct llm_error *error)
 {
     *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -366,7 +404,11 @@ static llm_status file_open(const char *path, int *fd, struct stat *info, struct
     return error_set(error, LLM_IO, "cannot read %.300s: %s", path, wrong);
 }
 
-struct map_handle { int fd; off_t size; struct timespec changed; };
+struct map_handle {
+    int fd;
+    off_t size;
+    struct timespec changed;
+};
 
 llm_status os_map_open(struct os_map *m, const char *path, struct llm_error *error)
 {
@@ -407,21 +449,26 @@ bool os_map_whole(const struct os_map *m)
     struct stat info;
     if (!h || fstat(h->fd, &info) != 0) return false;
     const struct timespec changed = CHANGED(info);
-    return info.st_size == h->size && changed.tv_sec == h->changed.tv_sec && changed.tv_nsec == h->changed.tv_nsec;
+    return info.st_size == h->size && changed.tv_sec == h->changed.tv_sec &&
+           changed.tv_nsec == h->changed.tv_nsec;
 }
 
-static llm_status read_all(int fd, uint8_t *out, size_t n, const char *path, struct llm_error *error)
+static llm_status read_all(int fd, uint8_t *out, size_t n, const char *path,
+                           struct llm_error *error)
 {
     for (size_t at = 0; at < n;) {
         const ssize_t got = read(fd, out + at, n - at);
         if (got > 0) at += (size_t)got;
-        else if (got == 0) return error_set(error, LLM_IO, "cannot read %.300s: it was cut while it was read", path);
+        else if (got == 0)
+            return error_set(error, LLM_IO, "cannot read %.300s: it was cut while it was read",
+                             path);
         else if (errno != EINTR) return system_error(errno, "read", path, error);
     }
     return LLM_OK;
 }
 
-llm_status os_file_read(const char *path, const struct alloc *alloc, void **data, size_t *size, struct llm_error *error)
+llm_status os_file_read(const char *path, const struct alloc *alloc, void **data, size_t *size,
+                        struct llm_error *error)
 {
     *data = NULL;
     *size = 0;
@@ -430,7 +477,8 @@ llm_status os_file_read(const char *path, const struct alloc *alloc, void **data
     TRY(file_open(path, &fd, &info, error));
     const uint64_t n = (uint64_t)info.st_size;
     void *out = n && n <= SIZE_MAX ? alloc_new(alloc, (size_t)n) : NULL;
-    llm_status status = n && !out ? error_memory(error, "a file", n) : read_all(fd, out, (size_t)n, path, error);
+    llm_status status =
+        n && !out ? error_memory(error, "a file", n) : read_all(fd, out, (size_t)n, path, error);
     close(fd);
     if (status != LLM_OK) {
         alloc_free(alloc, out, (size_t)n);
@@ -441,7 +489,8 @@ llm_status os_file_read(const char *path, const struct alloc *alloc, void **data
     return LLM_OK;
 }
 
-/* Makes the folders that path lies in. What fails here fails again, and is reported, when the file is made. */
+/* Makes the folders that path lies in. What fails here fails again, and is reported, when the file
+ * is made. */
 static void folders_make(char *path)
 {
     for (char *at = path; *at; at++) {
@@ -493,13 +542,14 @@ bool os_cache_folder(char *out, size_t size)
 {
     const char *home = getenv("HOME");
     int n = -1;
-#  if defined __APPLE__
+#if defined __APPLE__
     if (home && home[0] == '/') n = snprintf(out, size, "%s/Library/Caches/llm", home);
-#  else
+#else
     const char *cache = getenv("XDG_CACHE_HOME");
-    if (cache && cache[0] == '/') n = snprintf(out, size, "%s/llm", cache); /* a relative one is to be ignored */
+    if (cache && cache[0] == '/')
+        n = snprintf(out, size, "%s/llm", cache); /* a relative one is to be ignored */
     else if (home && home[0] == '/') n = snprintf(out, size, "%s/.cache/llm", home);
-#  endif
+#endif
     return n > 0 && (size_t)n < size;
 }
 
@@ -525,7 +575,8 @@ void os_sleep(double seconds)
 {
     if (!(seconds > 0)) return;
     struct timespec left = duration(seconds);
-    while (nanosleep(&left, &left) != 0 && errno == EINTR) {}
+    while (nanosleep(&left, &left) != 0 && errno == EINTR) {
+    }
 }
 
 uint64_t os_random(void)
@@ -534,11 +585,16 @@ uint64_t os_random(void)
     if (getentropy(&value, sizeof value) == 0) return value;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    value = (uint64_t)now.tv_sec << 30 ^ (uint64_t)now.tv_nsec ^ (uint64_t)getpid() << 44 ^ (uintptr_t)&value;
+    value = (uint64_t)now.tv_sec << 30 ^ (uint64_t)now.tv_nsec ^ (uint64_t)getpid() << 44 ^
+            (uintptr_t)&value;
     return value * 0x9E3779B97F4A7C15u;
 }
 
-struct os_lock { pthread_mutex_t mutex; pthread_cond_t condition; uint64_t wakes; };
+struct os_lock {
+    pthread_mutex_t mutex;
+    pthread_cond_t condition;
+    uint64_t wakes;
+};
 
 static bool mutex_open(pthread_mutex_t *mutex)
 {
@@ -552,16 +608,16 @@ static bool mutex_open(pthread_mutex_t *mutex)
 
 static bool condition_open(pthread_cond_t *condition)
 {
-#  if defined __APPLE__
+#if defined __APPLE__
     return pthread_cond_init(condition, NULL) == 0; /* waits by duration instead */
-#  else
+#else
     pthread_condattr_t attributes;
     if (pthread_condattr_init(&attributes) != 0) return false;
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     const bool done = pthread_cond_init(condition, &attributes) == 0;
     pthread_condattr_destroy(&attributes);
     return done;
-#  endif
+#endif
 }
 
 struct os_lock *os_lock_create(void)
@@ -596,15 +652,15 @@ void os_unlock(struct os_lock *l)
 
 static int wait_until(struct os_lock *l, double end)
 {
-#  if defined __APPLE__
+#if defined __APPLE__
     const double left = end - os_clock();
     const struct timespec wait = duration(left > 0 ? left : 0);
     return pthread_cond_timedwait_relative_np(&l->condition, &l->mutex, &wait);
-#  else
+#else
     struct timespec until = {.tv_sec = (time_t)end};
     until.tv_nsec = (long)((end - (double)until.tv_sec) * 1e9);
     return pthread_cond_timedwait(&l->condition, &l->mutex, &until);
-#  endif
+#endif
 }
 
 void os_lock_wait(struct os_lock *l, double seconds)
@@ -612,7 +668,8 @@ void os_lock_wait(struct os_lock *l, double seconds)
     const uint64_t before = l->wakes;
     const double end = os_clock() + (seconds < longest ? seconds : longest);
     while (l->wakes == before) {
-        const int code = seconds < 0 ? pthread_cond_wait(&l->condition, &l->mutex) : wait_until(l, end);
+        const int code =
+            seconds < 0 ? pthread_cond_wait(&l->condition, &l->mutex) : wait_until(l, end);
         if (code != 0) return;
     }
 }
@@ -625,7 +682,11 @@ void os_lock_wake(struct os_lock *l)
     os_unlock(l);
 }
 
-struct os_thread { pthread_t id; void (*run)(void *user); void *user; };
+struct os_thread {
+    pthread_t id;
+    void (*run)(void *user);
+    void *user;
+};
 
 static void *thread_main(void *thread)
 {

@@ -5,7 +5,7 @@
 
 #include "unicode.h"
 
-/* ---- sets of characters: every character is a word of bits, a set is a test of bits ---------- */
+/* ---- sets of characters: every character is a word of bits, a set is a test of bits ---- */
 
 enum {
     LETTER = UNICODE_LETTER,
@@ -119,7 +119,7 @@ static uint32_t bits_of(uint32_t code)
     return bits;
 }
 
-/* ---- the language of rules ------------------------------------------------------------------- */
+/* ---- the language of rules ---- */
 
 #define MANY 0xffffffffu
 
@@ -299,7 +299,7 @@ bool pretokenize_adds_bos(const struct pretokenizer *rule)
     return rule->adds_bos;
 }
 
-/* ---- matching -------------------------------------------------------------------------------- */
+/* ---- matching ---- */
 
 /* Characters [.., end) of a text; character i is bits[i] and begins at byte starts[i]. */
 struct view {

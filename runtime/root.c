@@ -25,7 +25,8 @@ llm_status llm_create(llm **out, const struct llm_options *options, struct llm_e
 {
     *out = NULL;
     struct alloc alloc = alloc_libc;
-    if (options && options->realloc) alloc = (struct alloc){options->realloc, options->realloc_user};
+    if (options && options->realloc)
+        alloc = (struct alloc){options->realloc, options->realloc_user};
     llm *root = alloc_zero(&alloc, 1, sizeof *root);
     if (!root) return error_memory(error, "the root", sizeof *root);
     root->alloc = alloc;
@@ -85,7 +86,8 @@ void llm_log(llm *root, int32_t level, llm_log_fn function, void *user)
 void root_log(llm *root, int32_t level, const char *format, ...)
 {
     os_lock(root->lock);
-    struct log_line *line = root->log && level <= root->log_level ? alloc_new(&root->alloc, sizeof *line) : NULL;
+    struct log_line *line =
+        root->log && level <= root->log_level ? alloc_new(&root->alloc, sizeof *line) : NULL;
     if (line) {
         va_list args;
         va_start(args, format);
@@ -121,7 +123,8 @@ double root_deadline(double seconds)
     return seconds < 0 ? (double)INFINITY : os_clock() + seconds;
 }
 
-/* Waits until something may have moved. A worker's news and the device's cannot be waited for at once: with both, take turns. */
+/* Waits until something may have moved. A worker's news and the device's cannot be waited for at
+ * once: with both, take turns. */
 static void wait_for_work(llm *root, double deadline)
 {
     double seconds = deadline - os_clock();

@@ -4,8 +4,8 @@
 
 #include <stdatomic.h>
 
-#include "gpu_error.h"
 #include "error.h"
+#include "gpu_error.h"
 #include "os.h"
 
 struct device; /* an opened device, shared by the models on it */
@@ -15,7 +15,7 @@ struct llm {
     struct alloc alloc;
     uint32_t references; /* one of the host, one of each job and model */
     bool closed;
-    bool pumping; /* inside update, poll or wait: callbacks must not pump */
+    bool pumping;      /* inside update, poll or wait: callbacks must not pump */
     bool close_wanted; /* a callback closed a session or a model: done at the end of the pass */
 
     struct os_lock *lock; /* guards what the workers share: log, mailboxes, devices; recursive */
@@ -46,32 +46,37 @@ void root_log(llm *root, int32_t level, const char *format, ...)
 #endif
     ;
 
-/* One pass over all jobs and models. When nothing moved and work remains: waits for the device or a worker, but not past the
- * clock's deadline. Returns false when no work remains. Inside a callback: does nothing and returns true. */
+/* One pass over all jobs and models. When nothing moved and work remains: waits for the device or a
+ * worker, but not past the clock's deadline. Returns false when no work remains. Inside a callback:
+ * does nothing and returns true. */
 bool root_pump(llm *root, double deadline);
 /* The clock's deadline that is so many seconds ahead; negative: none. */
 double root_deadline(double seconds);
 
-/* Opens the loader at first use; LLM_NO_DEVICE when there is none. Under the lock, as are all below. */
+/* Opens the loader at first use; LLM_NO_DEVICE when there is none. Under the lock, as are all
+ * below. */
 llm_status root_gpu(llm *root, struct gpu **out, struct llm_error *error);
 
 struct device {
     struct device *next;
     llm *root;
     struct gpu_device *gpu;
-    uint32_t index;  /* UINT32_MAX: lent */
+    uint32_t index; /* UINT32_MAX: lent */
     uint32_t n_users;
     char cache_path[1024]; /* "" : none */
     size_t cache_size;     /* of the file as it is */
 };
 
-/* Finds an open device or opens it; index, name and lent device as in struct llm_load_options. cache: folder, NULL for the
- * platform's, "" for none. */
-llm_status device_open(llm *root, const struct llm_load_options *o, struct device **out, struct llm_error *error);
+/* Finds an open device or opens it; index, name and lent device as in struct llm_load_options.
+ * cache: folder, NULL for the platform's, "" for none. */
+llm_status device_open(llm *root, const struct llm_load_options *o, struct device **out,
+                       struct llm_error *error);
 void device_release(struct device *d);
-/* Writes the pipeline cache beside and renames, if it has grown. Failing is no error: the next start is slower. */
+/* Writes the pipeline cache beside and renames, if it has grown. Failing is no error: the next
+ * start is slower. */
 void device_save_cache(struct device *d);
-void device_info_fill(struct gpu *gpu, const struct gpu_info *info, uint32_t index, struct llm_device_info *out);
+void device_info_fill(struct gpu *gpu, const struct gpu_info *info, uint32_t index,
+                      struct llm_device_info *out);
 void devices_close(llm *root);
 
 #endif

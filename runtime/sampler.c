@@ -23,8 +23,8 @@ struct sampler {
     uint64_t seed;
     struct llm_bias *bias;
     size_t n_bias;
-    float *adjusted;   /* (n_vocab) a copy of the logits, where bias or penalties change them */
-    uint32_t *counts;  /* (n_vocab) of tokens in the window, zero between calls */
+    float *adjusted;  /* (n_vocab) a copy of the logits, where bias or penalties change them */
+    uint32_t *counts; /* (n_vocab) of tokens in the window, zero between calls */
     struct candidate *items;
     size_t capacity;
 };
@@ -44,9 +44,14 @@ bool sampler_is_argmax(const struct sampler *s)
     return is_greedy(s) && !s->n_bias && !has_penalties(s);
 }
 
-static llm_status options_check(const struct llm_generate_options *o, uint32_t n_vocab, struct llm_error *error)
+static llm_status options_check(const struct llm_generate_options *o, uint32_t n_vocab,
+                                struct llm_error *error)
 {
-    const struct { const char *name; double value, low, high; const char *rule; } checks[] = {
+    const struct {
+        const char *name;
+        double value, low, high;
+        const char *rule;
+    } checks[] = {
         {"max_tokens", (double)o->max_tokens, -1, DBL_MAX, "-1 or more"},
         {"temperature", o->temperature, 0, DBL_MAX, "0 or more"},
         {"top_k", o->top_k, 0, INT32_MAX, "0 or more"},
@@ -61,20 +66,25 @@ static llm_status options_check(const struct llm_generate_options *o, uint32_t n
     };
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
         if (checks[i].value >= checks[i].low && checks[i].value <= checks[i].high) continue;
-        return error_set(error, LLM_BAD_ARGUMENT, "%s must be %s, got %g", checks[i].name, checks[i].rule, checks[i].value);
+        return error_set(error, LLM_BAD_ARGUMENT, "%s must be %s, got %g", checks[i].name,
+                         checks[i].rule, checks[i].value);
     }
     for (size_t i = 0; i < o->n_logit_bias; i++) {
         const struct llm_bias *b = &o->logit_bias[i];
         if (b->id < 0 || (uint32_t)b->id >= n_vocab)
-            return error_set(error, LLM_BAD_ARGUMENT, "logit_bias must name tokens from 0 to %lld, got %d",
+            return error_set(error, LLM_BAD_ARGUMENT,
+                             "logit_bias must name tokens from 0 to %lld, got %d",
                              (long long)n_vocab - 1, b->id);
         if (!(b->bias <= FLT_MAX))
-            return error_set(error, LLM_BAD_ARGUMENT, "logit_bias of token %d must be finite or -inf, got %g", b->id, (double)b->bias);
+            return error_set(error, LLM_BAD_ARGUMENT,
+                             "logit_bias of token %d must be finite or -inf, got %g", b->id,
+                             (double)b->bias);
     }
     return LLM_OK;
 }
 
-static llm_status arrays_open(struct sampler *s, const struct llm_generate_options *o, struct llm_error *error)
+static llm_status arrays_open(struct sampler *s, const struct llm_generate_options *o,
+                              struct llm_error *error)
 {
     const size_t n = s->n_vocab;
     bool whole = true;
@@ -86,26 +96,38 @@ static llm_status arrays_open(struct sampler *s, const struct llm_generate_optio
         }
         whole = s->bias;
     }
-    if (s->n_bias || has_penalties(s)) whole = (s->adjusted = alloc_zero(s->alloc, n, sizeof *s->adjusted)) && whole;
+    if (s->n_bias || has_penalties(s))
+        whole = (s->adjusted = alloc_zero(s->alloc, n, sizeof *s->adjusted)) && whole;
     if (has_penalties(s)) whole = (s->counts = alloc_zero(s->alloc, n, sizeof *s->counts)) && whole;
     if (!is_greedy(s)) {
         s->capacity = s->top_k && s->top_k < n / 2 ? 2 * (size_t)s->top_k : n;
         whole = (s->items = alloc_zero(s->alloc, s->capacity, sizeof *s->items)) && whole;
     }
-    return whole ? LLM_OK : error_memory(error, "the sampler", n * sizeof *s->adjusted + s->capacity * sizeof *s->items);
+    return whole ? LLM_OK
+                 : error_memory(error, "the sampler",
+                                n * sizeof *s->adjusted + s->capacity * sizeof *s->items);
 }
 
-llm_status sampler_create(struct sampler **out, const struct llm_generate_options *o, uint32_t n_vocab, const struct alloc *alloc,
-                          struct llm_error *error)
+llm_status sampler_create(struct sampler **out, const struct llm_generate_options *o,
+                          uint32_t n_vocab, const struct alloc *alloc, struct llm_error *error)
 {
     *out = NULL;
     TRY(options_check(o, n_vocab, error));
     struct sampler *s = alloc_new(alloc, sizeof *s);
     if (!s) return error_memory(error, "the sampler", sizeof *s);
     *s = (struct sampler){
-        .alloc = alloc, .n_vocab = n_vocab, .top_k = (uint32_t)o->top_k, .temperature = o->temperature, .top_p = o->top_p,
-        .min_p = o->min_p, .typical_p = o->typical_p, .repeat = o->repeat_penalty, .presence = o->presence_penalty,
-        .frequency = o->frequency_penalty, .last_n = o->penalty_last_n, .seed = o->seed,
+        .alloc = alloc,
+        .n_vocab = n_vocab,
+        .top_k = (uint32_t)o->top_k,
+        .temperature = o->temperature,
+        .top_p = o->top_p,
+        .min_p = o->min_p,
+        .typical_p = o->typical_p,
+        .repeat = o->repeat_penalty,
+        .presence = o->presence_penalty,
+        .frequency = o->frequency_penalty,
+        .last_n = o->penalty_last_n,
+        .seed = o->seed,
     };
     const llm_status status = arrays_open(s, o, error);
     if (status == LLM_OK) *out = s;
@@ -123,14 +145,16 @@ void sampler_free(struct sampler *s)
     alloc_free(s->alloc, s, sizeof *s);
 }
 
-/* ---- numbers that are the same on every machine --------------------------------------------------------------------- */
+/* ---- numbers that are the same on every machine
+ * --------------------------------------------------------------------- */
 
-/* e^x for x <= 0 from additions and multiplications alone, because the C libraries' exp differ in the last bit:
- * 2^n * e^r with |r| <= ln(2) / 2 and the series of e^r; ln 2 in two parts keeps r exact. */
+/* e^x for x <= 0 from additions and multiplications alone, because the C libraries' exp differ in
+ * the last bit: 2^n * e^r with |r| <= ln(2) / 2 and the series of e^r; ln 2 in two parts keeps r
+ * exact. */
 static double exp_same(double x)
 {
-    static const double inverse[] = {0, 1, 1. / 2, 1. / 3, 1. / 4, 1. / 5, 1. / 6, 1. / 7, 1. / 8, 1. / 9, 1. / 10, 1. / 11, 1. / 12,
-                                     1. / 13};
+    static const double inverse[] = {0,      1,      1. / 2, 1. / 3,  1. / 4,  1. / 5,  1. / 6,
+                                     1. / 7, 1. / 8, 1. / 9, 1. / 10, 1. / 11, 1. / 12, 1. / 13};
     const double magic = 0x1.8p52; /* adding it rounds to whole numbers */
     if (!(x > -708)) return 0;
     const double rounded = x * 1.4426950408889634 + magic, n = rounded - magic;
@@ -160,7 +184,8 @@ static double random_at(uint64_t seed, uint64_t position)
     return (double)(mix(mix(seed + golden) + (position + 1) * golden) >> 11) * 0x1p-53;
 }
 
-/* ---- logits as the options change them ------------------------------------------------------------------------------ */
+/* ---- logits as the options change them
+ * ------------------------------------------------------------------------------ */
 
 /* Infinity would make NaN of every difference; -inf stays and means banned. */
 static float to_logit(double x)
@@ -172,7 +197,8 @@ static float to_logit(double x)
 
 static void penalize(struct sampler *s, const int32_t *history, size_t n_history)
 {
-    const size_t window = s->last_n < 0 || (size_t)s->last_n > n_history ? n_history : (size_t)s->last_n;
+    const size_t window =
+        s->last_n < 0 || (size_t)s->last_n > n_history ? n_history : (size_t)s->last_n;
     const int32_t *const recent = history ? history + (n_history - window) : NULL;
     for (size_t i = 0; i < window; i++) {
         if (recent[i] >= 0 && (uint32_t)recent[i] < s->n_vocab) s->counts[recent[i]]++;
@@ -188,7 +214,8 @@ static void penalize(struct sampler *s, const int32_t *history, size_t n_history
     }
 }
 
-static const float *adjust(struct sampler *s, const float *logits, const int32_t *history, size_t n_history)
+static const float *adjust(struct sampler *s, const float *logits, const int32_t *history,
+                           size_t n_history)
 {
     if (!s->adjusted) return logits;
     memcpy(s->adjusted, logits, s->n_vocab * sizeof *logits);
@@ -200,7 +227,9 @@ static const float *adjust(struct sampler *s, const float *logits, const int32_t
     return s->adjusted;
 }
 
-/* ---- order ---------------------------------------------------------------------------------------------------------- */
+/* ---- order
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static bool better(const struct candidate *a, const struct candidate *b)
 {
@@ -214,7 +243,8 @@ static void swap(struct candidate *a, struct candidate *b)
     *b = t;
 }
 
-/* Moves the k best to the front, in no order (Hoare's quickselect, the median of three as pivot). */
+/* Moves the k best to the front, in no order (Hoare's quickselect, the median of three as pivot).
+ */
 static void select_best(struct candidate *c, size_t n, size_t k)
 {
     size_t low = 0, high = n;
@@ -231,7 +261,8 @@ static void select_best(struct candidate *c, size_t n, size_t k)
             if (i >= j) break;
             swap(&c[i++], &c[j--]);
         }
-        const size_t middle = i == j ? i + 1 : i; /* [low, middle) is no worse than the pivot, the rest no better */
+        const size_t middle =
+            i == j ? i + 1 : i; /* [low, middle) is no worse than the pivot, the rest no better */
         if (k < middle && middle < high) high = middle;
         else if (k >= middle && middle > low) low = middle;
         else high--; /* all but the last is no worse than it */
@@ -247,8 +278,9 @@ static void heap_sink(struct candidate *c, size_t n, size_t i)
     }
 }
 
-/* Keeps the best whose weights sum up to share of the total (more than it, if strictly), at least one. They end up at the end
- * of c, the best one last; returns how many there are. Sorts no more than it keeps. */
+/* Keeps the best whose weights sum up to share of the total (more than it, if strictly), at least
+ * one. They end up at the end of c, the best one last; returns how many there are. Sorts no more
+ * than it keeps. */
 static size_t keep_share(struct candidate *c, size_t n, double share, bool strictly)
 {
     double total = 0, sum = 0;
@@ -263,10 +295,11 @@ static size_t keep_share(struct candidate *c, size_t n, double share, bool stric
     return n;
 }
 
-/* ---- the filters, each from n candidates to fewer --------------------------------------------------------------------- */
+/* ---- the filters, each from n candidates to fewer
+ * --------------------------------------------------------------------- */
 
-/* The top_k best logits (all when top_k is 0) that are neither banned nor NaN. Fills up, keeps the best, goes on with what
- * beats the worst of them: equal ones come later, and have higher ids. */
+/* The top_k best logits (all when top_k is 0) that are neither banned nor NaN. Fills up, keeps the
+ * best, goes on with what beats the worst of them: equal ones come later, and have higher ids. */
 static size_t filter_top_k(struct sampler *s, const float *logits)
 {
     const size_t k = s->top_k && s->top_k < s->n_vocab ? s->top_k : s->n_vocab;
@@ -279,7 +312,8 @@ static size_t filter_top_k(struct sampler *s, const float *logits)
             select_best(c, n, k);
             n = k;
             threshold = c[0].logit;
-            for (size_t j = 1; j < n; j++) threshold = c[j].logit < threshold ? c[j].logit : threshold;
+            for (size_t j = 1; j < n; j++)
+                threshold = c[j].logit < threshold ? c[j].logit : threshold;
             if (!(logits[i] > threshold)) continue;
         }
         const float logit = to_logit((double)logits[i]);
@@ -295,11 +329,12 @@ static void weigh(struct candidate *c, size_t n, double temperature)
 {
     double best = c[0].logit;
     for (size_t i = 1; i < n; i++) best = c[i].logit > best ? c[i].logit : best;
-    for (size_t i = 0; i < n; i++) c[i].weight = exp_same(((double)c[i].logit - best) / temperature);
+    for (size_t i = 0; i < n; i++)
+        c[i].weight = exp_same(((double)c[i].logit - best) / temperature);
 }
 
-/* Locally typical sampling (Meister et al. 2022): those whose surprise is nearest to the entropy. The difference of both is that
- * of a logit to the expected logit, without the normaliser. */
+/* Locally typical sampling (Meister et al. 2022): those whose surprise is nearest to the entropy.
+ * The difference of both is that of a logit to the expected logit, without the normaliser. */
 static size_t filter_typical(struct candidate **c, size_t n, double p)
 {
     struct candidate *const all = *c;
@@ -371,9 +406,11 @@ static int32_t sample(struct sampler *s, const float *logits, uint64_t position)
     return draw(c, n, random_at(s->seed, position));
 }
 
-/* ---- log probabilities: f32 is plenty, and four lanes wide ------------------------------------------------------------ */
+/* ---- log probabilities: f32 is plenty, and four lanes wide
+ * ------------------------------------------------------------ */
 
-/* e^x for x <= 0 to seven digits: 2^n * 2^f, |f| <= 1/2. Without a branch, so that compilers vectorize its loop. */
+/* e^x for x <= 0 to seven digits: 2^n * 2^f, |f| <= 1/2. Without a branch, so that compilers
+ * vectorize its loop. */
 static float exp_quick(float x)
 {
     const float magic = 12582912; /* 1.5 * 2^23: adding it rounds to whole numbers */
@@ -381,8 +418,11 @@ static float exp_quick(float x)
     t = t > -126 ? t : -126; /* NaN, too */
     const float rounded = t + magic;
     const float f = t - (rounded - magic);
-    const float y = 1 + f * (0.693147181f + f * (0.240226507f + f * (0.0555041087f + f * (0.00961812911f + f *
-                    (0.00133335581f + f * 0.000154035304f)))));
+    const float y =
+        1 + f * (0.693147181f +
+                 f * (0.240226507f +
+                      f * (0.0555041087f +
+                           f * (0.00961812911f + f * (0.00133335581f + f * 0.000154035304f)))));
     uint32_t bits, scaled;
     memcpy(&bits, &rounded, sizeof bits);
     memcpy(&scaled, &y, sizeof scaled);
@@ -400,7 +440,8 @@ static double log_sum(const float *logits, uint32_t n)
     double sum = 0;
     for (int j = 0; j < LANES; j++) most[j] = -INFINITY;
     for (uint32_t i = 0; i + LANES <= n; i += LANES) {
-        for (uint32_t j = 0; j < LANES; j++) most[j] = logits[i + j] > most[j] ? logits[i + j] : most[j];
+        for (uint32_t j = 0; j < LANES; j++)
+            most[j] = logits[i + j] > most[j] ? logits[i + j] : most[j];
     }
     for (int j = 0; j < LANES; j++) best = most[j] > best ? most[j] : best;
     for (uint32_t i = n - n % LANES; i < n; i++) best = logits[i] > best ? logits[i] : best;
@@ -410,7 +451,8 @@ static double log_sum(const float *logits, uint32_t n)
         const uint32_t size = n - at < BLOCK ? n - at : BLOCK;
         const float *const x = logits + at;
         float part[BLOCK];
-        for (uint32_t i = 0; i < size; i++) part[i] = exp_quick((x[i] > FLT_MAX ? FLT_MAX : x[i]) - best);
+        for (uint32_t i = 0; i < size; i++)
+            part[i] = exp_quick((x[i] > FLT_MAX ? FLT_MAX : x[i]) - best);
         for (uint32_t i = size; i % LANES; i++) part[i] = 0;
         float lanes[LANES] = {0};
         for (uint32_t i = 0; i < size; i += LANES) {
@@ -426,13 +468,17 @@ static double log_probability(float logit, double sum)
     return logit == -INFINITY ? -INFINITY : fmin(0, (double)to_logit((double)logit) - sum);
 }
 
-llm_status sampler_pick(struct sampler *s, const float *logits, const int32_t *history, size_t n_history, uint64_t position,
-                        int32_t *id, double *logprob, struct llm_error *error)
+llm_status sampler_pick(struct sampler *s, const float *logits, const int32_t *history,
+                        size_t n_history, uint64_t position, int32_t *id, double *logprob,
+                        struct llm_error *error)
 {
     assert(history || !n_history);
     const float *const adjusted = adjust(s, logits, history, n_history);
-    const int32_t picked = is_greedy(s) ? best_of(adjusted, s->n_vocab) : sample(s, adjusted, position);
-    if (picked < 0) return error_set(error, LLM_BAD_STATE, "no token can follow: all %u are banned or not numbers", s->n_vocab);
+    const int32_t picked =
+        is_greedy(s) ? best_of(adjusted, s->n_vocab) : sample(s, adjusted, position);
+    if (picked < 0)
+        return error_set(error, LLM_BAD_STATE,
+                         "no token can follow: all %u are banned or not numbers", s->n_vocab);
     *id = picked;
     if (logprob) *logprob = log_probability(logits[picked], log_sum(logits, s->n_vocab));
     return LLM_OK;
@@ -449,6 +495,7 @@ void sampler_best(const float *logits, uint32_t n_vocab, struct llm_logprob *bes
         best[at] = (struct llm_logprob){(int32_t)i, x};
     }
     const double sum = log_sum(logits, n_vocab);
-    for (uint32_t i = 0; i < found; i++) best[i].logprob = (float)log_probability(best[i].logprob, sum);
+    for (uint32_t i = 0; i < found; i++)
+        best[i].logprob = (float)log_probability(best[i].logprob, sum);
     for (uint32_t i = found; i < n; i++) best[i] = (struct llm_logprob){-1, -INFINITY};
 }

@@ -1,5 +1,5 @@
-/* sampler.h - from logits to a token. Pure: the same logits, history, options and seed give the same token on every machine
- * that has IEEE doubles. */
+/* sampler.h - from logits to a token. Pure: the same logits, history, options and seed give the
+ * same token on every machine that has IEEE doubles. */
 #ifndef SAMPLER_H
 #define SAMPLER_H
 
@@ -10,21 +10,24 @@
 
 struct sampler;
 
-/* Checks the options (LLM_BAD_ARGUMENT names the one out of range) and copies what it needs. The seed must be set. */
-llm_status sampler_create(struct sampler **out, const struct llm_generate_options *o, uint32_t n_vocab, const struct alloc *alloc,
-                          struct llm_error *error);
+/* Checks the options (LLM_BAD_ARGUMENT names the one out of range) and copies what it needs. The
+ * seed must be set. */
+llm_status sampler_create(struct sampler **out, const struct llm_generate_options *o,
+                          uint32_t n_vocab, const struct alloc *alloc, struct llm_error *error);
 void sampler_free(struct sampler *s);
 /* True when the choice is the plain best logit, so that the device's argmax will do. */
 bool sampler_is_argmax(const struct sampler *s);
 
-/* Picks a token for position (its index in the session, which the random number depends on besides the seed).
- * history: the session's tokens so far, for penalties. logits: n_vocab, not changed. Order: bias, penalties, top_k,
- * typical_p, top_p, min_p, temperature. *logprob: natural log of its probability under the plain logits (softmax, no
- * options); logprob may be NULL, which is quicker. Allocates nothing. LLM_BAD_STATE when every token is banned or all logits are NaN. */
-llm_status sampler_pick(struct sampler *s, const float *logits, const int32_t *history, size_t n_history, uint64_t position,
-                        int32_t *id, double *logprob, struct llm_error *error);
-/* The n best by plain logit, best first, ties to the lowest id, with natural log probabilities. Where
- * there are fewer (NaN is none), the rest have id -1. */
+/* Picks a token for position (its index in the session, which the random number depends on besides
+ * the seed). history: the session's tokens so far, for penalties. logits: n_vocab, not changed.
+ * Order: bias, penalties, top_k, typical_p, top_p, min_p, temperature. *logprob: natural log of its
+ * probability under the plain logits (softmax, no options); logprob may be NULL, which is quicker.
+ * Allocates nothing. LLM_BAD_STATE when every token is banned or all logits are NaN. */
+llm_status sampler_pick(struct sampler *s, const float *logits, const int32_t *history,
+                        size_t n_history, uint64_t position, int32_t *id, double *logprob,
+                        struct llm_error *error);
+/* The n best by plain logit, best first, ties to the lowest id, with natural log probabilities.
+ * Where there are fewer (NaN is none), the rest have id -1. */
 void sampler_best(const float *logits, uint32_t n_vocab, struct llm_logprob *best, uint32_t n);
 
 #endif

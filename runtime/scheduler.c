@@ -2,19 +2,21 @@
 
 #include <string.h>
 
-#include "os.h"
 #include "gpu_error.h"
+#include "os.h"
 
 /* A slice: half a frame of 60 Hz, so that two in flight fill one and a cancel is never far away. */
 static const double slice_seconds = 0.008;
 enum { FIRST_SLICE = 4 }; /* segments, while nothing is measured */
 
-llm_status scheduler_open(struct scheduler *s, struct forward *forward, struct kv_pool *pool, const struct alloc *alloc,
-                          struct llm_error *error)
+llm_status scheduler_open(struct scheduler *s, struct forward *forward, struct kv_pool *pool,
+                          const struct alloc *alloc, struct llm_error *error)
 {
-    *s = (struct scheduler){.forward = forward, .pool = pool, .alloc = alloc, .max_segments = forward->h.n_layers + 3};
+    *s = (struct scheduler){
+        .forward = forward, .pool = pool, .alloc = alloc, .max_segments = forward->h.n_layers + 3};
     s->segments = alloc_zero(alloc, s->max_segments, sizeof *s->segments);
-    return s->segments ? LLM_OK : error_memory(error, "a step", s->max_segments * sizeof *s->segments);
+    return s->segments ? LLM_OK
+                       : error_memory(error, "a step", s->max_segments * sizeof *s->segments);
 }
 
 static void free_copies(struct scheduler *s)
@@ -59,7 +61,8 @@ void scheduler_remove(struct scheduler *s, struct run *run)
     forget(&s->flight, run);
 }
 
-static void end_run(struct scheduler *s, struct run *run, llm_status status, const struct llm_error *error)
+static void end_run(struct scheduler *s, struct run *run, llm_status status,
+                    const struct llm_error *error)
 {
     scheduler_remove(s, run);
     run->end(run, status, error);
@@ -102,17 +105,20 @@ static uint32_t outputs_in(const struct run *run, uint32_t first, uint32_t n)
     return run->outputs_from > first ? first + n - run->outputs_from : n;
 }
 
-/* Rows of this run for a step with this many entries: one for a decoding run, a plan's fill for a prompt. */
+/* Rows of this run for a step with this many entries: one for a decoding run, a plan's fill for a
+ * prompt. */
 static uint32_t rows_of(const struct run *run, uint32_t *bucket)
 {
     uint32_t first = run->rows.kv->length, n = forward_take(remaining(run), bucket);
     if (outputs_in(run, first, n) <= FORWARD_MAX_OUTPUTS) return n;
-    uint32_t most = (run->outputs_from > first ? run->outputs_from - first : 0) + FORWARD_MAX_OUTPUTS;
+    uint32_t most =
+        (run->outputs_from > first ? run->outputs_from - first : 0) + FORWARD_MAX_OUTPUTS;
     return forward_take(most < n ? most : n, bucket);
 }
 
 /* Takes pages for the rows; a run for which there are none ends. */
-static bool add_entry(struct scheduler *s, struct run *run, uint32_t n, struct kv_copy *copies, uint32_t *n_copies)
+static bool add_entry(struct scheduler *s, struct run *run, uint32_t n, struct kv_copy *copies,
+                      uint32_t *n_copies)
 {
     struct llm_error error = {.size = sizeof error};
     struct kv_copy copy = {0};
@@ -171,7 +177,8 @@ static void write_step(struct scheduler *s)
     forward_set_outputs(s->forward, outputs, f->n_outputs, f->output_bucket);
 }
 
-static llm_status list_segments(struct scheduler *s, const struct kv_copy *copies, uint32_t n_copies, struct llm_error *error)
+static llm_status list_segments(struct scheduler *s, const struct kv_copy *copies,
+                                uint32_t n_copies, struct llm_error *error)
 {
     struct flight *f = &s->flight;
     struct forward *fw = s->forward;
@@ -197,14 +204,16 @@ static bool start_step(struct scheduler *s)
     uint32_t n_copies = 0;
     *f = (struct flight){0};
     choose(s, copies, &n_copies);
-    if (!f->n_entries) return true; /* runs ended for want of pages: those behind them have their turn */
+    if (!f->n_entries)
+        return true; /* runs ended for want of pages: those behind them have their turn */
     write_step(s);
     struct llm_error error = {.size = sizeof error};
     llm_status status = list_segments(s, copies, n_copies, &error);
     if (status != LLM_OK) {
         /* Pages that were to be copied hold nothing: what lay in them is computed again. */
         for (uint32_t i = 0; i < f->n_entries; i++)
-            kv_truncate(s->pool, f->entries[i].run->rows.kv, f->entries[i].first / KV_PAGE * KV_PAGE);
+            kv_truncate(s->pool, f->entries[i].run->rows.kv,
+                        f->entries[i].first / KV_PAGE * KV_PAGE);
         fail_all(s, status, &error);
         return true;
     }
@@ -226,7 +235,8 @@ static uint32_t slice_length(const struct scheduler *s, double *expected)
     const struct flight *f = &s->flight;
     double each = s->forward->layers[f->bucket].segment_seconds;
     uint32_t left = f->n_segments - f->next_segment, n = FIRST_SLICE;
-    if (each > 0) n = (uint32_t)(slice_seconds / each) < left ? (uint32_t)(slice_seconds / each) : left;
+    if (each > 0)
+        n = (uint32_t)(slice_seconds / each) < left ? (uint32_t)(slice_seconds / each) : left;
     if (n < 1) n = 1;
     if (n > left) n = left;
     *expected = each * n;
@@ -240,7 +250,9 @@ static llm_status submit_slices(struct scheduler *s, struct llm_error *error)
         struct slice *slice = &f->slices[f->n_slices];
         slice->n_segments = slice_length(s, &slice->expected);
         slice->submitted = os_clock();
-        TRY_GPU(gpu_submit(s->forward->gpu, s->segments + f->next_segment, slice->n_segments, &slice->ticket, &gpu_error_), error);
+        TRY_GPU(gpu_submit(s->forward->gpu, s->segments + f->next_segment, slice->n_segments,
+                           &slice->ticket, &gpu_error_),
+                error);
         f->next_segment += slice->n_segments;
         f->n_slices++;
     }
@@ -289,8 +301,10 @@ static void finish_step(struct scheduler *s)
         struct flight_entry *e = &f->entries[i];
         for (uint32_t k = 0; k < e->n_outputs; k++, output++) {
             if (!e->run) continue;
-            const float *logits = f->want_logits && !e->run->argmax ? forward_logits(s->forward, output) : NULL;
-            e->run->output(e->run, e->first + e->n - e->n_outputs + k, (int32_t)forward_best(s->forward, output), logits);
+            const float *logits =
+                f->want_logits && !e->run->argmax ? forward_logits(s->forward, output) : NULL;
+            e->run->output(e->run, e->first + e->n - e->n_outputs + k,
+                           (int32_t)forward_best(s->forward, output), logits);
         }
         if (e->run && remaining(e->run) == 0) end_run(s, e->run, LLM_OK, NULL);
     }
@@ -343,14 +357,16 @@ void scheduler_wait(struct scheduler *s, double seconds)
 {
     if (!s->flight.n_slices) return;
     double limit = seconds < 3600 ? seconds : 3600;
-    s->waited = gpu_wait(s->forward->gpu, s->flight.slices[0].ticket, (uint64_t)(limit * 1e9), NULL) == GPU_OK;
+    s->waited = gpu_wait(s->forward->gpu, s->flight.slices[0].ticket, (uint64_t)(limit * 1e9),
+                         NULL) == GPU_OK;
 }
 
 void scheduler_drain(struct scheduler *s)
 {
     struct flight *f = &s->flight;
     for (uint32_t i = 0; i < f->n_entries; i++) f->entries[i].run = NULL;
-    for (uint32_t i = 0; i < f->n_slices; i++) gpu_wait(s->forward->gpu, f->slices[i].ticket, UINT64_MAX, NULL);
+    for (uint32_t i = 0; i < f->n_slices; i++)
+        gpu_wait(s->forward->gpu, f->slices[i].ticket, UINT64_MAX, NULL);
     free_copies(s);
     *f = (struct flight){0};
 }

@@ -1,6 +1,7 @@
-/* scheduler.h - which rows of which sessions make the next step, and the step's way through the device in slices: submissions
- * whose measured time stays under a bound, at most two of them in flight, so that a poll never waits, a watchdog never fires
- * and a cancel is honoured between slices. */
+/* scheduler.h - which rows of which sessions make the next step, and the step's way through the
+ * device in slices: submissions whose measured time stays under a bound, at most two of them in
+ * flight, so that a poll never waits, a watchdog never fires and a cancel is honoured between
+ * slices. */
 #ifndef SCHEDULER_H
 #define SCHEDULER_H
 
@@ -12,7 +13,8 @@ struct rows {
     struct kv_sequence *kv; /* kv->length of the tokens are computed */
 };
 
-/* Work in flight: compute the tokens of a session up to `upto`, giving outputs from position `outputs_from` on. */
+/* Work in flight: compute the tokens of a session up to `upto`, giving outputs from position
+ * `outputs_from` on. */
 struct run {
     struct run *next;
     struct rows rows;
@@ -21,7 +23,8 @@ struct run {
     int32_t priority;
     /* Called by the pump for each output, in order; logits NULL with argmax. May raise upto. */
     void (*output)(struct run *run, uint32_t position, int32_t best, const float *logits);
-    /* Called once when all is computed, or with what went wrong. The run is off the queue by then. */
+    /* Called once when all is computed, or with what went wrong. The run is off the queue by then.
+     */
     void (*end)(struct run *run, llm_status status, const struct llm_error *error);
 };
 
@@ -43,7 +46,7 @@ struct flight {
     uint32_t n_segments, next_segment;
     struct slice slices[2]; /* in flight, oldest first */
     uint32_t n_slices;
-    double idle_since;      /* when the device was last seen to have nothing of ours */
+    double idle_since; /* when the device was last seen to have nothing of ours */
     struct gpu_commands *copies;
 };
 
@@ -59,8 +62,8 @@ struct scheduler {
     const struct alloc *alloc;
 };
 
-llm_status scheduler_open(struct scheduler *s, struct forward *forward, struct kv_pool *pool, const struct alloc *alloc,
-                          struct llm_error *error);
+llm_status scheduler_open(struct scheduler *s, struct forward *forward, struct kv_pool *pool,
+                          const struct alloc *alloc, struct llm_error *error);
 void scheduler_free(struct scheduler *s); /* waits for what is in flight; runs are not ended */
 
 void scheduler_add(struct scheduler *s, struct run *run);

@@ -9,12 +9,15 @@
 
 /* ---- life ---- */
 
-llm_status llm_session_create(llm_model *m, uint32_t context, llm_session **out, struct llm_error *error)
+llm_status llm_session_create(llm_model *m, uint32_t context, llm_session **out,
+                              struct llm_error *error)
 {
     *out = NULL;
     TRY(model_check(m, error));
     if (context > m->context)
-        return error_set(error, LLM_BAD_ARGUMENT, "a session's context of %" PRIu32 " is more than the model was loaded for, %" PRIu32,
+        return error_set(error, LLM_BAD_ARGUMENT,
+                         "a session's context of %" PRIu32
+                         " is more than the model was loaded for, %" PRIu32,
                          context, m->context);
     const struct alloc *a = &m->root->alloc;
     llm_session *s = alloc_zero(a, 1, sizeof *s);
@@ -100,7 +103,10 @@ llm_status session_check(llm_session *s, struct llm_error *error)
 {
     if (llm_session_closed(s)) return error_set(error, LLM_CLOSED, "the session is closed");
     if (s->current && !s->model->root->pumping) generation_settle(s->current);
-    if (s->current) return error_set(error, LLM_BUSY, "a generation is in flight on this session: wait for it or cancel it first");
+    if (s->current)
+        return error_set(
+            error, LLM_BUSY,
+            "a generation is in flight on this session: wait for it or cancel it first");
     if (s->evaluation) return error_set(error, LLM_BUSY, "another call is at work on this session");
     return LLM_OK;
 }
@@ -138,7 +144,9 @@ llm_status llm_session_truncate(llm_session *s, uint32_t length, struct llm_erro
 {
     TRY(session_check(s, error));
     if (length > s->n_tokens)
-        return error_set(error, LLM_BAD_ARGUMENT, "cannot truncate to %" PRIu32 " tokens: the session holds %" PRIu32, length, s->n_tokens);
+        return error_set(error, LLM_BAD_ARGUMENT,
+                         "cannot truncate to %" PRIu32 " tokens: the session holds %" PRIu32,
+                         length, s->n_tokens);
     session_cut(s, length);
     return LLM_OK;
 }
@@ -148,7 +156,8 @@ void llm_session_cancel(llm_session *s)
     if (s->current) llm_generation_cancel(s->current);
 }
 
-llm_status session_prompt(const llm_session *s, const struct llm_prompt *prompt, struct ids *out, struct llm_error *error)
+llm_status session_prompt(const llm_session *s, const struct llm_prompt *prompt, struct ids *out,
+                          struct llm_error *error)
 {
     const struct alloc *a = &s->model->root->alloc;
     const struct tokenizer_info *info = tokenizer_info(s->model->tokenizer);
@@ -159,16 +168,20 @@ llm_status session_prompt(const llm_session *s, const struct llm_prompt *prompt,
             out->items = items;
             items[out->n++] = info->bos;
         }
-        uint32_t flags = (prompt->special ? TOKENIZER_SPECIAL : 0u) | (s->n_tokens ? TOKENIZER_CONTINUES : 0u);
-        return tokenizer_encode(s->model->tokenizer, prompt->text, prompt->text_size, flags, out, a, error);
+        uint32_t flags =
+            (prompt->special ? TOKENIZER_SPECIAL : 0u) | (s->n_tokens ? TOKENIZER_CONTINUES : 0u);
+        return tokenizer_encode(s->model->tokenizer, prompt->text, prompt->text_size, flags, out, a,
+                                error);
     }
     for (size_t i = 0; i < prompt->n_ids; i++) {
         if (prompt->ids[i] < 0 || (uint32_t)prompt->ids[i] >= info->n_tokens)
-            return error_set(error, LLM_BAD_ARGUMENT, "token %zu of the prompt is %" PRId32 ", expected 0 to %" PRIu32, i + 1, prompt->ids[i],
-                             info->n_tokens - 1);
+            return error_set(error, LLM_BAD_ARGUMENT,
+                             "token %zu of the prompt is %" PRId32 ", expected 0 to %" PRIu32,
+                             i + 1, prompt->ids[i], info->n_tokens - 1);
     }
     if (prompt->n_ids == 0) return LLM_OK;
-    int32_t *items = alloc_grow(a, out->items, &out->capacity, out->n + prompt->n_ids, sizeof *items);
+    int32_t *items =
+        alloc_grow(a, out->items, &out->capacity, out->n + prompt->n_ids, sizeof *items);
     if (!items) return error_memory(error, "a prompt", prompt->n_ids * sizeof *items);
     out->items = items;
     memcpy(items + out->n, prompt->ids, prompt->n_ids * sizeof *items);
@@ -183,7 +196,8 @@ static uint32_t common_prefix(const llm_session *s, const int32_t *ids, uint32_t
     return i;
 }
 
-/* Whole pages alone are shared: a page in part would have to be copied at once. The last token stays to be computed. */
+/* Whole pages alone are shared: a page in part would have to be copied at once. The last token
+ * stays to be computed. */
 static uint32_t share_prefix(llm_session *s, const struct ids *ids)
 {
     uint32_t best = 0;
@@ -199,12 +213,15 @@ static uint32_t share_prefix(llm_session *s, const struct ids *ids)
     return best;
 }
 
-llm_status session_append(llm_session *s, const struct ids *ids, uint32_t *n_cached, struct llm_error *error)
+llm_status session_append(llm_session *s, const struct ids *ids, uint32_t *n_cached,
+                          struct llm_error *error)
 {
     *n_cached = 0;
     if (ids->n > s->capacity - s->n_tokens)
-        return error_set(error, LLM_CONTEXT_FULL, "a prompt of %zu tokens does not fit: the session holds %" PRIu32 " of %" PRIu32, ids->n,
-                         s->n_tokens, s->capacity);
+        return error_set(error, LLM_CONTEXT_FULL,
+                         "a prompt of %zu tokens does not fit: the session holds %" PRIu32
+                         " of %" PRIu32,
+                         ids->n, s->n_tokens, s->capacity);
     if (ids->n == 0) return LLM_OK;
     if (s->n_tokens == 0) *n_cached = share_prefix(s, ids);
     memcpy(s->tokens + s->n_tokens, ids->items, ids->n * sizeof *s->tokens);
@@ -244,13 +261,19 @@ static void evaluation_end(struct run *run, llm_status status, const struct llm_
 }
 
 llm_status session_evaluate(llm_session *s, uint32_t upto, uint32_t outputs_from,
-                            void (*output)(void *user, uint32_t position, const float *logits), void *user, struct llm_error *error)
+                            void (*output)(void *user, uint32_t position, const float *logits),
+                            void *user, struct llm_error *error)
 {
     if (outputs_from < s->kv.length) session_cut_cache(s, outputs_from);
     if (s->kv.length >= upto) return LLM_OK;
-    struct evaluation e = {.run = {.rows = {s->tokens, &s->kv}, .upto = upto, .outputs_from = outputs_from,
-                                   .output = evaluation_output, .end = evaluation_end},
-                           .output = output, .user = user, .error = error};
+    struct evaluation e = {.run = {.rows = {s->tokens, &s->kv},
+                                   .upto = upto,
+                                   .outputs_from = outputs_from,
+                                   .output = evaluation_output,
+                                   .end = evaluation_end},
+                           .output = output,
+                           .user = user,
+                           .error = error};
     llm *root = s->model->root;
     s->evaluation = &e.run;
     session_retain(s); /* a callback of others may close it */
@@ -265,7 +288,10 @@ llm_status session_evaluate(llm_session *s, uint32_t upto, uint32_t outputs_from
 static void keep_logits(void *user, uint32_t position, const float *logits)
 {
     (void)position;
-    struct { float *to; size_t size; } const *k = user;
+    struct {
+        float *to;
+        size_t size;
+    } const *k = user;
     memcpy(k->to, logits, k->size);
 }
 
@@ -273,12 +299,17 @@ llm_status llm_session_logits(llm_session *s, float *logits, struct llm_error *e
 {
     TRY(session_check(s, error));
     TRY(session_may_wait(s->model->root, "logits", error));
-    if (s->n_tokens == 0) return error_set(error, LLM_BAD_ARGUMENT, "an empty session has no logits");
-    struct { float *to; size_t size; } k = {logits, tokenizer_info(s->model->tokenizer)->n_tokens * sizeof *logits};
+    if (s->n_tokens == 0)
+        return error_set(error, LLM_BAD_ARGUMENT, "an empty session has no logits");
+    struct {
+        float *to;
+        size_t size;
+    } k = {logits, tokenizer_info(s->model->tokenizer)->n_tokens * sizeof *logits};
     return session_evaluate(s, s->n_tokens, s->n_tokens - 1, keep_logits, &k, error);
 }
 
-llm_status llm_session_feed(llm_session *s, const struct llm_prompt *prompt, struct llm_error *error)
+llm_status llm_session_feed(llm_session *s, const struct llm_prompt *prompt,
+                            struct llm_error *error)
 {
     struct llm_generate_options o;
     llm_generate_defaults(&o, sizeof o);
@@ -291,7 +322,8 @@ llm_status llm_session_feed(llm_session *s, const struct llm_prompt *prompt, str
     llm_generation_result(g, &r);
     llm_status status = (llm_status)r.status;
     if (status != LLM_OK) error_set(error, status, "%s", r.error);
-    else if (!strcmp(r.finish, "cancelled")) status = error_set(error, LLM_CANCELLED, "feed was cancelled");
+    else if (!strcmp(r.finish, "cancelled"))
+        status = error_set(error, LLM_CANCELLED, "feed was cancelled");
     llm_generation_free(g);
     return status;
 }

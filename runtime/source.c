@@ -4,10 +4,12 @@
 
 #include "error.h"
 
-const void *source_bytes(const struct source *s, uint64_t offset, size_t n, void *scratch, struct llm_error *error)
+const void *source_bytes(const struct source *s, uint64_t offset, size_t n, void *scratch,
+                         struct llm_error *error)
 {
     if (offset > s->size || n > s->size - offset) {
-        error_set(error, LLM_IO, "%zu bytes at %" PRIu64 " lie outside the model's %" PRIu64, n, offset, s->size);
+        error_set(error, LLM_IO, "%zu bytes at %" PRIu64 " lie outside the model's %" PRIu64, n,
+                  offset, s->size);
         return NULL;
     }
     if (s->map.data) {
@@ -23,9 +25,12 @@ const void *source_bytes(const struct source *s, uint64_t offset, size_t n, void
     const int64_t got = s->read(s->user, offset, scratch, n);
     if (got >= 0 && (uint64_t)got == n) return scratch;
     if (got < 0)
-        error_set(error, LLM_IO, "reading %zu bytes at %" PRIu64 " of the model failed (%" PRId64 ")", n, offset, got);
+        error_set(error, LLM_IO,
+                  "reading %zu bytes at %" PRIu64 " of the model failed (%" PRId64 ")", n, offset,
+                  got);
     else
-        error_set(error, LLM_IO, "reading the model gave %" PRId64 " of %zu bytes at %" PRIu64, got, n, offset);
+        error_set(error, LLM_IO, "reading the model gave %" PRId64 " of %zu bytes at %" PRIu64, got,
+                  n, offset);
     return NULL;
 }
 

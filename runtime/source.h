@@ -12,8 +12,10 @@ struct source {
     llm_release_fn release;
 };
 
-/* Bytes [offset, offset + n): a view of the mapping, or read into scratch (n bytes). NULL on failure, which is LLM_IO. */
-const void *source_bytes(const struct source *s, uint64_t offset, size_t n, void *scratch, struct llm_error *error);
+/* Bytes [offset, offset + n): a view of the mapping, or read into scratch (n bytes). NULL on
+ * failure, which is LLM_IO. */
+const void *source_bytes(const struct source *s, uint64_t offset, size_t n, void *scratch,
+                         struct llm_error *error);
 void source_close(struct source *s); /* unmaps or releases; zeroed ones too */
 
 #endif

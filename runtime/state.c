@@ -16,8 +16,8 @@ static struct blob_layout layout_of(const llm_model *m)
     };
 }
 
-static llm_status write_pages(const llm_session *s, struct blob_writer *w, uint32_t n_pages, void *page, size_t size,
-                              struct llm_error *error)
+static llm_status write_pages(const llm_session *s, struct blob_writer *w, uint32_t n_pages,
+                              void *page, size_t size, struct llm_error *error)
 {
     for (uint32_t i = 0; i < n_pages; i++) {
         TRY(forward_page_read(&s->model->forward, s->kv.pages[i], page, error));
@@ -26,7 +26,8 @@ static llm_status write_pages(const llm_session *s, struct blob_writer *w, uint3
     return LLM_OK;
 }
 
-llm_status llm_session_save(llm_session *s, uint32_t with_kv, llm_write_fn write, void *user, struct llm_error *error)
+llm_status llm_session_save(llm_session *s, uint32_t with_kv, llm_write_fn write, void *user,
+                            struct llm_error *error)
 {
     TRY(session_check(s, error));
     TRY(session_may_wait(s->model->root, "save", error));
@@ -74,14 +75,15 @@ static llm_status read_pages(llm_session *s, struct blob_reader *r, struct llm_e
 static llm_status fill(llm_session *s, struct blob_reader *r, struct llm_error *error)
 {
     const struct blob_layout ours = layout_of(s->model), *theirs = &r->header.layout;
-    bool same = ours.kv == theirs->kv && ours.layers == theirs->layers && ours.floats == theirs->floats &&
-                ours.page_size == theirs->page_size;
+    bool same = ours.kv == theirs->kv && ours.layers == theirs->layers &&
+                ours.floats == theirs->floats && ours.page_size == theirs->page_size;
     memcpy(s->tokens, r->tokens, r->header.n_tokens * sizeof *s->tokens);
     s->n_tokens = r->header.n_tokens;
     return same && r->header.n_cached ? read_pages(s, r, error) : LLM_OK;
 }
 
-static llm_status restore(llm_model *m, struct blob_reader *r, llm_session **out, struct llm_error *error)
+static llm_status restore(llm_model *m, struct blob_reader *r, llm_session **out,
+                          struct llm_error *error)
 {
     llm_status status;
     do {
@@ -96,12 +98,14 @@ static llm_status restore(llm_model *m, struct blob_reader *r, llm_session **out
     return status;
 }
 
-llm_status llm_session_restore(llm_model *m, uint64_t size, llm_read_fn read, void *user, llm_session **out, struct llm_error *error)
+llm_status llm_session_restore(llm_model *m, uint64_t size, llm_read_fn read, void *user,
+                               llm_session **out, struct llm_error *error)
 {
     *out = NULL;
     TRY(model_check(m, error));
     TRY(session_may_wait(m->root, "restore", error));
-    const struct blob_limits limits = {m->fingerprint, tokenizer_info(m->tokenizer)->n_tokens, m->context};
+    const struct blob_limits limits = {m->fingerprint, tokenizer_info(m->tokenizer)->n_tokens,
+                                       m->context};
     struct blob_reader r;
     memset(&r, 0, sizeof r);
     llm_status status = blob_open(&r, size, read, user, &limits, &m->root->alloc, error);

@@ -4,7 +4,8 @@
 
 #include "error.h"
 
-/* One block holds the stop strings, partial, fallback and the bytes of all strings, in this order. 0 on overflow. */
+/* One block holds the stop strings, partial, fallback and the bytes of all strings, in this order.
+ * 0 on overflow. */
 static size_t block_size(const struct llm_text *stops, size_t n_stops)
 {
     const size_t each = sizeof *stops + sizeof(size_t);
@@ -29,12 +30,14 @@ static void fallback_fill(const struct llm_text *stop, size_t *fallback)
     }
 }
 
-llm_status text_open(struct text *t, const struct llm_text *stops, size_t n_stops, const struct alloc *alloc, struct llm_error *error)
+llm_status text_open(struct text *t, const struct llm_text *stops, size_t n_stops,
+                     const struct alloc *alloc, struct llm_error *error)
 {
     *t = (struct text){.alloc = alloc};
     if (n_stops == 0) return LLM_OK;
     for (size_t i = 0; i < n_stops; i++) {
-        if (stops[i].size == 0) return error_set(error, LLM_BAD_ARGUMENT, "stop string %zu is empty", i + 1);
+        if (stops[i].size == 0)
+            return error_set(error, LLM_BAD_ARGUMENT, "stop string %zu is empty", i + 1);
     }
     const size_t size = block_size(stops, n_stops);
     t->stops = alloc_new(alloc, size);

@@ -8,7 +8,7 @@
 /* Longer special tokens are never looked for: the search stays linear in the text. */
 #define MAX_SPECIAL_SIZE 256u
 
-/* ---- tokens by text -------------------------------------------------------------------------- */
+/* ---- tokens by text ---- */
 
 /* FNV-1a from a seed that a file cannot know, so that it cannot make all its tokens collide. */
 static size_t hash_text(const struct tokenizer *t, const char *text, size_t size)
@@ -52,7 +52,7 @@ static llm_status build_index(struct tokenizer *t, struct llm_error *error)
     return LLM_OK;
 }
 
-/* ---- reading the vocabulary ------------------------------------------------------------------ */
+/* ---- reading the vocabulary ---- */
 
 static bool is_integer(enum gguf_type type)
 {
@@ -136,7 +136,7 @@ static void find_bytes(struct tokenizer *t)
     }
 }
 
-/* ---- special tokens -------------------------------------------------------------------------- */
+/* ---- special tokens ---- */
 
 /* clang-format off */
 /* What names mean, as llama.cpp has it (src/llama-vocab.cpp); among ends of turns the first here is
@@ -360,7 +360,7 @@ static llm_status mark_stripping(struct tokenizer *t, const struct gguf *gguf,
     return LLM_OK;
 }
 
-/* ---- open and close -------------------------------------------------------------------------- */
+/* ---- open and close ---- */
 
 static llm_status read_model(struct tokenizer *t, const struct gguf *gguf, struct llm_error *error)
 {
@@ -415,10 +415,8 @@ llm_status tokenizer_create(struct tokenizer **out, const struct gguf *gguf,
     if (!t) return error_memory(error, "a tokenizer", sizeof *t);
     t->alloc = alloc;
     llm_status status = open_tokenizer(t, gguf, error);
-    if (status == LLM_OK)
-        *out = t;
-    else
-        tokenizer_free(t);
+    if (status == LLM_OK) *out = t;
+    else tokenizer_free(t);
     return status;
 }
 
@@ -446,7 +444,7 @@ bool tokenizer_is_end(const struct tokenizer *t, int32_t id)
     return false;
 }
 
-/* ---- text to ids ----------------------------------------------------------------------------- */
+/* ---- text to ids ---- */
 
 llm_status tokenizer_push(struct ids *out, int32_t id, const struct alloc *alloc,
                           struct llm_error *error)
@@ -467,10 +465,8 @@ static size_t lower_bound(const struct special *specials, size_t low, size_t hig
         size_t middle = low + (high - low) / 2;
         const struct special *s = &specials[middle];
         int next = s->size > depth ? (unsigned char)s->text[depth] : -1;
-        if (next < byte)
-            low = middle + 1;
-        else
-            high = middle;
+        if (next < byte) low = middle + 1;
+        else high = middle;
     }
     return low;
 }
@@ -523,8 +519,9 @@ static llm_status encode(const struct tokenizer *t, struct merger *m, const char
     return encode_plain(t, m, text + begin, size - begin, begins, out, error);
 }
 
-llm_status tokenizer_encode(const struct tokenizer *t, const char *text, size_t size, uint32_t flags,
-                            struct ids *out, const struct alloc *alloc, struct llm_error *error)
+llm_status tokenizer_encode(const struct tokenizer *t, const char *text, size_t size,
+                            uint32_t flags, struct ids *out, const struct alloc *alloc,
+                            struct llm_error *error)
 {
     if (size > UINT32_MAX / 4) /* spaces become three bytes */
         return error_set(error, LLM_BAD_ARGUMENT, "a text of %zu bytes is too long to be tokenized",
@@ -538,7 +535,7 @@ llm_status tokenizer_encode(const struct tokenizer *t, const char *text, size_t 
     return status;
 }
 
-/* ---- ids to text ----------------------------------------------------------------------------- */
+/* ---- ids to text ---- */
 
 static llm_status append(struct bytes *out, const char *bytes, size_t n, const struct alloc *alloc,
                          struct llm_error *error)

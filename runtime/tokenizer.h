@@ -1,6 +1,7 @@
-/* tokenizer.h - text to token ids and back, from the vocabulary in a GGUF header. Pure. Linear in the text (times a log).
- * Models (tokenizer.ggml.model): "gpt2" byte-pair with the pre-tokenizer named by tokenizer.ggml.pre, "llama" SentencePiece
- * byte-pair with scores. Others are refused with LLM_UNSUPPORTED, naming them. */
+/* tokenizer.h - text to token ids and back, from the vocabulary in a GGUF header. Pure. Linear in
+ * the text (times a log). Models (tokenizer.ggml.model): "gpt2" byte-pair with the pre-tokenizer
+ * named by tokenizer.ggml.pre, "llama" SentencePiece byte-pair with scores. Others are refused with
+ * LLM_UNSUPPORTED, naming them. */
 #ifndef TOKENIZER_H
 #define TOKENIZER_H
 
@@ -11,34 +12,45 @@
 
 struct tokenizer;
 
-struct ids { int32_t *items; size_t n, capacity; };   /* grown with the allocator of the call */
-struct bytes { char *items; size_t n, capacity; };
+struct ids {
+    int32_t *items;
+    size_t n, capacity;
+}; /* grown with the allocator of the call */
+struct bytes {
+    char *items;
+    size_t n, capacity;
+};
 
-/* gguf and the bytes it views must outlive it. A vocabulary with impossible sizes, ids or merges is LLM_BAD_MODEL. */
-llm_status tokenizer_create(struct tokenizer **out, const struct gguf *gguf, const struct alloc *alloc, struct llm_error *error);
+/* gguf and the bytes it views must outlive it. A vocabulary with impossible sizes, ids or merges is
+ * LLM_BAD_MODEL. */
+llm_status tokenizer_create(struct tokenizer **out, const struct gguf *gguf,
+                            const struct alloc *alloc, struct llm_error *error);
 void tokenizer_free(struct tokenizer *t);
 
 struct tokenizer_info {
     uint32_t n_tokens;
     int32_t bos, eos, eot, unk, pad; /* -1: none */
     bool add_bos, add_eos, add_space_prefix;
-    const int32_t *ends; /* every end-of-generation token: eos, eot, eom and the customary names (<|im_end|>, <|eot_id|>, ...) */
+    const int32_t *ends; /* every end-of-generation token: eos, eot, eom and the customary names
+                            (<|im_end|>, <|eot_id|>, ...) */
     uint32_t n_ends;
 };
 const struct tokenizer_info *tokenizer_info(const struct tokenizer *t);
 bool tokenizer_is_end(const struct tokenizer *t, int32_t id);
 
 enum {
-    TOKENIZER_SPECIAL = 1,  /* special tokens written in the text are tokens; user-defined ones always are */
+    TOKENIZER_SPECIAL =
+        1, /* special tokens written in the text are tokens; user-defined ones always are */
     TOKENIZER_CONTINUES = 2 /* the text goes on from other text: no space is put before it */
 };
-/* Appends the ids of text; flags as above. No beginning or end token is added. Text is any bytes; what is not UTF-8 is encoded
- * byte by byte. */
-llm_status tokenizer_encode(const struct tokenizer *t, const char *text, size_t size, uint32_t flags, struct ids *out,
-                            const struct alloc *alloc, struct llm_error *error);
-/* Appends the bytes of a token as it reads in running text (a leading space is kept); control tokens give their name with
- * special, else nothing. An id out of range is LLM_BAD_ARGUMENT. */
-llm_status tokenizer_decode(const struct tokenizer *t, int32_t id, bool special, struct bytes *out, const struct alloc *alloc,
+/* Appends the ids of text; flags as above. No beginning or end token is added. Text is any bytes;
+ * what is not UTF-8 is encoded byte by byte. */
+llm_status tokenizer_encode(const struct tokenizer *t, const char *text, size_t size,
+                            uint32_t flags, struct ids *out, const struct alloc *alloc,
                             struct llm_error *error);
+/* Appends the bytes of a token as it reads in running text (a leading space is kept); control
+ * tokens give their name with special, else nothing. An id out of range is LLM_BAD_ARGUMENT. */
+llm_status tokenizer_decode(const struct tokenizer *t, int32_t id, bool special, struct bytes *out,
+                            const struct alloc *alloc, struct llm_error *error);
 
 #endif

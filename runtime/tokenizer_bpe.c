@@ -8,7 +8,7 @@
 
 #define MAX_MERGES (1u << 24) /* ranks are exact in a float */
 
-/* ---- merging --------------------------------------------------------------------------------- */
+/* ---- merging ---- */
 
 bool merger_symbol(struct merger *m, uint32_t at, uint32_t size, int32_t id)
 {
@@ -91,7 +91,7 @@ void merger_free(struct merger *m)
     pretokenize_free(&m->words, m->alloc);
 }
 
-/* ---- the vocabulary -------------------------------------------------------------------------- */
+/* ---- the vocabulary ---- */
 
 /* GPT-2 writes bytes as characters: those that print as they are, the others as U+0100 and up, in
  * order. -1: no such. */
@@ -157,7 +157,7 @@ llm_status bpe_texts(struct tokenizer *t, struct llm_error *error)
     return LLM_OK;
 }
 
-/* ---- merges ---------------------------------------------------------------------------------- */
+/* ---- merges ---- */
 
 static struct merge *merge_slot(const struct tokenizer *t, uint32_t left, uint32_t right)
 {
@@ -227,7 +227,7 @@ static bool find_merge(const struct tokenizer *t, const char *text, const struct
     return merge->id >= 0;
 }
 
-/* ---- words ----------------------------------------------------------------------------------- */
+/* ---- words ---- */
 
 static llm_status encode_word(const struct tokenizer *t, struct merger *m, const char *text,
                               size_t size, struct ids *out, struct llm_error *error)

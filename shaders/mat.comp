@@ -39,7 +39,7 @@ vec4 sums[SUMS]; // of the lane's four rows
 vec4 own[COLUMNS];
 float own_sum[COLUMNS];
 #else
-vec4 half_x[COLUMNS * 4];
+float own_sum[COLUMNS]; // of the half so far
 #endif
 
 void load_x(uint at)
@@ -57,23 +57,16 @@ void load_x(uint at)
 #endif
 }
 
-void load_half_x(uint at, int h)
-{
-#ifndef SHUFFLE
-    [[unroll]] for (int n = 0; n < COLUMNS; n++) {
-        [[unroll]] for (int g = 0; g < 4; g++) half_x[n * 4 + g] = uintBitsToFloat(WORD(x, at + uint(n) * a.x_stride + uint(4 * h + g)));
-    }
-#endif
-}
-
-vec4 x_of(int n, int h, int g)
+vec4 x_of(uint x_at, int n, int h, int g)
 {
 #ifdef SHUFFLE
     uint from = uint(4 * h + g);
     return vec4(subgroupShuffle(own[n].x, from), subgroupShuffle(own[n].y, from), subgroupShuffle(own[n].z, from),
                 subgroupShuffle(own[n].w, from));
 #else
-    return half_x[n * 4 + g] * X_SCALE;
+    vec4 v = uintBitsToFloat(WORD(x, x_at + uint(n) * a.x_stride + uint(4 * h + g)));
+    if (OFFSET == 1) own_sum[n] = (g == 0 ? 0.0 : own_sum[n]) + ((v.x + v.y) + (v.z + v.w));
+    return v * X_SCALE;
 #endif
 }
 
@@ -82,15 +75,13 @@ float x_sum(int n, int h)
 #ifdef SHUFFLE
     return subgroupShuffle(own_sum[n], uint(4 * h));
 #else
-    vec4 s = (half_x[n * 4] + half_x[n * 4 + 1]) + (half_x[n * 4 + 2] + half_x[n * 4 + 3]);
-    return (s.x + s.y) + (s.z + s.w);
+    return own_sum[n];
 #endif
 }
 
 // Half a block: 16 columns.
 void add_half(uint x_at, uint block_at, int h)
 {
-    load_half_x(x_at, h);
     load_half(block_at, h);
     float s[COLUMNS * 4];
     [[unroll]] for (int i = 0; i < COLUMNS * 4; i++) s[i] = 0.0;
@@ -98,7 +89,7 @@ void add_half(uint x_at, uint block_at, int h)
         vec4 w[4];
         [[unroll]] for (int j = 0; j < 4; j++) w[j] = weights(j, g);
         [[unroll]] for (int n = 0; n < COLUMNS; n++) {
-            vec4 v = x_of(n, h, g);
+            vec4 v = x_of(x_at, n, h, g);
             [[unroll]] for (int k = 0; k < 4; k++) {
                 [[unroll]] for (int j = 0; j < 4; j++) s[n * 4 + j] = fma(w[j][k], v[k], s[n * 4 + j]);
             }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds what the tests need and runs them on lavapipe and on SwiftShader. The last line: N passed, N failed.
-#   sh tests/run.sh [stage ...]        stages: lint builds lavapipe swiftshader clang sanitize luajit examples smollm2
+#   sh tests/run.sh [stage ...]        stages: lint builds lavapipe swiftshader clang sanitize luajit examples compilers smollm2
 # LLM_TEST_ICD=FILE.json   that Vulkan driver in place of both (a real GPU)
 # LLM_TEST_DEVICE          index, part of a name, or type of the device to use
 # LLM_TEST_MODEL=FILE      SmolLM2-135M-Instruct Q4_1; otherwise it is fetched once
@@ -11,7 +11,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/tests/steps.sh"
 cd "$root" || exit 1
 
-all_stages="lint builds lavapipe swiftshader clang sanitize luajit examples smollm2"
+all_stages="lint builds lavapipe swiftshader clang sanitize luajit examples compilers smollm2"
 test_packages="clang lua-check libcmocka-dev vulkan-validationlayers luajit libluajit-5.1-dev pkg-config"
 out=$root/build-tests
 stories=$root/tests/data/stories260K.gguf
@@ -137,7 +137,8 @@ driver_tests() {
 
 stage_lint() {
     step "luacheck" luacheck --no-color -q lua tests examples
-    step "scripts parse" sh -n examples/quickstart.sh examples/setup.sh tests/run.sh tests/steps.sh tests/swiftshader.sh
+    step "scripts parse" sh -n examples/quickstart.sh examples/setup.sh tests/run.sh tests/steps.sh tests/swiftshader.sh \
+        tests/compilers/run.sh tests/compilers/intel.sh
 }
 
 stage_builds() {
@@ -181,6 +182,17 @@ stage_examples() {
     step "install" run_install
     step "symbols of the library" only_llm_symbols "$out/gcc/libllm.so"
     step "symbols of the module" only_llm_symbols "$out/gcc/lua/llm.so"
+}
+
+stage_compilers() {
+    build gcc || return
+    for vendor in amd intel; do
+        if sh tests/compilers/run.sh "" "$vendor" prepare 2>"$out/compilers-$vendor.log"; then
+            step "compilers: $vendor" sh tests/compilers/run.sh "$out/gcc/tests/compilers/compilers" "$vendor"
+        else
+            skip "compilers: $vendor" "$out/compilers-$vendor.log says why"
+        fi
+    done
 }
 
 stage_smollm2() {

@@ -101,8 +101,13 @@ function llm.array(t) end
 ---@return nil, string, "unsupported"
 function llm.selftest(device) end
 
----Not in this version.
----@return nil, string, "unsupported"
+---Renders a chat template (Jinja). values: messages, tools, documents, add_generation_prompt, bos_token, eos_token,
+---now (seconds, for strftime_now), and what else it reads.
+---@param source string
+---@param values? table<string, any>
+---@return string? text
+---@return string? message "template NAME:LINE:COLUMN: message: expression"
+---@return "bad_template"? code
 function llm.template(source, values) end
 
 ---Not in this version.
@@ -165,9 +170,28 @@ function job:close() end
 ---@field chat_template? string
 ---@field license? string
 
----A string (taken as it is, after the beginning token where the model wants one and the session is empty) or a list of
----token ids (taken exactly).
----@alias llm.prompt string|integer[]
+---@class llm.message
+---@field role string "system", "user", "assistant", "tool"
+---@field content? string|table|lightuserdata
+---@field reasoning_content? string
+---@field tool_calls? llm.tool_call[]
+---@field tool_call_id? string of a tool's answer
+
+---@class llm.tool_call
+---@field type "function"
+---@field function { name: string, arguments: table }
+
+---A string (taken as it is, after the beginning token where the model wants one and the session is empty), a list of
+---token ids (taken exactly) or a list of messages (through the model's chat template).
+---@alias llm.prompt string|integer[]|llm.message[]
+
+---@class llm.template_options
+---@field system? string text of the system message
+---@field tools? table[] passed to the template
+---@field documents? table[] passed to the template
+---@field template? table<string, any> more values for the template, such as enable_thinking
+---@field add_generation_prompt? boolean default true
+---@field now? number seconds, for strftime_now; default: the time
 
 ---@class llm.model
 ---@field info llm.model_info
@@ -189,8 +213,11 @@ function model:detokenize(ids, options) end
 
 ---Tokens that a prompt would take in an empty session.
 ---@param prompt llm.prompt
----@return integer
-function model:count(prompt) end
+---@param options? llm.template_options
+---@return integer? tokens
+---@return string? message
+---@return llm.code? code
+function model:count(prompt, options) end
 
 ---@class llm.generate_options
 ---@field max_tokens? integer default: as many as fit
@@ -212,13 +239,20 @@ function model:count(prompt) end
 ---@field overflow? "stop" what a full context does
 ---@field yield? boolean inside a coroutine: yield after each slice instead of waiting
 
----@class llm.session_options: llm.generate_options
+---@class llm.chat_options: llm.generate_options
+---@field system? string text of the system message
+---@field tools? table[] passed to the template
+---@field documents? table[] passed to the template
+---@field template? table<string, any> more values for the template
+
+---@class llm.session_options: llm.chat_options
 ---@field context? integer tokens; default: the model's
 
 ---@class llm.piece_info
 ---@field index integer of the token that completed the text, from 1
 ---@field id integer
 ---@field logprob? number where `logprobs` was asked for
+---@field kind? "text"|"reasoning" of a chat_stream
 
 ---@class llm.timings
 ---@field prompt_ms number
@@ -241,6 +275,7 @@ function model:count(prompt) end
 ---@field stop? string the string that matched
 ---@field logprobs? llm.token_logprob[] one a token
 ---@field timings llm.timings
+---@field reply? llm.reply where the prompt was a list of messages
 ---@field error? string where finish is "error"
 ---@field code? llm.code
 
@@ -282,9 +317,13 @@ function model:restore(source, options) end
 ---Cancels and closes its sessions.
 function model:close() end
 
----Not in this version.
----@return nil, string, "unsupported"
-function model:template(...) end
+---The model's own chat template, rendered.
+---@param messages string|llm.message|llm.message[] a string is one user's message
+---@param options? llm.template_options
+---@return string? text
+---@return string? message
+---@return llm.code? code
+function model:template(messages, options) end
 
 ---Not in this version.
 ---@return nil, string, "unsupported"
@@ -388,33 +427,60 @@ function session:save(options) end
 function session:cancel() end
 function session:close() end
 
----Not in this version.
----@return nil, string, "unsupported"
-function session:chat(...) end
+---@class llm.reply
+---@field text string the answer
+---@field reasoning? string what stood between <think> and </think>, or its kin
+---@field tool_calls? llm.tool_call[]
 
----Not in this version.
----@return nil, string, "unsupported"
-function session:chat_start(...) end
+---Adds messages to the conversation and answers. A string is one user's message.
+---@param message string|llm.message|llm.message[]
+---@param options? llm.chat_options
+---@return llm.reply? reply
+---@return llm.result|string result or message
+---@return llm.code? code
+function session:chat(message, options) end
 
----Not in this version.
----@return nil, string, "unsupported"
-function session:chat_stream(...) end
+---The asynchronous form: `result().reply` is the reply.
+---@param message string|llm.message|llm.message[]
+---@param options? llm.chat_options
+---@return llm.generation? generation
+---@return string? message
+---@return llm.code? code
+function session:chat_start(message, options) end
 
----Not in this version.
----@return nil, string, "unsupported"
-function session:messages(...) end
+---Pieces of reasoning and of the answer, as info.kind tells.
+---@param message string|llm.message|llm.message[]
+---@param options? llm.chat_options
+---@return llm.stream
+function session:chat_stream(message, options) end
 
----Not in this version.
----@return nil, string, "unsupported"
-function session:edit(...) end
+---The conversation so far. With a list: takes that as the conversation so far.
+---@param list? llm.message[]
+---@return llm.message[]? messages
+---@return string? message
+---@return llm.code? code
+function session:messages(list) end
 
----Not in this version.
----@return nil, string, "unsupported"
-function session:undo(...) end
+---Puts another message in the place of one. A string keeps its role.
+---@param i integer
+---@param message string|llm.message
+---@return true?
+---@return string? message
+---@return llm.code? code
+function session:edit(i, message) end
 
----Not in this version.
----@return nil, string, "unsupported"
-function session:regenerate(...) end
+---Takes back the last user's message and all after it.
+---@return llm.message? removed nil where there was none
+---@return string? message
+---@return llm.code? code
+function session:undo() end
+
+---Answers the last message of the user again.
+---@param options? llm.chat_options
+---@return llm.reply? reply
+---@return llm.result|string result or message
+---@return llm.code? code
+function session:regenerate(options) end
 
 ---Work in flight.
 ---@class llm.generation

@@ -41,6 +41,15 @@ for _, case in ipairs(cases) do
     check(case.prompt .. ": finish", result.finish == (ended and "stop" or "length"), result.finish)
     session:close()
 end
+
+-- A conversation: sensible, and the second turn computes only what is new.
+local session = assert(model:session { temperature = 0, max_tokens = 24 })
+local reply, result = session:chat "What is the capital of France?"
+check("chat", reply and reply.text:find "Paris", reply and reply.text or result)
+check("chat ends by itself", reply and result.finish == "stop", result.finish)
+local length = session.length
+reply, result = session:chat "And of Italy?"
+check("second turn", reply and result.cached_tokens == length, reply and result.cached_tokens or result)
 model:close()
 print(("%d passed, %d failed"):format(passed, failed))
 os.exit(failed == 0 and 0 or 1)

@@ -98,25 +98,40 @@ void gguf_write_strings(struct gguf_write *w, const char *key, const char *const
     for (uint64_t i = 0; i < n; i++) put_string(&w->values, items[i]);
 }
 
-void gguf_write_tensor(struct gguf_write *w, const char *name, enum quant_type type,
-                       uint32_t n_dims, const uint64_t *dims, const float *weights)
+static uint32_t alignment(const struct gguf_write *w)
 {
-    put_padding(&w->data, w->alignment ? w->alignment : 32);
+    return w->alignment ? w->alignment : 32;
+}
+
+uint64_t gguf_write_declare(struct gguf_write *w, const char *name, enum quant_type type,
+                            uint32_t n_dims, const uint64_t *dims)
+{
+    const struct quant_info *info = quant_info(type);
+    uint64_t n = 1;
     put_string(&w->tensors, name);
     put_u32(&w->tensors, n_dims);
-    uint64_t n = 1;
     for (uint32_t i = 0; i < n_dims; i++) {
         put_u64(&w->tensors, dims[i]);
         n *= dims[i];
     }
+    w->data_size = (w->data_size + alignment(w) - 1) / alignment(w) * alignment(w);
     put_u32(&w->tensors, type);
-    put_u64(&w->tensors, w->data.n);
+    put_u64(&w->tensors, w->data_size);
     w->n_tensors++;
+    uint64_t size = n / info->block * info->block_size;
+    w->data_size += size;
+    return size;
+}
+
+void gguf_write_tensor(struct gguf_write *w, const char *name, enum quant_type type,
+                       uint32_t n_dims, const uint64_t *dims, const float *weights)
+{
     const struct quant_info *info = quant_info(type);
-    size_t size = (size_t)(n / info->block) * info->block_size;
+    size_t size = (size_t)gguf_write_declare(w, name, type, n_dims, dims);
+    put_padding(&w->data, alignment(w));
     void *blocks = malloc(size ? size : 1);
     if (!blocks) abort();
-    quant_encode(type, weights, blocks, (size_t)n);
+    quant_encode(type, weights, blocks, size / info->block_size * info->block);
     put(&w->data, blocks, size);
     free(blocks);
 }
@@ -131,7 +146,7 @@ uint8_t *gguf_write_finish(struct gguf_write *w, size_t *size)
     put_u64(&out, w->n_values);
     put(&out, w->values.data, w->values.n);
     put(&out, w->tensors.data, w->tensors.n);
-    put_padding(&out, w->alignment ? w->alignment : 32);
+    put_padding(&out, alignment(w));
     put(&out, w->data.data, w->data.n);
     free(w->values.data);
     free(w->tensors.data);

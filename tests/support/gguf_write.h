@@ -10,7 +10,7 @@ struct gguf_write_bytes { uint8_t *data; size_t n, capacity; };
 /* Zeroed is ready: version 0 means 3, alignment 0 means 32 and no general.alignment. */
 struct gguf_write {
     struct gguf_write_bytes values, tensors, data;
-    uint64_t n_values, n_tensors;
+    uint64_t n_values, n_tensors, data_size; /* data_size: of what is declared */
     uint32_t version, alignment;
 };
 
@@ -25,10 +25,14 @@ void gguf_write_array(struct gguf_write *w, const char *key, enum gguf_type item
                       const void *items, uint64_t n);
 void gguf_write_strings(struct gguf_write *w, const char *key, const char *const *items,
                         uint64_t n);
+/* A tensor whose data the caller writes himself, after the header, each at the next multiple of the
+ * alignment: its bytes. Not to be mixed with gguf_write_tensor. */
+uint64_t gguf_write_declare(struct gguf_write *w, const char *name, enum quant_type type,
+                            uint32_t n_dims, const uint64_t *dims);
 /* The product of dims in weights, rounded to the format. */
 void gguf_write_tensor(struct gguf_write *w, const char *name, enum quant_type type,
                        uint32_t n_dims, const uint64_t *dims, const float *weights);
-/* The whole file, to be freed with free(). w is empty afterwards. */
+/* The whole file, or its header where tensors are only declared, to be freed with free(). w is empty afterwards. */
 uint8_t *gguf_write_finish(struct gguf_write *w, size_t *size);
 
 #endif

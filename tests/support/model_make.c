@@ -22,14 +22,18 @@ const struct model_shape model_shape_small = {
     .seed = 1,
 };
 
-/* splitmix64 (Steele, Lea, Flood 2014), then uniform in [-1, 1). */
-static float uniform(uint64_t *state)
+/* Steele, Lea, Flood 2014 */
+uint64_t model_random(uint64_t *state)
 {
     uint64_t z = *state += 0x9e3779b97f4a7c15;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
     z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    z ^= z >> 31;
-    return (float)(z >> 40) * 0x1p-23f - 1;
+    return z ^ z >> 31;
+}
+
+float model_uniform(uint64_t *state)
+{
+    return (float)(model_random(state) >> 40) * 0x1p-23f - 1;
 }
 
 /* ---- tensors ---- */
@@ -38,25 +42,56 @@ struct maker {
     const struct model_shape *shape;
     struct gguf_write out;
     uint64_t random;
+    bool declare; /* lists the tensors instead of making their data */
+    struct model_tensor *tensors;
+    size_t n_tensors;
 };
+
+static void list(struct maker *m, const struct model_tensor *tensor)
+{
+    m->tensors = realloc(m->tensors, (m->n_tensors + 1) * sizeof *m->tensors);
+    if (!m->tensors) abort();
+    m->tensors[m->n_tensors++] = *tensor;
+}
 
 /* Weights of mean `mean` that keep the size of what they multiply. */
 static void tensor(struct maker *m, const char *name, enum quant_type type, uint64_t cols,
                    uint64_t rows, float mean, float spread)
 {
+    const uint64_t dims[] = {cols, rows};
+    const uint32_t n_dims = rows > 1 ? 2 : 1;
+    if (m->declare) {
+        struct model_tensor declared = {.type = type, .mean = mean, .spread = spread};
+        snprintf(declared.name, sizeof declared.name, "%s", name);
+        declared.size = gguf_write_declare(&m->out, name, type, n_dims, dims);
+        list(m, &declared);
+        return;
+    }
     size_t n = (size_t)(cols * rows);
     float *weights = malloc(n * sizeof *weights);
     if (!weights) abort();
-    for (size_t i = 0; i < n; i++) weights[i] = mean + spread * uniform(&m->random);
-    gguf_write_tensor(&m->out, name, type, rows > 1 ? 2 : 1, (const uint64_t[]){cols, rows},
-                      weights);
+    for (size_t i = 0; i < n; i++) weights[i] = mean + spread * model_uniform(&m->random);
+    gguf_write_tensor(&m->out, name, type, n_dims, dims, weights);
     free(weights);
+}
+
+/* Blocks of 256 that do not fit a row give way to these (llama.cpp's llama-quant.cpp). */
+static enum quant_type fitting(enum quant_type type, uint64_t cols)
+{
+    static const struct { enum quant_type from, to; } narrower[] = {
+        {QUANT_Q2_K, QUANT_Q4_0}, {QUANT_Q3_K, QUANT_Q4_0}, {QUANT_Q4_K, QUANT_Q5_0},
+        {QUANT_Q5_K, QUANT_Q5_1}, {QUANT_Q6_K, QUANT_Q8_0},
+    };
+    if (cols % quant_info(type)->block == 0) return type;
+    for (size_t i = 0; i < sizeof narrower / sizeof *narrower; i++)
+        if (narrower[i].from == type) return narrower[i].to;
+    return type;
 }
 
 static void matrix(struct maker *m, const char *name, enum quant_type type, uint64_t cols,
                    uint64_t rows)
 {
-    tensor(m, name, type, cols, rows, 0, sqrtf(3 / (float)cols));
+    tensor(m, name, fitting(type, cols), cols, rows, 0, sqrtf(3 / (float)cols));
 }
 
 static void norm(struct maker *m, const char *name)
@@ -300,7 +335,7 @@ static void metadata(struct maker *m)
     struct gguf_write *w = &m->out;
     char name[128];
     gguf_write_string(w, "general.architecture", s->arch ? s->arch : "llama");
-    gguf_write_string(w, "general.name", "random");
+    gguf_write_string(w, "general.name", s->name ? s->name : "random");
     write_numbers(m);
     gguf_write_f32(w, key(m, name, "attention.layer_norm_rms_epsilon"), 1e-5f);
     gguf_write_f32(w, key(m, name, "rope.freq_base"), s->rope_base);
@@ -330,5 +365,17 @@ uint8_t *model_make(const struct model_shape *shape, size_t *size)
     metadata(&m);
     vocabulary(&m);
     tensors(&m);
+    return gguf_write_finish(&m.out, size);
+}
+
+uint8_t *model_make_header(const struct model_shape *shape, size_t *size,
+                           struct model_tensor **tensors_out, size_t *n)
+{
+    struct maker m = {.shape = shape, .declare = true};
+    metadata(&m);
+    vocabulary(&m);
+    tensors(&m);
+    *tensors_out = m.tensors;
+    *n = m.n_tensors;
     return gguf_write_finish(&m.out, size);
 }

@@ -15,7 +15,8 @@ enum model_rope {
 
 struct model_shape {
     uint32_t dim, n_layers, n_heads, n_kv_heads, head_dim, hidden, vocab, context;
-    /* Formats; the widths of the matrices must be multiples of their blocks. */
+    /* Formats. A matrix whose width is no multiple of a block gets one of blocks of 32 that llama.cpp's
+     * quantizer takes then: Q4_0, Q5_0, Q5_1 or Q8_0. */
     enum quant_type embedding, attention, ffn, output;
     bool tied;          /* no output.weight */
     bool gpt2;          /* a byte-pair vocabulary instead of SentencePiece; vocab of 260 and more */
@@ -26,12 +27,31 @@ struct model_shape {
     const char *arch; /* NULL: llama */
     bool bias, qk_norm, fused; /* of q, k, v; of their heads; attn_qkv and ffn_up of both */
     bool scales;               /* of embedding, residual, attention, logits */
+    const char *name;   /* general.name; NULL: "random" */
 };
 
 /* A small F32 model: dim 64, 2 layers, 4 heads, 2 KV heads, hidden 96, vocab 320, context 512. */
 extern const struct model_shape model_shape_small;
 
+/* splitmix64: the next of a sequence that starts with any *state. */
+uint64_t model_random(uint64_t *state);
+float model_uniform(uint64_t *state); /* [-1, 1) */
+
 /* To be freed with free(). */
 uint8_t *model_make(const struct model_shape *shape, size_t *size);
+
+/* Weights are uniform in [mean - spread, mean + spread]. */
+struct model_tensor {
+    char name[64];
+    enum quant_type type;
+    uint64_t size; /* bytes */
+    float mean, spread;
+};
+
+/* The same file's header alone, and its tensors in order: for files that are too large
+ * for memory. Data follow at the next multiples of 32. Both to be freed with free(). Not with
+ * MODEL_ROPE_LLAMA3, whose factors are no random data. */
+uint8_t *model_make_header(const struct model_shape *shape, size_t *size,
+                           struct model_tensor **tensors, size_t *n);
 
 #endif

@@ -1,0 +1,279 @@
+/* statistics.c - lets the runtime record every operation on the first Vulkan device and prints, a
+ * line each, what the driver's compiler made of the kernels that it chose there.
+ *   compilers CHIP [-a] [-s] [PART]   CHIP is what the first column says
+ *   PART: only operations whose name has it, such as "Q4_K 8"
+ *   -s: every statistic that the driver has; -a: assembly, too */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "capture.h"
+#include "error.h"
+#include "ops.h"
+#include "repack.h"
+
+/* ---- names ---- */
+
+/* kernels.c hands these very arrays to Vulkan: the address tells the kernel. */
+#define KERNEL(name, source, defines, buffers, written, texels, args)                              \
+    extern const uint32_t name##_spirv[];
+#include "kernels.def"
+#undef KERNEL
+
+static const struct {
+    const char *name;
+    const uint32_t *spirv;
+} kernels[] = {
+#define KERNEL(name, source, defines, buffers, written, texels, args) {#name, name##_spirv},
+#include "kernels.def"
+#undef KERNEL
+};
+
+static const char *name_of(const uint32_t *spirv)
+{
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
+        if (kernels[i].spirv == spirv) return kernels[i].name;
+    }
+    return "?";
+}
+
+/* Columns, and what RADV, ANV, Turnip, PanVK and NVK call them; those that a driver has are
+ * added up. */
+static const struct column {
+    const char *title;
+    const char *names[5];
+} columns[] = {
+    {"registers",
+     {"VGPRs", "Max live registers", "Registers used", "Number of GPRs", "Register count"}},
+    {"spills", {"Spilled VGPRs", "Spilled SGPRs", "Spill Count", "Spills to memory", "Spills"}},
+    {"scratch", {"Scratch size", "Scratch Memory Size", "Size of thread local storage"}},
+    {"shared", {"LDS size", "Workgroup Memory Size", "Shared memory"}},
+    {"waves", {"Subgroups per SIMD", "Max Waves Per Core", "Max warps/SM", "Thread count"}},
+    {"instructions", {"Instructions", "Instruction Count", "Instruction count"}},
+    {"cycles", {"Latency", "Cycle Count", "Cycle count"}},
+    {"throughput", {"Inverse Throughput"}},
+};
+
+enum { N_COLUMNS = sizeof columns / sizeof *columns };
+
+static void print_column(const struct capture_program *program, const struct column *column)
+{
+    double sum = 0;
+    bool known = false;
+    for (size_t k = 0; k < sizeof column->names / sizeof *column->names; k++) {
+        for (uint32_t i = 0; column->names[k] && i < program->n; i++) {
+            if (strcmp(program->statistics[i].name, column->names[k]) != 0) continue;
+            sum += program->statistics[i].value;
+            known = true;
+        }
+    }
+    if (known)
+        printf("\t%.0f", sum);
+    else
+        printf("\t-");
+}
+
+struct run {
+    const char *chip, *part;
+    bool every;
+    const char *shape; /* of the operation being recorded */
+    struct ops *ops;
+    struct gpu_device *device;
+};
+
+static void print_program(void *user, const struct capture_program *program)
+{
+    const struct run *run = user;
+    printf("%s\t%s\t%s\t%" PRIu32, run->chip, name_of(program->spirv), run->shape,
+           program->subgroup);
+    for (size_t i = 0; i < N_COLUMNS; i++) print_column(program, &columns[i]);
+    putchar('\n');
+    for (uint32_t i = 0; run->every && i < program->n; i++)
+        printf("# %s\t%.17g\n", program->statistics[i].name, program->statistics[i].value);
+}
+
+static void print_header(const struct gpu_info *info)
+{
+    printf("# %s\nchip\tkernel\tshape\tsubgroup", info->driver);
+    for (size_t i = 0; i < N_COLUMNS; i++) printf("\t%s", columns[i].title);
+    putchar('\n');
+}
+
+/* ---- what is recorded ---- */
+
+static const enum quant_type formats[] = {
+#define FORMAT(constant, id, name, weights, bytes) constant,
+    QUANT_LIST(FORMAT)
+#undef FORMAT
+};
+
+/* The sizes of a 7B model. Nothing is computed, so one buffer that is not there does for all. */
+enum { DIM = 4096, CONTEXT = 4096, MAX_ROWS = 8 };
+static const struct gpu_buffer memory = {.size = 1u << 30};
+static const struct step step = {
+    .buffer = {.size = 1u << 30}, .max_rows = MAX_ROWS, .max_outputs = MAX_ROWS, .max_pages = 64,
+    .rope_pairs = 64};
+
+/* One operation of the runtime in one of its shapes. */
+struct operation {
+    enum { PLAIN, ADD, GATE_UP, EMBED, NORM, ROPE_STORE, ATTENTION, ARGMAX } kind;
+    enum quant_type format;
+    uint32_t n_rows, head_dim;
+    bool kv_f16, one_group;
+};
+
+static llm_status record_attention(struct run *r, struct gpu_commands *c,
+                                   const struct operation *o, struct llm_error *error)
+{
+    const uint32_t heads = 8, kv_heads = 2, dims = (heads + 2 * kv_heads) * o->head_dim;
+    const struct attention_shape s = {
+        .n_heads = heads,
+        .n_kv_heads = kv_heads,
+        .head_dim = o->head_dim,
+        .rope_dim = o->head_dim,
+        .kv_f16 = o->kv_f16,
+        .scale = 1,
+        .stride = ops_stride(dims),
+        .k = heads * o->head_dim,
+        .v = (heads + kv_heads) * o->head_dim,
+    };
+    const uint64_t size = ops_page_size(&s) * (CONTEXT / ATTENTION_PIECE);
+    const struct gpu_range k = {&memory, 0, size}, v = {&memory, size, size};
+    if (o->kind == ROPE_STORE)
+        return ops_rope_store(r->ops, c, &s, NULL, &step, &memory, &k, &v, o->n_rows,
+                              error);
+    return ops_attention(r->ops, c, &s, &step, &memory, &k, &v, &memory, &memory,
+                         VALUES_F32, o->one_group ? 1 : CONTEXT / ATTENTION_GROUP, o->n_rows, error);
+}
+
+static llm_status record(struct run *r, struct gpu_commands *c, const struct operation *o,
+                         struct llm_error *error)
+{
+    const struct weight w = {o->format, DIM, DIM, &memory, 0};
+    const struct gpu_range gain = {&memory, 0, DIM * sizeof(float)};
+    switch (o->kind) {
+    case PLAIN:
+    case ADD:
+        return ops_matrix(r->ops, c, &w, &memory, VALUES_F32, &memory, DIM, 0, o->kind == ADD,
+                          o->n_rows, error);
+    case GATE_UP:
+        return ops_gate_up(r->ops, c, &w, &w, &memory, VALUES_F32, &memory, VALUES_F32, o->n_rows,
+                           error);
+    case EMBED:
+        return ops_embed(r->ops, c, &w, 1, &step, &memory, o->n_rows, error);
+    case NORM:
+        return ops_norm(r->ops, c, &memory, &gain, &memory, VALUES_F32, DIM, 1e-5f, &step, false,
+                        o->n_rows, error);
+    case ARGMAX:
+        return ops_argmax(r->ops, c, &memory, DIM, &memory, o->n_rows, error);
+    case ROPE_STORE:
+    case ATTENTION:
+        return record_attention(r, c, o, error);
+    }
+    return LLM_UNSUPPORTED;
+}
+
+static bool run_operation(struct run *r, const struct operation *o, const char *name,
+                          const char *shape)
+{
+    struct llm_error error = {0};
+    char whole[64];
+    snprintf(whole, sizeof whole, "%s %s", name, shape);
+    if (r->part && !strstr(whole, r->part)) return true;
+    r->shape = shape;
+    if (record(r, capture_commands(), o, &error) == LLM_OK) return true;
+    fprintf(stderr, "%s: %s\n", whole, error.message);
+    return false;
+}
+
+static bool run_matrices(struct run *r)
+{
+    static const struct {
+        const char *shape;
+        struct operation operation;
+    } cases[] = {
+        {"1", {.kind = PLAIN, .n_rows = 1}},        {"1 add", {.kind = ADD, .n_rows = 1}},
+        {"1 gate", {.kind = GATE_UP, .n_rows = 1}}, {"4", {.kind = PLAIN, .n_rows = 4}},
+        {"4 add", {.kind = ADD, .n_rows = 4}},      {"4 gate", {.kind = GATE_UP, .n_rows = 4}},
+        {"8", {.kind = PLAIN, .n_rows = 8}},        {"8 add", {.kind = ADD, .n_rows = 8}},
+        {"8 gate", {.kind = GATE_UP, .n_rows = 8}}, {"1", {.kind = EMBED, .n_rows = 1}},
+    };
+    for (size_t f = 0; f < sizeof formats / sizeof *formats; f++) {
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            struct operation o = cases[i].operation;
+            o.format = formats[f];
+            if (!run_operation(r, &o, quant_info(o.format)->name, cases[i].shape)) return false;
+        }
+    }
+    return true;
+}
+
+static bool run_attention(struct run *r, uint32_t head_dim, bool kv_f16)
+{
+    char shape[32], short_shape[40];
+    snprintf(shape, sizeof shape, "%s %" PRIu32, kv_f16 ? "f16" : "f32", head_dim);
+    snprintf(short_shape, sizeof short_shape, "%s short", shape);
+    struct operation o = {.kind = ROPE_STORE, .n_rows = 1, .head_dim = head_dim, .kv_f16 = kv_f16};
+    if (!run_operation(r, &o, "rope_store", shape)) return false;
+    o.kind = ATTENTION;
+    if (!run_operation(r, &o, "attention", shape)) return false;
+    o.one_group = true;
+    return run_operation(r, &o, "attention", short_shape);
+}
+
+static bool run_others(struct run *r)
+{
+    const struct operation norm = {.kind = NORM, .n_rows = 1};
+    const struct operation argmax = {.kind = ARGMAX, .n_rows = 1};
+    return run_operation(r, &norm, "norm", "1") && run_operation(r, &argmax, "argmax", "1") &&
+           run_attention(r, 64, false) && run_attention(r, 64, true) &&
+           run_attention(r, 128, false) && run_attention(r, 128, true);
+}
+
+/* ---- the device ---- */
+
+static bool run_all(struct run *r, struct gpu *gpu)
+{
+    struct gpu_error gpu_error = {{0}};
+    struct llm_error error = {0};
+    if (gpu_device_open(&r->device, gpu, 0, NULL, 0, &gpu_error) != GPU_OK) {
+        fprintf(stderr, "%s\n", gpu_error.message);
+        return false;
+    }
+    print_header(gpu_device_info(r->device));
+    bool fine = ops_create(&r->ops, r->device, false, false, &alloc_libc, &error) == LLM_OK;
+    if (!fine) fprintf(stderr, "%s\n", error.message);
+    fine = fine && run_matrices(r) && run_others(r);
+    ops_free(r->ops);
+    gpu_device_close(r->device);
+    return fine;
+}
+
+int main(int argc, char **argv)
+{
+    struct run run = {0};
+    struct capture capture = {.seen = print_program, .user = &run};
+    struct gpu_error error = {{0}};
+    struct gpu *gpu;
+    if (argc < 2) {
+        fprintf(stderr, "usage: %s CHIP [-a] [-s] [PART]\n", argv[0]);
+        return 2;
+    }
+    run.chip = argv[1];
+    for (int i = 2; i < argc; i++) {
+        if (!strcmp(argv[i], "-a"))
+            capture.assembly = true;
+        else if (!strcmp(argv[i], "-s"))
+            run.every = true;
+        else
+            run.part = argv[i];
+    }
+    if (capture_open(&gpu, &(struct gpu_host){0}, &capture, &error) != GPU_OK) {
+        fprintf(stderr, "%s\n", error.message);
+        return 1;
+    }
+    const bool fine = run_all(&run, gpu);
+    gpu_close(gpu);
+    return fine ? 0 : 1;
+}
