@@ -141,7 +141,8 @@ static llm_status record_attention(struct run *r, struct gpu_commands *c,
     const uint64_t size = ops_page_size(&s) * (CONTEXT / ATTENTION_PIECE);
     const struct gpu_range k = {&memory, 0, size}, v = {&memory, size, size};
     if (o->kind == ROPE_STORE)
-        return ops_rope_store(r->ops, c, &s, &step, &memory, &k, &v, o->n_rows, error);
+        return ops_rope_store(r->ops, c, &s, NULL, &step, &memory, &k, &v, o->n_rows,
+                              error);
     return ops_attention(r->ops, c, &s, &step, &memory, &k, &v, &memory, &memory,
                          VALUES_F32, o->one_group ? 1 : CONTEXT / ATTENTION_GROUP, o->n_rows, error);
 }
@@ -160,7 +161,7 @@ static llm_status record(struct run *r, struct gpu_commands *c, const struct ope
         return ops_gate_up(r->ops, c, &w, &w, &memory, VALUES_F32, &memory, VALUES_F32, o->n_rows,
                            error);
     case EMBED:
-        return ops_embed(r->ops, c, &w, &step, &memory, o->n_rows, error);
+        return ops_embed(r->ops, c, &w, 1, &step, &memory, o->n_rows, error);
     case NORM:
         return ops_norm(r->ops, c, &memory, &gain, &memory, VALUES_F32, DIM, 1e-5f, &step, false,
                         o->n_rows, error);
