@@ -130,8 +130,10 @@ only_llm_symbols() {
 
 # ---- stages ---------------------------------------------------------------------------------------------------------
 
+# driver_tests NAME PATTERN: the C tests that match, those of whole models apart since they take the longest.
 driver_tests() {
-    step "$1: C tests" c_tests gcc
+    step "$1: C tests" c_tests gcc "$2"
+    step "$1: models" c_tests gcc '^model'
     step "$1: Lua tests" validate_lua gcc lua5.4 tests/lua/run.lua
 }
 
@@ -147,14 +149,14 @@ stage_builds() {
 }
 
 stage_lavapipe() {
-    build gcc && use_lavapipe && driver_tests "${LLM_TEST_ICD:-lavapipe}"
+    build gcc && use_lavapipe && driver_tests "${LLM_TEST_ICD:-lavapipe}" '^(unit|fuzz|fault|kernel|bench)'
 }
 
 stage_swiftshader() {
     [ -z "${LLM_TEST_ICD:-}" ] || return 0
     build gcc || return
     driver=$(sh tests/swiftshader.sh 2>"$out/swiftshader.log") || { skip swiftshader "$out/swiftshader.log says why"; return; }
-    use_driver "$driver" && driver_tests swiftshader
+    use_driver "$driver" && driver_tests swiftshader '^(fault|kernel)'
 }
 
 stage_clang() {
