@@ -77,7 +77,8 @@ static llm_status fill(llm_session *s, struct blob_reader *r, struct llm_error *
     const struct blob_layout ours = layout_of(s->model), *theirs = &r->header.layout;
     bool same = ours.kv == theirs->kv && ours.layers == theirs->layers &&
                 ours.floats == theirs->floats && ours.page_size == theirs->page_size;
-    memcpy(s->tokens, r->tokens, r->header.n_tokens * sizeof *s->tokens);
+    if (r->header.n_tokens)
+        memcpy(s->tokens, r->tokens, r->header.n_tokens * sizeof *s->tokens);
     s->n_tokens = r->header.n_tokens;
     return same && r->header.n_cached ? read_pages(s, r, error) : LLM_OK;
 }
