@@ -1,7 +1,8 @@
 /* A C program that hosts Lua and gives it the module, linked in: nothing is looked for at run time.
- *   embed FILE.gguf [script.lua]                                the script gets the file as its argument */
-#include <lua.h>
+ *   embed FILE.gguf [script.lua]                                the script gets the file as its
+ * argument */
 #include <lauxlib.h>
+#include <lua.h>
 #include <lualib.h>
 
 #include <stdio.h>

@@ -44,7 +44,8 @@ static int stream(llm_session *session, const char *text, struct llm_error *erro
         fprintf(stderr, "generation: %s\n", status == LLM_OK ? result.error : "has no result");
     else
         fprintf(stderr, "[%u tokens, %.1f/s, finish: %s]\n", (unsigned)result.tokens,
-                result.generate_ms > 0 ? 1e3 * result.tokens / result.generate_ms : 0, result.finish);
+                result.generate_ms > 0 ? 1e3 * result.tokens / result.generate_ms : 0,
+                result.finish);
     llm_generation_free(generation);
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
@@ -61,14 +62,10 @@ int main(int argc, char **argv)
     llm_session *session = NULL;
     int code;
 
-    if (llm_create(&root, NULL, &error))
-        code = report("create", &error);
-    else if (llm_load(root, argv[1], NULL, &model, &error))
-        code = report("load", &error);
-    else if (llm_session_create(model, 0, &session, &error))
-        code = report("session", &error);
-    else
-        code = stream(session, argc > 2 ? argv[2] : "Once upon a time", &error);
+    if (llm_create(&root, NULL, &error)) code = report("create", &error);
+    else if (llm_load(root, argv[1], NULL, &model, &error)) code = report("load", &error);
+    else if (llm_session_create(model, 0, &session, &error)) code = report("session", &error);
+    else code = stream(session, argc > 2 ? argv[2] : "Once upon a time", &error);
 
     llm_session_free(session);
     llm_model_free(model);

@@ -1,4 +1,5 @@
-/* The binding's own parts. What is comfortable in Lua is in parts.lua, which gets these functions in one table. */
+/* The binding's own parts. What is comfortable in Lua is in parts.lua, which gets these functions
+ * in one table. */
 #ifndef LUA_BINDING_H
 #define LUA_BINDING_H
 
@@ -28,14 +29,18 @@ struct kind {
     int (*closed)(const void *handle); /* by its parent, say; may be NULL */
 };
 
-struct dead { const struct kind *kind; void *handle; int close; };
+struct dead {
+    const struct kind *kind;
+    void *handle;
+    int close;
+};
 
 struct root {
-    llm *llm;              /* made at first use */
-    lua_State *L;          /* of the call that runs now; callbacks run on it */
-    int callbacks;         /* how many are running */
-    int closed;            /* the state is closing */
-    int trampoline;        /* registry reference of the function that runs callbacks */
+    llm *llm;       /* made at first use */
+    lua_State *L;   /* of the call that runs now; callbacks run on it */
+    int callbacks;  /* how many are running */
+    int closed;     /* the state is closing */
+    int trampoline; /* registry reference of the function that runs callbacks */
     struct hooks *log;
     struct hooks *released; /* hooks that the library has let go of */
     struct dead *dead;      /* handles closed inside a callback; room for all that live */
@@ -47,7 +52,8 @@ void root_open(lua_State *L);
 struct root *root_get(lua_State *L);
 /* The library's root, made now if it was not. */
 llm *root_llm(lua_State *L, struct root *root);
-/* Surround every call into the library that can run a callback or free something. Nothing in between may raise. */
+/* Surround every call into the library that can run a callback or free something. Nothing in
+ * between may raise. */
 lua_State *root_enter(struct root *root, lua_State *L);
 void root_leave(struct root *root, lua_State *L, lua_State *before);
 /* Raises inside a callback. */
@@ -70,7 +76,8 @@ struct object {
 extern const struct kind kind_job, kind_model, kind_session, kind_generation;
 
 /* Makes the metatable and leaves on the stack: the table of methods, the table of fields. */
-void object_type(lua_State *L, const struct kind *kind, const luaL_Reg *methods, const luaL_Reg *fields);
+void object_type(lua_State *L, const struct kind *kind, const luaL_Reg *methods,
+                 const luaL_Reg *fields);
 /* Pushes a closed object, to be filled. Its slots, a table, keep what it needs alive. */
 struct object *object_new(lua_State *L, struct root *root, const struct kind *kind);
 struct object *object_check(lua_State *L, int index, const struct kind *kind, const char *function);
@@ -81,9 +88,12 @@ extern const luaL_Reg object_functions[];
 /* ---- options: one table, checked against rows (options.c) ---- */
 
 enum option_type {
-    OPTION_FLAG,     /* boolean -> uint32_t */
-    OPTION_NUMBER,   /* -> double */
-    OPTION_INT32, OPTION_UINT32, OPTION_INT64, OPTION_UINT64,
+    OPTION_FLAG,   /* boolean -> uint32_t */
+    OPTION_NUMBER, /* -> double */
+    OPTION_INT32,
+    OPTION_UINT32,
+    OPTION_INT64,
+    OPTION_UINT64,
     OPTION_NAME,     /* one of names -> its place, uint32_t */
     OPTION_TEXT,     /* string without zero bytes -> const char * */
     OPTION_FUNCTION, /* kept in the anchor under slot */
@@ -109,13 +119,24 @@ struct option {
     void (*read)(lua_State *L, int value, struct options *o, const struct option *row);
 };
 
-#define FLAG(NAME, AT) {.name = NAME, .type = OPTION_FLAG, .offset = AT}
-#define RANGE(NAME, TYPE, AT, MIN, MAX) {.name = NAME, .type = OPTION_##TYPE, .offset = AT, .min = MIN, .max = MAX}
-#define LATER(NAME) {.name = NAME, .type = OPTION_LATER}
+#define FLAG(NAME, AT)                                                                             \
+    {                                                                                              \
+        .name = NAME, .type = OPTION_FLAG, .offset = AT                                            \
+    }
+#define RANGE(NAME, TYPE, AT, MIN, MAX)                                                            \
+    {                                                                                              \
+        .name = NAME, .type = OPTION_##TYPE, .offset = AT, .min = MIN, .max = MAX                  \
+    }
+#define LATER(NAME)                                                                                \
+    {                                                                                              \
+        .name = NAME, .type = OPTION_LATER                                                         \
+    }
 
 /* Reads the table (or nothing) at index. */
-void options_read(lua_State *L, int index, struct options *o, const struct option *rows, size_t n_rows);
-int options_raise(lua_State *L, int value, const struct options *o, const char *name, const char *expected);
+void options_read(lua_State *L, int index, struct options *o, const struct option *rows,
+                  size_t n_rows);
+int options_raise(lua_State *L, int value, const struct options *o, const char *name,
+                  const char *expected);
 /* Memory that lives as long as the anchor. */
 void *options_scratch(lua_State *L, const struct options *o, size_t size);
 extern const luaL_Reg options_functions[];
@@ -127,9 +148,9 @@ enum { HOOK_PROGRESS = 1, HOOK_READ, HOOK_PIECE, HOOK_WRITE, HOOK_LOG, HOOK_ERRO
 /* Functions that the library may call, in the table that options_read kept them in. */
 struct hooks {
     struct root *root;
-    int ref;         /* registry reference while the library holds it */
-    uint32_t count;  /* how often the library holds it */
-    int failed;      /* a function raised; its error is kept */
+    int ref;        /* registry reference while the library holds it */
+    uint32_t count; /* how often the library holds it */
+    int failed;     /* a function raised; its error is kept */
     struct hooks *next;
 };
 
@@ -138,8 +159,10 @@ struct hooks *hooks_new(lua_State *L, struct root *root, int anchor, uint32_t co
 /* The call that was to take them failed. */
 void hooks_abandon(struct hooks *hooks);
 void hooks_release(void *hooks);
-/* Status and words of a failure of the object at object, where a callback's error is behind it. Pushes that error, or nil. */
-llm_status hooks_status(lua_State *L, const struct object *o, int object, llm_status status, const char **message);
+/* Status and words of a failure of the object at object, where a callback's error is behind it.
+ * Pushes that error, or nil. */
+llm_status hooks_status(lua_State *L, const struct object *o, int object, llm_status status,
+                        const char **message);
 int callback_trampoline(lua_State *L);
 llm_status callback_progress(void *hooks, double fraction);
 int64_t callback_read(void *hooks, uint64_t offset, void *dst, size_t n);
@@ -155,7 +178,10 @@ int prompt_read(lua_State *L, int index, const struct options *o, struct llm_pro
 
 /* ---- a growing buffer that survives errors (buffer.c) ---- */
 
-struct buffer { char *data; size_t size, capacity; };
+struct buffer {
+    char *data;
+    size_t size, capacity;
+};
 
 struct buffer *buffer_new(lua_State *L);
 int buffer_append(struct buffer *b, const void *data, size_t size); /* 0: out of memory */
@@ -168,8 +194,10 @@ void set_text(lua_State *L, const char *name, const char *text); /* nothing for 
 
 /* ---- the functions of each file, for the Lua parts ---- */
 
-extern const luaL_Reg module_functions[], model_functions[], session_functions[], generation_functions[];
-extern const luaL_Reg job_methods[], model_methods[], model_fields[], session_methods[], session_fields[], generation_methods[];
+extern const luaL_Reg module_functions[], model_functions[], session_functions[],
+    generation_functions[];
+extern const luaL_Reg job_methods[], model_methods[], model_fields[], session_methods[],
+    session_fields[], generation_methods[];
 void push_device(lua_State *L, const struct llm_device_info *info);
 void json_open(lua_State *L); /* leaves the table that remembers arrays and the order of keys */
 

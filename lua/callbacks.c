@@ -1,5 +1,6 @@
-/* Functions of the script that the library calls. They run inside the call that the script made, on its coroutine, through
- * one protected call, so that neither an error nor a lack of memory jumps through the library. */
+/* Functions of the script that the library calls. They run inside the call that the script made, on
+ * its coroutine, through one protected call, so that neither an error nor a lack of memory jumps
+ * through the library. */
 #include "binding.h"
 
 #include <string.h>
@@ -99,7 +100,8 @@ static llm_status callback_run(struct call *call)
     return LLM_CALLBACK;
 }
 
-llm_status hooks_status(lua_State *L, const struct object *o, int object, llm_status status, const char **message)
+llm_status hooks_status(lua_State *L, const struct object *o, int object, llm_status status,
+                        const char **message)
 {
     if (!o->hooks || !o->hooks->failed || status == LLM_OK || status == LLM_RUNNING) {
         lua_pushnil(L);
@@ -158,7 +160,8 @@ static void take_bytes(lua_State *L, struct call *call)
 
 int64_t callback_read(void *hooks, uint64_t offset, void *dst, size_t n)
 {
-    struct call call = {hooks, HOOK_READ, push_range, take_bytes, .offset = offset, .dst = dst, .size = n};
+    struct call call = {hooks,      HOOK_READ, push_range, take_bytes, .offset = offset,
+                        .dst = dst, .size = n};
     return callback_run(&call) == LLM_OK ? call.answer : -1;
 }
 

@@ -1,4 +1,5 @@
-/* What Lua 5.1, LuaJIT and 5.2 lack of the C interface of 5.3 to 5.5, which the binding is written in. */
+/* What Lua 5.1, LuaJIT and 5.2 lack of the C interface of 5.3 to 5.5, which the binding is written
+ * in. */
 #ifndef LUA_COMPAT_H
 #define LUA_COMPAT_H
 
@@ -8,17 +9,17 @@
 #include <stdint.h>
 
 #if LUA_VERSION_NUM < 502
-#  define lua_rawlen(L, i) lua_objlen(L, i)
-#  define lua_getuservalue(L, i) lua_getfenv(L, i)
-#  define lua_setuservalue(L, i) lua_setfenv(L, i)
-#  define lua_absindex(L, i) ((i) > 0 || (i) <= LUA_REGISTRYINDEX ? (i) : lua_gettop(L) + (i) + 1)
+#define lua_rawlen(L, i) lua_objlen(L, i)
+#define lua_getuservalue(L, i) lua_getfenv(L, i)
+#define lua_setuservalue(L, i) lua_setfenv(L, i)
+#define lua_absindex(L, i) ((i) > 0 || (i) <= LUA_REGISTRYINDEX ? (i) : lua_gettop(L) + (i) + 1)
 #endif
 
 /* 64-bit integers are numbers before 5.3: exact up to 2^53. */
 #if LUA_VERSION_NUM < 503
-#  define compat_pushint64(L, n) lua_pushnumber(L, (lua_Number)(n))
+#define compat_pushint64(L, n) lua_pushnumber(L, (lua_Number)(n))
 #else
-#  define compat_pushint64(L, n) lua_pushinteger(L, (lua_Integer)(n))
+#define compat_pushint64(L, n) lua_pushinteger(L, (lua_Integer)(n))
 #endif
 
 /* The number at i as an integer; 0 where it is none or has a fraction. */

@@ -66,6 +66,8 @@ double check_number(lua_State *L, int argument, const char *function, double oth
     if (lua_isnoneornil(L, argument)) return otherwise;
     if (lua_type(L, argument) != LUA_TNUMBER) raise_argument(L, argument, function, "number");
     double n = lua_tonumber(L, argument);
-    if (!(n >= 0)) raise(L, "bad argument #%d to '%s' (number from 0 up expected, got %f)", argument, function, n);
+    if (!(n >= 0))
+        raise(L, "bad argument #%d to '%s' (number from 0 up expected, got %f)", argument, function,
+              n);
     return n;
 }

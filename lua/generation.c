@@ -5,7 +5,10 @@
 #include <stddef.h>
 #include <string.h>
 
-static void generation_free(void *h) { llm_generation_free(h); }
+static void generation_free(void *h)
+{
+    llm_generation_free(h);
+}
 const struct kind kind_generation = {"llm.generation", NULL, generation_free, NULL};
 
 /* ---- options ---- */
@@ -28,14 +31,17 @@ static void read_stop(lua_State *L, int value, struct options *o, const struct o
 {
     struct start *s = o->out;
     int single = lua_type(L, value) == LUA_TSTRING;
-    if (!single && !lua_istable(L, value)) options_raise(L, value, o, row->name, "string or list of strings");
+    if (!single && !lua_istable(L, value))
+        options_raise(L, value, o, row->name, "string or list of strings");
     size_t n = single ? 1 : lua_rawlen(L, value);
-    if (n > 4096) raise(L, "bad option 'stop' of %s (%d strings are too many)", o->function, (int)n);
+    if (n > 4096)
+        raise(L, "bad option 'stop' of %s (%d strings are too many)", o->function, (int)n);
     struct llm_text *stop = options_scratch(L, o, n * sizeof *stop);
     for (size_t i = 0; i < n; i++) {
         if (single) lua_pushvalue(L, value);
         else lua_rawgeti(L, value, (int)(i + 1));
-        if (lua_type(L, -1) != LUA_TSTRING) options_raise(L, -1, o, row->name, "string or list of strings");
+        if (lua_type(L, -1) != LUA_TSTRING)
+            options_raise(L, -1, o, row->name, "string or list of strings");
         stop[i].text = lua_tolstring(L, -1, &stop[i].size);
         if (!stop[i].size) raise(L, "bad option 'stop' of %s (an empty string)", o->function);
         lua_pop(L, 1); /* the table of options keeps it */
@@ -47,7 +53,8 @@ static void read_stop(lua_State *L, int value, struct options *o, const struct o
 static void read_bias(lua_State *L, int value, struct options *o, const struct option *row)
 {
     struct start *s = o->out;
-    if (!lua_istable(L, value)) options_raise(L, value, o, row->name, "table from token id to number");
+    if (!lua_istable(L, value))
+        options_raise(L, value, o, row->name, "table from token id to number");
     size_t n = 0;
     for (lua_pushnil(L); lua_next(L, value); lua_pop(L, 1)) n++;
     struct llm_bias *bias = options_scratch(L, o, n * sizeof *bias);
@@ -56,8 +63,10 @@ static void read_bias(lua_State *L, int value, struct options *o, const struct o
         int64_t id = 0;
         if (lua_type(L, -2) != LUA_TNUMBER) options_raise(L, -2, o, row->name, "token id");
         if (!compat_toint64(L, -2, &id) || id < 0 || id > INT32_MAX)
-            raise(L, "bad option 'logit_bias' of %s (token %f is out of range)", o->function, lua_tonumber(L, -2));
-        if (lua_type(L, -1) != LUA_TNUMBER) options_raise(L, -1, o, row->name, "number for each token id");
+            raise(L, "bad option 'logit_bias' of %s (token %f is out of range)", o->function,
+                  lua_tonumber(L, -2));
+        if (lua_type(L, -1) != LUA_TNUMBER)
+            options_raise(L, -1, o, row->name, "number for each token id");
         double b = lua_tonumber(L, -1);
         if (b != b) options_raise(L, -1, o, row->name, "number");
         bias[n].id = (int32_t)id;
@@ -70,8 +79,10 @@ static void read_bias(lua_State *L, int value, struct options *o, const struct o
 static void read_overflow(lua_State *L, int value, struct options *o, const struct option *row)
 {
     const char *text = lua_type(L, value) == LUA_TSTRING ? lua_tostring(L, value) : "";
-    if (lua_isfunction(L, value) || strcmp(text, "drop") == 0) o->later = "overflow other than \"stop\"";
-    else if (strcmp(text, "stop") != 0) options_raise(L, value, o, row->name, "\"stop\", \"drop\" or a function");
+    if (lua_isfunction(L, value) || strcmp(text, "drop") == 0)
+        o->later = "overflow other than \"stop\"";
+    else if (strcmp(text, "stop") != 0)
+        options_raise(L, value, o, row->name, "\"stop\", \"drop\" or a function");
 }
 
 #define AT(field) offsetof(struct start, field)
@@ -96,8 +107,14 @@ static const struct option rows[] = {
     {.name = "on_piece", .type = OPTION_FUNCTION, .slot = HOOK_PIECE},
     {.name = "overflow", .type = OPTION_READ, .read = read_overflow},
     FLAG("yield", AT(yield)),
-    LATER("dry"), LATER("xtc"), LATER("mirostat"), LATER("grammar"),
-    LATER("schema"), LATER("tools"), LATER("sampler"), LATER("speculative"),
+    LATER("dry"),
+    LATER("xtc"),
+    LATER("mirostat"),
+    LATER("grammar"),
+    LATER("schema"),
+    LATER("tools"),
+    LATER("sampler"),
+    LATER("speculative"),
 };
 static const struct option feed_rows[] = {FLAG("async", AT(async)), FLAG("yield", AT(yield))};
 enum { SESSION_ROWS = 2, N_ROWS = sizeof rows / sizeof *rows };
@@ -239,7 +256,8 @@ static void push_timings(lua_State *L, const struct llm_result *r)
     set_number(L, "prompt_ms", r->prompt_ms);
     set_number(L, "generate_ms", r->generate_ms);
     set_number(L, "prompt_per_second", r->prompt_ms > 0 ? 1000 * read / r->prompt_ms : 0);
-    set_number(L, "generate_per_second", r->generate_ms > 0 ? 1000 * (r->tokens - 1) / r->generate_ms : 0);
+    set_number(L, "generate_per_second",
+               r->generate_ms > 0 ? 1000 * (r->tokens - 1) / r->generate_ms : 0);
 }
 
 /* A list, one a token: { id, logprob, top = { {id, logprob}, ... } } */
@@ -325,9 +343,13 @@ static int generation_failed(lua_State *L)
 }
 
 const luaL_Reg generation_functions[] = {
-    {"options", generation_options}, {"start", generation_start}, {"wait_for", generation_wait_for},
-    {"next", generation_next}, {"failed", generation_failed}, {NULL, NULL},
+    {"options", generation_options},   {"start", generation_start},
+    {"wait_for", generation_wait_for}, {"next", generation_next},
+    {"failed", generation_failed},     {NULL, NULL},
 };
 const luaL_Reg generation_methods[] = {
-    {"poll", generation_poll}, {"cancel", generation_cancel}, {"result", generation_result}, {NULL, NULL},
+    {"poll", generation_poll},
+    {"cancel", generation_cancel},
+    {"result", generation_result},
+    {NULL, NULL},
 };

@@ -1,4 +1,5 @@
-/* JSON. A weak table remembers which tables are arrays (true) and the order of an object's keys (key -> place). */
+/* JSON. A weak table remembers which tables are arrays (true) and the order of an object's keys
+ * (key -> place). */
 #include "binding.h"
 
 #include <math.h>
@@ -28,7 +29,8 @@ static int wrong(struct reader *r, const char *what)
 
 static void skip_space(struct reader *r)
 {
-    while (r->at < r->end && (*r->at == ' ' || *r->at == '\t' || *r->at == '\n' || *r->at == '\r')) r->at++;
+    while (r->at < r->end && (*r->at == ' ' || *r->at == '\t' || *r->at == '\n' || *r->at == '\r'))
+        r->at++;
 }
 
 static int peek(const struct reader *r)
@@ -40,7 +42,9 @@ static int read_hex4(struct reader *r, uint32_t *out)
 {
     *out = 0;
     for (int i = 0; i < 4; i++, r->at++) {
-        int c = peek(r), digit = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+        int c = peek(r), digit = c >= '0' && c <= '9'                 ? c - '0'
+                                 : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                                      : -1;
         if (c < 0 || digit < 0) return wrong(r, "four hexadecimal digits expected");
         *out = *out << 4 | (uint32_t)digit;
     }
@@ -65,9 +69,11 @@ static int read_unicode(struct reader *r)
     uint32_t c, low;
     char utf8[4];
     if (!read_hex4(r, &c)) return 0;
-    if (c >= 0xdc00 && c < 0xe000) return wrong(r, "second half of a surrogate pair without the first");
+    if (c >= 0xdc00 && c < 0xe000)
+        return wrong(r, "second half of a surrogate pair without the first");
     if (c >= 0xd800 && c < 0xdc00) {
-        if (r->end - r->at < 6 || r->at[0] != '\\' || r->at[1] != 'u') return wrong(r, "half a surrogate pair");
+        if (r->end - r->at < 6 || r->at[0] != '\\' || r->at[1] != 'u')
+            return wrong(r, "half a surrogate pair");
         r->at += 2;
         if (!read_hex4(r, &low)) return 0;
         if (low < 0xdc00 || low >= 0xe000) return wrong(r, "half a surrogate pair");
@@ -93,7 +99,8 @@ static int read_string(struct reader *r)
     r->text->size = 0;
     for (;;) {
         const char *run = r->at;
-        while (r->at < r->end && (unsigned char)*r->at >= 32 && *r->at != '"' && *r->at != '\\') r->at++;
+        while (r->at < r->end && (unsigned char)*r->at >= 32 && *r->at != '"' && *r->at != '\\')
+            r->at++;
         size_t n = (size_t)(r->at - run);
         int c = peek(r);
         if (c == '"' && !r->text->size) {
@@ -146,7 +153,8 @@ static int read_number(struct reader *r)
         compat_pushint64(r->L, negative ? -n : n);
         return 1;
     }
-    lua_pushlstring(r->L, first, (size_t)(r->at - first)); /* Lua knows its own numbers, whatever the locale */
+    lua_pushlstring(r->L, first,
+                    (size_t)(r->at - first)); /* Lua knows its own numbers, whatever the locale */
 #if LUA_VERSION_NUM >= 503
     int ok = (int)lua_stringtonumber(r->L, lua_tostring(r->L, -1));
     if (ok) lua_remove(r->L, -2);
@@ -225,7 +233,8 @@ static int read_object(struct reader *r, int depth)
 static int read_word(struct reader *r, const char *word)
 {
     size_t n = strlen(word);
-    if ((size_t)(r->end - r->at) < n || memcmp(r->at, word, n) != 0) return wrong(r, "a value expected");
+    if ((size_t)(r->end - r->at) < n || memcmp(r->at, word, n) != 0)
+        return wrong(r, "a value expected");
     r->at += n;
     return 1;
 }
@@ -259,7 +268,8 @@ static int bad_json(lua_State *L, const struct reader *r)
     }
     lua_settop(L, 0);
     lua_pushnil(L);
-    lua_pushfstring(L, "json: line %d, column %d: %s", line, (int)(r->at - line_start) + 1, r->wrong);
+    lua_pushfstring(L, "json: line %d, column %d: %s", line, (int)(r->at - line_start) + 1,
+                    r->wrong);
     lua_pushliteral(L, "bad_json");
     return 3;
 }
@@ -358,7 +368,8 @@ static int compare_keys(const void *pa, const void *pb)
     return order ? order : (a->size > b->size) - (a->size < b->size);
 }
 
-/* Remembered places come first, then the customary names, then the rest. order: stack index of places, or 0 */
+/* Remembered places come first, then the customary names, then the rest. order: stack index of
+ * places, or 0 */
 static size_t key_rank(lua_State *L, const char *text, int order)
 {
     if (order) {
@@ -461,7 +472,8 @@ static void write_value(struct writer *w, int index, int depth)
 {
     lua_State *L = w->L;
     size_t size;
-    if (depth == JSON_DEPTH) raise(L, "json: nested more than %d deep; is it a cycle?", (int)JSON_DEPTH);
+    if (depth == JSON_DEPTH)
+        raise(L, "json: nested more than %d deep; is it a cycle?", (int)JSON_DEPTH);
     luaL_checkstack(L, 12, NULL);
     switch (lua_type(L, index)) {
     case LUA_TSTRING: {

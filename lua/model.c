@@ -4,10 +4,22 @@
 #include <stddef.h>
 #include <string.h>
 
-static void job_free(void *h) { llm_job_free(h); }
-static void model_close(void *h) { llm_model_close(h); }
-static void model_free(void *h) { llm_model_free(h); }
-static int model_closed(const void *h) { return llm_model_closed(h); }
+static void job_free(void *h)
+{
+    llm_job_free(h);
+}
+static void model_close(void *h)
+{
+    llm_model_close(h);
+}
+static void model_free(void *h)
+{
+    llm_model_free(h);
+}
+static int model_closed(const void *h)
+{
+    return llm_model_closed(h);
+}
 const struct kind kind_job = {"llm.job", NULL, job_free, NULL};
 const struct kind kind_model = {"llm.model", model_close, model_free, model_closed};
 
@@ -43,8 +55,9 @@ static void read_cache(lua_State *L, int value, struct options *o, const struct 
     else options_raise(L, value, o, row->name, "name of a folder, or false");
 }
 
-static const char *const kv_names[] = {"f16", "f32", "q8_0", "q4_0", NULL}; /* in the order of LLM_KV_... */
-static const char *const precision_names[] = {"fast", "high", NULL};        /* and of LLM_PRECISION_... */
+static const char *const kv_names[] = {"f16", "f32", "q8_0", "q4_0",
+                                       NULL}; /* in the order of LLM_KV_... */
+static const char *const precision_names[] = {"fast", "high", NULL}; /* and of LLM_PRECISION_... */
 
 #define AT(field) offsetof(struct llm_load_options, field)
 static const struct option load_rows[] = {
@@ -65,8 +78,12 @@ static const struct option load_rows[] = {
 };
 #undef AT
 
-struct load { struct llm_load_options o; uint32_t yield; };
-_Static_assert(offsetof(struct load, yield) == sizeof(struct llm_load_options), "yield follows the options");
+struct load {
+    struct llm_load_options o;
+    uint32_t yield;
+};
+_Static_assert(offsetof(struct load, yield) == sizeof(struct llm_load_options),
+               "yield follows the options");
 
 static void load_hooks(struct llm_load_options *l, struct hooks *hooks, uint32_t functions)
 {
@@ -97,7 +114,8 @@ static int load_start(lua_State *L)
     lua_settop(L, 3);
     if (lua_type(L, 1) != LUA_TSTRING) raise_argument(L, 1, function, "path");
     const char *path = lua_tostring(L, 1);
-    if (strlen(path) != lua_rawlen(L, 1)) raise(L, "bad argument #1 to '%s' (the path holds a zero byte)", function);
+    if (strlen(path) != lua_rawlen(L, 1))
+        raise(L, "bad argument #1 to '%s' (the path holds a zero byte)", function);
     lua_newtable(L);
     struct load s = {.yield = 0};
     llm_load_defaults(&s.o, sizeof s.o);
@@ -106,7 +124,8 @@ static int load_start(lua_State *L)
     int has_read = (o.functions & 1u << HOOK_READ) != 0;
     if (has_read) {
         lua_getfield(L, 2, "size");
-        if (lua_isnil(L, -1)) raise(L, "bad option 'read' of %s (it needs the option 'size', in bytes)", function);
+        if (lua_isnil(L, -1))
+            raise(L, "bad option 'read' of %s (it needs the option 'size', in bytes)", function);
     }
 
     llm *library = root_llm(L, root);
@@ -142,7 +161,8 @@ static void push_model(lua_State *L, struct root *root, llm_job *job)
     if (llm_model_info_get(m->handle, &info, &error) == LLM_OK) m->vocab_size = info.vocab_size;
 }
 
-/* step(job, seconds, function) -> "running", fraction | "done", model | nil, message, code. seconds: 0 does not wait */
+/* step(job, seconds, function) -> "running", fraction | "done", model | nil, message, code.
+ * seconds: 0 does not wait */
 static int job_step(lua_State *L)
 {
     const char *function = luaL_checkstring(L, 3);
@@ -154,7 +174,8 @@ static int job_step(lua_State *L)
     llm_status status = seconds == 0 ? llm_job_poll(job->handle, &fraction, &error)
                                      : llm_job_wait(job->handle, seconds, &fraction, &error);
     root_leave(job->root, L, before);
-    if (!job->handle) return failure(L, function, LLM_CANCELLED, "the load was closed by its own callback");
+    if (!job->handle)
+        return failure(L, function, LLM_CANCELLED, "the load was closed by its own callback");
     if (status == LLM_RUNNING) {
         lua_pushliteral(L, "running");
         lua_pushnumber(L, fraction);
@@ -242,7 +263,9 @@ static int model_info(lua_State *L)
 
 /* ---- text ---- */
 
-struct text_flags { uint32_t bos, special, skip; };
+struct text_flags {
+    uint32_t bos, special, skip;
+};
 static const struct option text_rows[] = {
     FLAG("special", offsetof(struct text_flags, special)),
     FLAG("bos", offsetof(struct text_flags, bos)),
@@ -293,7 +316,8 @@ static int model_detokenize(lua_State *L)
     size_t n = 0;
     for (size_t capacity = ids.n_ids * 16 + 64;; capacity = n) {
         char *text = lua_newuserdata(L, capacity);
-        llm_status status = llm_detokenize(m->handle, ids.ids, ids.n_ids, flags, text, capacity, &n, &error);
+        llm_status status =
+            llm_detokenize(m->handle, ids.ids, ids.n_ids, flags, text, capacity, &n, &error);
         if (status != LLM_OK) return failure(L, "detokenize", status, error.message);
         if (n > capacity) continue;
         lua_pushlstring(L, text, n);
@@ -324,7 +348,10 @@ static int model_session(lua_State *L)
     return 1;
 }
 
-struct memory { const char *data; size_t size; };
+struct memory {
+    const char *data;
+    size_t size;
+};
 
 static int64_t memory_read(void *user, uint64_t offset, void *dst, size_t n)
 {
@@ -359,8 +386,9 @@ static int model_restore(lua_State *L)
     struct llm_error error = {.size = sizeof error};
     llm_session *handle = NULL;
     lua_State *before = root_enter(m->root, L);
-    llm_status status = s->hooks ? llm_session_restore(m->handle, size, callback_read, s->hooks, &handle, &error)
-                                 : llm_session_restore(m->handle, size, memory_read, &memory, &handle, &error);
+    llm_status status =
+        s->hooks ? llm_session_restore(m->handle, size, callback_read, s->hooks, &handle, &error)
+                 : llm_session_restore(m->handle, size, memory_read, &memory, &handle, &error);
     hooks_abandon(s->hooks); /* it was read to its end, or not */
     root_leave(m->root, L, before);
     if (status != LLM_OK) {
@@ -392,13 +420,14 @@ static int model_choose(lua_State *L)
     double *logs = lua_newuserdata(L, n * sizeof *logs);
     for (size_t i = 0; i < n; i++) {
         lua_rawgeti(L, 3, (int)i + 1);
-        if (!prompt_read(L, lua_gettop(L), &o, &choices[i])) return unsupported(L, "a list of messages");
+        if (!prompt_read(L, lua_gettop(L), &o, &choices[i]))
+            return unsupported(L, "a list of messages");
         lua_pop(L, 1); /* the list keeps it */
     }
     struct llm_error error = {.size = sizeof error};
     lua_State *before = root_enter(m->root, L);
-    llm_status status = llm_model_choose(m->handle, &prompt, choices, n, (uint32_t)lua_toboolean(L, 4), logs, &best,
-                                         &error);
+    llm_status status = llm_model_choose(m->handle, &prompt, choices, n,
+                                         (uint32_t)lua_toboolean(L, 4), logs, &best, &error);
     root_leave(m->root, L, before);
     if (status != LLM_OK) return failure(L, "choose", status, error.message);
     lua_pushinteger(L, (lua_Integer)best + 1);
@@ -411,9 +440,10 @@ static int model_choose(lua_State *L)
 }
 
 const luaL_Reg model_functions[] = {
-    {"load_start", load_start}, {"step", job_step}, {"session", model_session}, {"restore", model_restore},
-    {"choose", model_choose}, {NULL, NULL},
+    {"load_start", load_start}, {"step", job_step},       {"session", model_session},
+    {"restore", model_restore}, {"choose", model_choose}, {NULL, NULL},
 };
 const luaL_Reg job_methods[] = {{"cancel", job_cancel}, {NULL, NULL}};
-const luaL_Reg model_methods[] = {{"tokenize", model_tokenize}, {"detokenize", model_detokenize}, {NULL, NULL}};
+const luaL_Reg model_methods[] = {
+    {"tokenize", model_tokenize}, {"detokenize", model_detokenize}, {NULL, NULL}};
 const luaL_Reg model_fields[] = {{"info", model_info}, {NULL, NULL}};

@@ -18,8 +18,11 @@ static void push_words(lua_State *L, const char *words)
 
 void push_device(lua_State *L, const struct llm_device_info *d)
 {
-    const struct { const char *name, *text; } texts[] = {
-        {"name", d->name}, {"type", d->type}, {"vendor", d->vendor}, {"driver", d->driver}, {"api", d->api},
+    const struct {
+        const char *name, *text;
+    } texts[] = {
+        {"name", d->name},     {"type", d->type}, {"vendor", d->vendor},
+        {"driver", d->driver}, {"api", d->api},
     };
     lua_createtable(L, 0, 11);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -68,14 +71,16 @@ static int module_update(lua_State *L)
 
 static int module_log(lua_State *L)
 {
-    static const char *const names[] = {"error", "warning", "info", "debug"}; /* from LLM_LOG_ERROR on */
+    static const char *const names[] = {"error", "warning", "info",
+                                        "debug"}; /* from LLM_LOG_ERROR on */
     struct root *root = root_get(L);
     int32_t level = 0;
     lua_settop(L, 2);
     for (int32_t i = 0; lua_type(L, 1) == LUA_TSTRING && i < 4; i++) {
         if (strcmp(lua_tostring(L, 1), names[i]) == 0) level = LLM_LOG_ERROR + i;
     }
-    if (!level && !lua_isnil(L, 1)) raise_argument(L, 1, "log", "\"error\", \"warning\", \"info\", \"debug\" or nil");
+    if (!level && !lua_isnil(L, 1))
+        raise_argument(L, 1, "log", "\"error\", \"warning\", \"info\", \"debug\" or nil");
     if (!lua_isnil(L, 2) && !lua_isfunction(L, 2)) raise_argument(L, 2, "log", "function");
     llm *library = root_llm(L, root);
     lua_newtable(L);
@@ -131,13 +136,16 @@ static int module_raise_argument(lua_State *L)
 }
 
 static const luaL_Reg core_functions[] = {
-    {"blocks", module_blocks}, {"in_callback", module_in_callback}, {"raise", module_raise},
-    {"raise_argument", module_raise_argument}, {NULL, NULL},
+    {"blocks", module_blocks},
+    {"in_callback", module_in_callback},
+    {"raise", module_raise},
+    {"raise_argument", module_raise_argument},
+    {NULL, NULL},
 };
 
 const luaL_Reg module_functions[] = {
-    {"devices", module_devices}, {"update", module_update}, {"log", module_log}, {"clock", module_clock},
-    {"sleep", module_sleep}, {NULL, NULL},
+    {"devices", module_devices}, {"update", module_update}, {"log", module_log},
+    {"clock", module_clock},     {"sleep", module_sleep},   {NULL, NULL},
 };
 
 static void set_version(lua_State *L)
@@ -156,7 +164,8 @@ static void set_version(lua_State *L)
 }
 
 /* core[name] = methods, core[name .. "_fields"] = fields */
-static void add_type(lua_State *L, const struct kind *kind, const luaL_Reg *methods, const luaL_Reg *fields)
+static void add_type(lua_State *L, const struct kind *kind, const luaL_Reg *methods,
+                     const luaL_Reg *fields)
 {
     object_type(L, kind, methods, fields);
     lua_pushfstring(L, "%s_fields", kind->name);
@@ -168,7 +177,8 @@ static void add_type(lua_State *L, const struct kind *kind, const luaL_Reg *meth
 int luaopen_llm(lua_State *L)
 {
     static const luaL_Reg *const functions[] = {
-        core_functions, object_functions, options_functions, model_functions, session_functions, generation_functions,
+        core_functions,  object_functions,  options_functions,
+        model_functions, session_functions, generation_functions,
     };
     luaL_checkstack(L, 16, NULL);
     lua_getfield(L, LUA_REGISTRYINDEX, "llm.module"); /* a second opening gives the first module */
@@ -184,13 +194,15 @@ int luaopen_llm(lua_State *L)
     int core = lua_gettop(L);
     lua_pushvalue(L, -2);
     lua_setfield(L, core, "marks");
-    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) compat_setfuncs(L, functions[i]);
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
+        compat_setfuncs(L, functions[i]);
     add_type(L, &kind_job, job_methods, NULL);
     add_type(L, &kind_model, model_methods, model_fields);
     add_type(L, &kind_session, session_methods, session_fields);
     add_type(L, &kind_generation, generation_methods, NULL);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        if (luaL_loadbuffer(L, (const char *)parts[i].text, parts[i].size, PARTS_NAME) != 0) return lua_error(L);
+        if (luaL_loadbuffer(L, (const char *)parts[i].text, parts[i].size, PARTS_NAME) != 0)
+            return lua_error(L);
         lua_pushvalue(L, module);
         lua_pushvalue(L, core);
         lua_call(L, 2, 0);

@@ -17,7 +17,8 @@ static void object_drop(lua_State *L, struct object *o, int close)
         d.kind->free(d.handle);
         return;
     }
-    if (close && root->callbacks && d.kind->close) d.kind->close(d.handle); /* the library does it on return */
+    if (close && root->callbacks && d.kind->close)
+        d.kind->close(d.handle); /* the library does it on return */
     if (root->n_dead < root->dead_capacity) root->dead[root->n_dead++] = d;
     lua_State *before = root_enter(root, L);
     root_leave(root, L, before);
@@ -98,7 +99,8 @@ static void set_closure(lua_State *L, lua_CFunction f, const struct kind *kind, 
     lua_setfield(L, -2, name);
 }
 
-void object_type(lua_State *L, const struct kind *kind, const luaL_Reg *methods, const luaL_Reg *fields)
+void object_type(lua_State *L, const struct kind *kind, const luaL_Reg *methods,
+                 const luaL_Reg *fields)
 {
     lua_newtable(L);
     if (methods) compat_setfuncs(L, methods);

@@ -25,8 +25,8 @@ static size_t distance(const char *a, const char *b)
     return row[n];
 }
 
-static int raise_unknown(lua_State *L, const char *name, const char *function, const struct option *rows,
-                         size_t n_rows)
+static int raise_unknown(lua_State *L, const char *name, const char *function,
+                         const struct option *rows, size_t n_rows)
 {
     const char *nearest = NULL;
     size_t best = strlen(name) / 2 + 1;
@@ -37,17 +37,21 @@ static int raise_unknown(lua_State *L, const char *name, const char *function, c
             nearest = rows[i].name;
         }
     }
-    if (nearest) return raise(L, "unknown option '%s' for %s (did you mean '%s'?)", name, function, nearest);
+    if (nearest)
+        return raise(L, "unknown option '%s' for %s (did you mean '%s'?)", name, function, nearest);
     return raise(L, "unknown option '%s' for %s", name, function);
 }
 
-int options_raise(lua_State *L, int value, const struct options *o, const char *name, const char *expected)
+int options_raise(lua_State *L, int value, const struct options *o, const char *name,
+                  const char *expected)
 {
     const char *got = type_name(L, value);
     lua_pushvalue(L, value);
     if (lua_type(L, -1) == LUA_TNUMBER || lua_type(L, -1) == LUA_TSTRING)
-        got = lua_pushfstring(L, lua_type(L, -1) == LUA_TNUMBER ? "%s" : "'%s'", lua_tostring(L, -1));
-    return raise(L, "bad option '%s' of %s (%s expected, got %s)", name, o->function, expected, got);
+        got =
+            lua_pushfstring(L, lua_type(L, -1) == LUA_TNUMBER ? "%s" : "'%s'", lua_tostring(L, -1));
+    return raise(L, "bad option '%s' of %s (%s expected, got %s)", name, o->function, expected,
+                 got);
 }
 
 void *options_scratch(lua_State *L, const struct options *o, size_t size)
@@ -67,7 +71,8 @@ void *options_scratch(lua_State *L, const struct options *o, size_t size)
 static int raise_range(lua_State *L, int value, const struct options *o, const struct option *row)
 {
     const char *type = row->type == OPTION_NUMBER ? "number" : "integer";
-    const char *expected = row->max < 9e15 ? lua_pushfstring(L, "%s from %f to %f", type, row->min, row->max)
+    const char *expected = row->max < 9e15
+                               ? lua_pushfstring(L, "%s from %f to %f", type, row->min, row->max)
                            : row->min > -9e15 ? lua_pushfstring(L, "%s from %f up", type, row->min)
                                               : lua_pushfstring(L, "finite %s", type);
     return options_raise(L, value, o, row->name, expected);
@@ -78,7 +83,8 @@ static void read_number(lua_State *L, int value, struct options *o, const struct
     double d = lua_tonumber(L, value);
     int64_t n = 0;
     int whole = row->type == OPTION_NUMBER || compat_toint64(L, value, &n);
-    if (lua_type(L, value) != LUA_TNUMBER || !whole || !(d >= row->min && d <= row->max)) raise_range(L, value, o, row);
+    if (lua_type(L, value) != LUA_TNUMBER || !whole || !(d >= row->min && d <= row->max))
+        raise_range(L, value, o, row);
     if (!o->out) return;
     void *to = (char *)o->out + row->offset;
     if (row->type == OPTION_NUMBER) memcpy(to, &d, sizeof d);
@@ -98,7 +104,8 @@ static void read_name(lua_State *L, int value, struct options *o, const struct o
     }
     lua_pushliteral(L, "one of");
     int n = 1;
-    for (const char *const *name = row->names; *name; name++, n++) lua_pushfstring(L, " '%s'", *name);
+    for (const char *const *name = row->names; *name; name++, n++)
+        lua_pushfstring(L, " '%s'", *name);
     lua_concat(L, n);
     options_raise(L, value, o, row->name, lua_tostring(L, -1));
 }
@@ -107,7 +114,8 @@ static void read_text(lua_State *L, int value, struct options *o, const struct o
 {
     if (lua_type(L, value) != LUA_TSTRING) options_raise(L, value, o, row->name, "string");
     const char *text = lua_tostring(L, value);
-    if (strlen(text) != lua_rawlen(L, value)) options_raise(L, value, o, row->name, "string without zero bytes");
+    if (strlen(text) != lua_rawlen(L, value))
+        options_raise(L, value, o, row->name, "string without zero bytes");
     if (o->out) memcpy((char *)o->out + row->offset, &text, sizeof text);
 }
 
@@ -119,9 +127,11 @@ static void read_option(lua_State *L, int value, struct options *o, const struct
         uint32_t flag = lua_toboolean(L, value) != 0;
         if (o->out) memcpy((char *)o->out + row->offset, &flag, sizeof flag);
         break;
-    case OPTION_NUMBER: case OPTION_INT32: case OPTION_UINT32: case OPTION_INT64: case OPTION_UINT64:
-        read_number(L, value, o, row);
-        break;
+    case OPTION_NUMBER:
+    case OPTION_INT32:
+    case OPTION_UINT32:
+    case OPTION_INT64:
+    case OPTION_UINT64: read_number(L, value, o, row); break;
     case OPTION_NAME: read_name(L, value, o, row); break;
     case OPTION_TEXT: read_text(L, value, o, row); break;
     case OPTION_FUNCTION:
@@ -136,7 +146,8 @@ static void read_option(lua_State *L, int value, struct options *o, const struct
     }
 }
 
-void options_read(lua_State *L, int index, struct options *o, const struct option *rows, size_t n_rows)
+void options_read(lua_State *L, int index, struct options *o, const struct option *rows,
+                  size_t n_rows)
 {
     if (lua_isnoneornil(L, index)) return;
     if (!lua_istable(L, index))
@@ -146,7 +157,8 @@ void options_read(lua_State *L, int index, struct options *o, const struct optio
     while (lua_next(L, index)) {
         int value = lua_gettop(L);
         if (lua_type(L, -2) != LUA_TSTRING)
-            raise(L, "the options of %s have names; got a key of type %s", o->function, luaL_typename(L, -2));
+            raise(L, "the options of %s have names; got a key of type %s", o->function,
+                  luaL_typename(L, -2));
         const char *name = lua_tostring(L, -2);
         size_t i = 0;
         while (i < n_rows && strcmp(name, rows[i].name) != 0) i++;
@@ -177,7 +189,8 @@ static const struct option template_rows[] = {
     RANGE("now", NUMBER, 0, 0, 1e12),
 };
 static const struct option feed_rows[] = {FLAG("async", 0), FLAG("yield", 0)};
-static const struct option choose_rows[] = {FLAG("normalize", 0), FLAG("async", 0), FLAG("yield", 0)};
+static const struct option choose_rows[] = {FLAG("normalize", 0), FLAG("async", 0),
+                                            FLAG("yield", 0)};
 static const struct option save_rows[] = {
     FLAG("kv", 0),
     {.name = "path", .type = OPTION_TEXT},
@@ -193,8 +206,15 @@ static const struct option restore_rows[] = {
     FLAG("yield", 0),
 };
 
-static const struct { const char *name; const struct option *rows; size_t n; } sets[] = {
-#define SET(name) {#name, name##_rows, sizeof name##_rows / sizeof *name##_rows}
+static const struct {
+    const char *name;
+    const struct option *rows;
+    size_t n;
+} sets[] = {
+#define SET(name)                                                                                  \
+    {                                                                                              \
+#name, name##_rows, sizeof name##_rows / sizeof *name##_rows                               \
+    }
     SET(template), SET(feed), SET(choose), SET(save), SET(restore),
 #undef SET
 };

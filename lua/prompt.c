@@ -11,8 +11,9 @@ int prompt_read(lua_State *L, int index, const struct options *o, struct llm_pro
         return 1;
     }
     if (!lua_istable(L, index))
-        raise(L, "bad prompt of %s (string, list of token ids or list of messages expected, got %s)", o->function,
-              type_name(L, index));
+        raise(L,
+              "bad prompt of %s (string, list of token ids or list of messages expected, got %s)",
+              o->function, type_name(L, index));
     size_t n = lua_rawlen(L, index);
     lua_rawgeti(L, index, 1);
     int messages = lua_istable(L, -1);
@@ -25,9 +26,11 @@ int prompt_read(lua_State *L, int index, const struct options *o, struct llm_pro
         int64_t id = 0;
         lua_rawgeti(L, index, (int)(i + 1));
         if (lua_type(L, -1) != LUA_TNUMBER)
-            raise(L, "bad prompt of %s (token id expected at %d, got %s)", o->function, (int)(i + 1), type_name(L, -1));
+            raise(L, "bad prompt of %s (token id expected at %d, got %s)", o->function,
+                  (int)(i + 1), type_name(L, -1));
         if (!compat_toint64(L, -1, &id) || id < 0 || id > INT32_MAX)
-            raise(L, "bad prompt of %s (token %f at %d is out of range)", o->function, lua_tonumber(L, -1), (int)(i + 1));
+            raise(L, "bad prompt of %s (token %f at %d is out of range)", o->function,
+                  lua_tonumber(L, -1), (int)(i + 1));
         ids[i] = (int32_t)id;
         lua_pop(L, 1);
     }

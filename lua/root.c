@@ -1,5 +1,6 @@
-/* One root a Lua state, in the registry. It is made when the module is opened, before every object, so that its finalizer
- * runs last when the state closes; the library's own root is made at first use. */
+/* One root a Lua state, in the registry. It is made when the module is opened, before every object,
+ * so that its finalizer runs last when the state closes; the library's own root is made at first
+ * use. */
 #include "binding.h"
 
 #include <stdlib.h>
@@ -23,7 +24,8 @@ static int root_gc(lua_State *L)
     struct root *root = lua_touserdata(L, 1);
     root->closed = 1;
     root->L = NULL;
-    if (!root->callbacks) root_drain(root); /* else os.exit inside a callback: what is below will not go on */
+    if (!root->callbacks)
+        root_drain(root); /* else os.exit inside a callback: what is below will not go on */
     llm_free(root->llm);
     root->llm = NULL;
     free(root->dead);
@@ -95,7 +97,8 @@ uint64_t root_seed(struct root *root)
     memcpy(&x, &clock, sizeof x);
     x ^= (uint64_t)(uintptr_t)root << 16 ^ (uint64_t)time(NULL) << 32;
     x += ++root->n_seeds * 0x9e3779b97f4a7c15u;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u; /* the finalizer of SplitMix64 (Steele, Lea, Flood 2014) */
+    x = (x ^ x >> 30) *
+        0xbf58476d1ce4e5b9u; /* the finalizer of SplitMix64 (Steele, Lea, Flood 2014) */
     x = (x ^ x >> 27) * 0x94d049bb133111ebu;
     return (x ^ x >> 31) >> 11;
 }

@@ -4,9 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void session_close(void *h) { llm_session_close(h); }
-static void session_free(void *h) { llm_session_free(h); }
-static int session_closed(const void *h) { return llm_session_closed(h); }
+static void session_close(void *h)
+{
+    llm_session_close(h);
+}
+static void session_free(void *h)
+{
+    llm_session_free(h);
+}
+static int session_closed(const void *h)
+{
+    return llm_session_closed(h);
+}
 const struct kind kind_session = {"llm.session", session_close, session_free, session_closed};
 
 static int session_length(lua_State *L)
@@ -53,7 +62,8 @@ static int session_truncate(lua_State *L)
     int64_t n = 0, length = llm_session_length(s->handle);
     if (!compat_toint64(L, 2, &n)) raise_argument(L, 2, "truncate", "integer");
     if (n < 0 || n > length)
-        raise(L, "bad argument #2 to 'truncate' (%f is not from 0 to the length, %d)", (double)n, (int)length);
+        raise(L, "bad argument #2 to 'truncate' (%f is not from 0 to the length, %d)", (double)n,
+              (int)length);
     return truncate_to(L, s, "truncate", (uint32_t)n);
 }
 
@@ -92,7 +102,10 @@ static int session_cancel(lua_State *L)
 
 /* ---- logits ---- */
 
-struct candidate { int32_t id; float logit; };
+struct candidate {
+    int32_t id;
+    float logit;
+};
 
 /* Whether a goes after b: best first, ties to the lowest id. */
 static int worse(const struct candidate *a, const struct candidate *b)
@@ -160,7 +173,8 @@ static int session_logits(lua_State *L)
     struct object *s = object_check(L, 1, &kind_session, "logits");
     int64_t n = 0;
     int raw = lua_type(L, 2) == LUA_TSTRING && strcmp(lua_tostring(L, 2), "raw") == 0;
-    if (!raw && (!compat_toint64(L, 2, &n) || n < 1)) raise_argument(L, 2, "logits", "integer from 1 up, or \"raw\"");
+    if (!raw && (!compat_toint64(L, 2, &n) || n < 1))
+        raise_argument(L, 2, "logits", "integer from 1 up, or \"raw\"");
     root_blocks(L, s->root, "logits");
     size_t vocab_size = s->vocab_size;
     float *logits = lua_newuserdata(L, (vocab_size + 1) * sizeof *logits);
@@ -212,7 +226,13 @@ static int session_save(lua_State *L)
 
 const luaL_Reg session_functions[] = {{"save", session_save}, {NULL, NULL}};
 const luaL_Reg session_methods[] = {
-    {"tokens", session_tokens}, {"truncate", session_truncate}, {"reset", session_reset}, {"fork", session_fork},
-    {"logits", session_logits}, {"cancel", session_cancel}, {NULL, NULL},
+    {"tokens", session_tokens},
+    {"truncate", session_truncate},
+    {"reset", session_reset},
+    {"fork", session_fork},
+    {"logits", session_logits},
+    {"cancel", session_cancel},
+    {NULL, NULL},
 };
-const luaL_Reg session_fields[] = {{"length", session_length}, {"capacity", session_capacity}, {NULL, NULL}};
+const luaL_Reg session_fields[] = {
+    {"length", session_length}, {"capacity", session_capacity}, {NULL, NULL}};

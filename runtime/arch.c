@@ -25,8 +25,8 @@ enum { N_ARCHS = sizeof archs / sizeof *archs };
 enum extent { ONE, DIM, HEAD, Q_ROWS, KV_ROWS, QKV_ROWS, HIDDEN, TWO_HIDDEN, VOCAB, ROPE_PAIRS };
 enum { EACH_LAYER = 1, OPTIONAL = 2, F32 = 4 };
 
-/* A vector has rows ONE. Names with %u belong to each layer. The rule holds for architectures with a feature of `when` (0: any)
- * and none of `unless`. */
+/* A vector has rows ONE. Names with %u belong to each layer. The rule holds for architectures with
+ * a feature of `when` (0: any) and none of `unless`. */
 struct tensor_rule {
     const char *name;
     int slot;
@@ -39,8 +39,10 @@ static const struct tensor_rule rules[] = {
     {"output_norm.weight", SLOT_OUTPUT_NORM, ONE, DIM, F32, 0, 0},
     {"output.weight", SLOT_OUTPUT, VOCAB, DIM, OPTIONAL, 0, 0},
     {"rope_freqs.weight", SLOT_ROPE_FREQS, ONE, ROPE_PAIRS, OPTIONAL | F32, 0, ARCH_LONG_ROPE},
-    {"rope_factors_long.weight", SLOT_ROPE_LONG, ONE, ROPE_PAIRS, OPTIONAL | F32, ARCH_LONG_ROPE, 0},
-    {"rope_factors_short.weight", SLOT_ROPE_SHORT, ONE, ROPE_PAIRS, OPTIONAL | F32, ARCH_LONG_ROPE, 0},
+    {"rope_factors_long.weight", SLOT_ROPE_LONG, ONE, ROPE_PAIRS, OPTIONAL | F32, ARCH_LONG_ROPE,
+     0},
+    {"rope_factors_short.weight", SLOT_ROPE_SHORT, ONE, ROPE_PAIRS, OPTIONAL | F32, ARCH_LONG_ROPE,
+     0},
     {"blk.%u.attn_norm.weight", SLOT_ATTN_NORM, ONE, DIM, EACH_LAYER | F32, 0, 0},
     {"blk.%u.attn_qkv.weight", SLOT_QKV, QKV_ROWS, DIM, EACH_LAYER, ARCH_FUSED, 0},
     {"blk.%u.attn_q.weight", SLOT_Q, Q_ROWS, DIM, EACH_LAYER, 0, ARCH_FUSED},
@@ -50,13 +52,16 @@ static const struct tensor_rule rules[] = {
     {"blk.%u.attn_k.bias", SLOT_K_BIAS, ONE, KV_ROWS, EACH_LAYER | F32, ARCH_BIAS, 0},
     {"blk.%u.attn_v.bias", SLOT_V_BIAS, ONE, KV_ROWS, EACH_LAYER | F32, ARCH_BIAS, 0},
     {"blk.%u.attn_q.bias", SLOT_Q_BIAS, ONE, Q_ROWS, EACH_LAYER | OPTIONAL | F32, ARCH_MAY_BIAS, 0},
-    {"blk.%u.attn_k.bias", SLOT_K_BIAS, ONE, KV_ROWS, EACH_LAYER | OPTIONAL | F32, ARCH_MAY_BIAS, 0},
-    {"blk.%u.attn_v.bias", SLOT_V_BIAS, ONE, KV_ROWS, EACH_LAYER | OPTIONAL | F32, ARCH_MAY_BIAS, 0},
+    {"blk.%u.attn_k.bias", SLOT_K_BIAS, ONE, KV_ROWS, EACH_LAYER | OPTIONAL | F32, ARCH_MAY_BIAS,
+     0},
+    {"blk.%u.attn_v.bias", SLOT_V_BIAS, ONE, KV_ROWS, EACH_LAYER | OPTIONAL | F32, ARCH_MAY_BIAS,
+     0},
     {"blk.%u.attn_q_norm.weight", SLOT_Q_NORM, ONE, HEAD, EACH_LAYER | F32, ARCH_QK_NORM, 0},
     {"blk.%u.attn_k_norm.weight", SLOT_K_NORM, ONE, HEAD, EACH_LAYER | F32, ARCH_QK_NORM, 0},
     {"blk.%u.attn_output.weight", SLOT_O, DIM, Q_ROWS, EACH_LAYER, 0, 0},
     {"blk.%u.ffn_norm.weight", SLOT_FFN_NORM, ONE, DIM, EACH_LAYER | F32, 0, ARCH_FFN_NORM_NAMED},
-    {"blk.%u.post_attention_norm.weight", SLOT_FFN_NORM, ONE, DIM, EACH_LAYER | F32, ARCH_FFN_NORM_NAMED, 0},
+    {"blk.%u.post_attention_norm.weight", SLOT_FFN_NORM, ONE, DIM, EACH_LAYER | F32,
+     ARCH_FFN_NORM_NAMED, 0},
     {"blk.%u.ffn_up.weight", SLOT_GATE_UP, TWO_HIDDEN, DIM, EACH_LAYER, ARCH_FUSED, 0},
     {"blk.%u.ffn_gate.weight", SLOT_GATE, HIDDEN, DIM, EACH_LAYER, 0, ARCH_FUSED},
     {"blk.%u.ffn_up.weight", SLOT_UP, HIDDEN, DIM, EACH_LAYER, 0, ARCH_FUSED},
@@ -82,8 +87,8 @@ static uint64_t extent_of(const struct hparams *h, enum extent e)
 }
 
 /* A required integer key ARCH.NAME between 1 and limit. */
-static llm_status required(const struct gguf *g, const char *arch, const char *name, uint32_t limit, uint32_t *out,
-                           struct llm_error *error)
+static llm_status required(const struct gguf *g, const char *arch, const char *name, uint32_t limit,
+                           uint32_t *out, struct llm_error *error)
 {
     char key[128];
     snprintf(key, sizeof key, "%s.%s", arch, name);
@@ -91,43 +96,50 @@ static llm_status required(const struct gguf *g, const char *arch, const char *n
     TRY(gguf_get_u32(g, key, out, error));
     if (!gguf_find(g, key)) return error_set(error, LLM_BAD_MODEL, "the key %s is missing", key);
     if (*out == 0 || *out > limit)
-        return error_set(error, LLM_BAD_MODEL, "%s is %" PRIu32 ", expected 1 to %" PRIu32, key, *out, limit);
+        return error_set(error, LLM_BAD_MODEL, "%s is %" PRIu32 ", expected 1 to %" PRIu32, key,
+                         *out, limit);
     return LLM_OK;
 }
 
 /* An integer key that some models give as an array with an entry a layer: all must agree. */
-static llm_status same_in_layers(const struct gguf *g, const char *key, uint32_t *out, struct llm_error *error)
+static llm_status same_in_layers(const struct gguf *g, const char *key, uint32_t *out,
+                                 struct llm_error *error)
 {
     const struct gguf_value *v = gguf_find(g, key);
     if (!v || v->type != GGUF_ARRAY) return gguf_get_u32(g, key, out, error);
-    if (v->item_type == GGUF_STRING || v->item_type == GGUF_F32 || v->item_type == GGUF_F64 || v->n == 0)
+    if (v->item_type == GGUF_STRING || v->item_type == GGUF_F32 || v->item_type == GGUF_F64 ||
+        v->n == 0)
         return error_set(error, LLM_BAD_MODEL, "%s is not an array of integers", key);
     int64_t first = gguf_item_int(v, 0);
     for (uint64_t i = 1; i < v->n; i++) {
         if (gguf_item_int(v, i) != first)
-            return error_set(error, LLM_UNSUPPORTED, "%s differs between layers, which is not supported", key);
+            return error_set(error, LLM_UNSUPPORTED,
+                             "%s differs between layers, which is not supported", key);
     }
-    if (first < 0 || first > UINT32_MAX) return error_set(error, LLM_BAD_MODEL, "%s is out of range", key);
+    if (first < 0 || first > UINT32_MAX)
+        return error_set(error, LLM_BAD_MODEL, "%s is out of range", key);
     *out = (uint32_t)first;
     return LLM_OK;
 }
 
-static llm_status read_scale(const struct gguf *g, const char *arch, const char *name, bool needed, float *out,
-                             struct llm_error *error)
+static llm_status read_scale(const struct gguf *g, const char *arch, const char *name, bool needed,
+                             float *out, struct llm_error *error)
 {
     char key[128];
     float value = 0;
     snprintf(key, sizeof key, "%s.%s", arch, name);
     TRY(gguf_get_f32(g, key, &value, error));
-    if (needed && !gguf_find(g, key)) return error_set(error, LLM_BAD_MODEL, "the key %s is missing", key);
+    if (needed && !gguf_find(g, key))
+        return error_set(error, LLM_BAD_MODEL, "the key %s is missing", key);
     if (value == 0) return LLM_OK; /* as good as none */
-    if (!(value >= 1e-9f && value <= 1e9f)) return error_set(error, LLM_BAD_MODEL, "%s is %g", key, (double)value);
+    if (!(value >= 1e-9f && value <= 1e9f))
+        return error_set(error, LLM_BAD_MODEL, "%s is %g", key, (double)value);
     *out = value;
     return LLM_OK;
 }
 
-/* Layers that add r times what they compute to x are layers that add all of it to x / r: norms do not see the factor,
- * once their epsilon is divided by its square. */
+/* Layers that add r times what they compute to x are layers that add all of it to x / r: norms do
+ * not see the factor, once their epsilon is divided by its square. */
 static llm_status read_scales(struct blueprint *b, const struct gguf *g, struct llm_error *error)
 {
     const char *arch = b->arch->name;
@@ -149,7 +161,8 @@ static llm_status read_scales(struct blueprint *b, const struct gguf *g, struct 
     return LLM_OK;
 }
 
-static llm_status read_hparams(struct blueprint *b, const struct gguf *g, uint32_t n_vocab, struct llm_error *error)
+static llm_status read_hparams(struct blueprint *b, const struct gguf *g, uint32_t n_vocab,
+                               struct llm_error *error)
 {
     const char *arch = b->arch->name;
     struct hparams *h = &b->h;
@@ -165,10 +178,11 @@ static llm_status read_hparams(struct blueprint *b, const struct gguf *g, uint32
     h->n_kv_heads = h->n_heads;
     snprintf(key, sizeof key, "%s.attention.head_count_kv", arch);
     TRY(same_in_layers(g, key, &h->n_kv_heads, error));
-    if (h->hidden == 0 || h->hidden > 1u << 20 || h->n_heads == 0 || h->n_heads > 1u << 12 || h->n_kv_heads == 0 ||
-        h->n_heads % h->n_kv_heads)
+    if (h->hidden == 0 || h->hidden > 1u << 20 || h->n_heads == 0 || h->n_heads > 1u << 12 ||
+        h->n_kv_heads == 0 || h->n_heads % h->n_kv_heads)
         return error_set(error, LLM_BAD_MODEL,
-                         "impossible sizes: feed_forward_length %" PRIu32 ", head_count %" PRIu32 ", head_count_kv %" PRIu32,
+                         "impossible sizes: feed_forward_length %" PRIu32 ", head_count %" PRIu32
+                         ", head_count_kv %" PRIu32,
                          h->hidden, h->n_heads, h->n_kv_heads);
 
     h->head_dim = h->dim / h->n_heads;
@@ -178,21 +192,29 @@ static llm_status read_hparams(struct blueprint *b, const struct gguf *g, uint32
     snprintf(key, sizeof key, "%s.attention.value_length", arch);
     TRY(gguf_get_u32(g, key, &value_dim, error));
     if (value_dim != h->head_dim)
-        return error_set(error, LLM_UNSUPPORTED, "keys of %" PRIu32 " and values of %" PRIu32 " dimensions are not supported",
+        return error_set(error, LLM_UNSUPPORTED,
+                         "keys of %" PRIu32 " and values of %" PRIu32
+                         " dimensions are not supported",
                          h->head_dim, value_dim);
     if (h->head_dim == 0 || h->head_dim > 256 || h->head_dim % 8)
-        return error_set(error, LLM_UNSUPPORTED, "heads of %" PRIu32 " dimensions are not supported (a multiple of 8 up to 256 is)",
+        return error_set(error, LLM_UNSUPPORTED,
+                         "heads of %" PRIu32
+                         " dimensions are not supported (a multiple of 8 up to 256 is)",
                          h->head_dim);
 
     snprintf(key, sizeof key, "%s.expert_count", arch);
     uint32_t n_experts = 0;
     TRY(gguf_get_u32(g, key, &n_experts, error));
-    if (n_experts) return error_set(error, LLM_UNSUPPORTED, "%s has %" PRIu32 " experts; only dense models are supported", key, n_experts);
+    if (n_experts)
+        return error_set(error, LLM_UNSUPPORTED,
+                         "%s has %" PRIu32 " experts; only dense models are supported", key,
+                         n_experts);
 
     h->norm_eps = 1e-5f;
     snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", arch);
     TRY(gguf_get_f32(g, key, &h->norm_eps, error));
-    if (!(h->norm_eps > 0 && h->norm_eps < 1)) return error_set(error, LLM_BAD_MODEL, "%s is %g", key, (double)h->norm_eps);
+    if (!(h->norm_eps > 0 && h->norm_eps < 1))
+        return error_set(error, LLM_BAD_MODEL, "%s is %g", key, (double)h->norm_eps);
 
     h->vocab = n_vocab;
     h->rope_neox = (b->arch->features & ARCH_NEOX) != 0;
@@ -208,7 +230,8 @@ static llm_status find_arch(struct blueprint *b, const struct gguf *g, struct ll
 {
     struct gguf_string name = {NULL, 0};
     TRY(gguf_get_string(g, "general.architecture", &name, error));
-    if (!name.text) return error_set(error, LLM_BAD_MODEL, "the key general.architecture is missing");
+    if (!name.text)
+        return error_set(error, LLM_BAD_MODEL, "the key general.architecture is missing");
     for (size_t i = 0; i < N_ARCHS; i++) {
         if (strlen(archs[i].name) == name.size && !memcmp(archs[i].name, name.text, name.size)) {
             b->arch = &archs[i];
@@ -219,25 +242,31 @@ static llm_status find_arch(struct blueprint *b, const struct gguf *g, struct ll
     size_t n = 0;
     for (size_t i = 0; i < N_ARCHS; i++)
         n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", i ? ", " : "", archs[i].name);
-    return error_set(error, LLM_UNSUPPORTED, "the architecture '%s' is not supported (supported: %s)",
+    return error_set(error, LLM_UNSUPPORTED,
+                     "the architecture '%s' is not supported (supported: %s)",
                      error_name(shown, name.text, name.size), known);
 }
 
-static llm_status check_shape(const struct blueprint *b, const struct tensor_rule *rule, const struct gguf_tensor *t,
-                              const char *name, struct llm_error *error)
+static llm_status check_shape(const struct blueprint *b, const struct tensor_rule *rule,
+                              const struct gguf_tensor *t, const char *name,
+                              struct llm_error *error)
 {
     uint64_t rows = extent_of(&b->h, rule->rows), cols = extent_of(&b->h, rule->cols);
     if (t->dims[0] != cols || t->dims[1] != rows || t->dims[2] != 1 || t->dims[3] != 1)
         return error_set(error, LLM_BAD_MODEL,
-                         "the tensor %s is %" PRIu64 " x %" PRIu64 " x %" PRIu64 " x %" PRIu64 ", expected %" PRIu64 " x %" PRIu64, name,
-                         t->dims[0], t->dims[1], t->dims[2], t->dims[3], cols, rows);
+                         "the tensor %s is %" PRIu64 " x %" PRIu64 " x %" PRIu64 " x %" PRIu64
+                         ", expected %" PRIu64 " x %" PRIu64,
+                         name, t->dims[0], t->dims[1], t->dims[2], t->dims[3], cols, rows);
     if (rule->flags & F32 && t->type != QUANT_F32)
-        return error_set(error, LLM_UNSUPPORTED, "the tensor %s is %s; only F32 is supported for it", name, quant_info(t->type)->name);
+        return error_set(error, LLM_UNSUPPORTED,
+                         "the tensor %s is %s; only F32 is supported for it", name,
+                         quant_info(t->type)->name);
     return LLM_OK;
 }
 
-static llm_status find_tensor(struct blueprint *b, const struct gguf *g, const struct tensor_rule *rule, uint32_t l,
-                              uint64_t *n_taken, struct llm_error *error)
+static llm_status find_tensor(struct blueprint *b, const struct gguf *g,
+                              const struct tensor_rule *rule, uint32_t l, uint64_t *n_taken,
+                              struct llm_error *error)
 {
     char name[64];
     if (rule->flags & EACH_LAYER) {
@@ -251,7 +280,8 @@ static llm_status find_tensor(struct blueprint *b, const struct gguf *g, const s
     else b->tensors[rule->slot] = t;
     if (!t) {
         if (rule->flags & OPTIONAL) return LLM_OK;
-        return error_set(error, LLM_BAD_MODEL, "the tensor %s is missing (expected %" PRIu64 " x %" PRIu64 ")", name,
+        return error_set(error, LLM_BAD_MODEL,
+                         "the tensor %s is missing (expected %" PRIu64 " x %" PRIu64 ")", name,
                          extent_of(&b->h, rule->cols), extent_of(&b->h, rule->rows));
     }
     ++*n_taken;
@@ -273,7 +303,8 @@ static bool is_taken(const struct blueprint *b, const struct gguf_tensor *t)
 }
 
 /* n rows of t from row `from` on, as a tensor. */
-static const struct gguf_tensor *rows_of(struct gguf_tensor *view, const struct gguf_tensor *t, uint64_t from, uint64_t n)
+static const struct gguf_tensor *rows_of(struct gguf_tensor *view, const struct gguf_tensor *t,
+                                         uint64_t from, uint64_t n)
 {
     uint64_t row_size = t->size / t->dims[1];
     *view = *t;
@@ -286,12 +317,16 @@ static const struct gguf_tensor *rows_of(struct gguf_tensor *view, const struct 
 static llm_status split_fused(struct blueprint *b, struct llm_error *error)
 {
     if (!(b->arch->features & ARCH_FUSED)) return LLM_OK;
-    const uint64_t q = extent_of(&b->h, Q_ROWS), kv = extent_of(&b->h, KV_ROWS), hidden = b->h.hidden;
+    const uint64_t q = extent_of(&b->h, Q_ROWS), kv = extent_of(&b->h, KV_ROWS),
+                   hidden = b->h.hidden;
     b->views = alloc_zero(b->alloc, b->h.n_layers, ARCH_VIEWS * sizeof *b->views);
-    if (!b->views) return error_memory(error, "the list of matrices", b->h.n_layers * ARCH_VIEWS * sizeof *b->views);
+    if (!b->views)
+        return error_memory(error, "the list of matrices",
+                            b->h.n_layers * ARCH_VIEWS * sizeof *b->views);
     for (uint32_t l = 0; l < b->h.n_layers; l++) {
         struct gguf_tensor *v = b->views + (size_t)l * ARCH_VIEWS;
-        const struct gguf_tensor **slots = b->layers[l], *qkv = slots[SLOT_QKV], *gate_up = slots[SLOT_GATE_UP];
+        const struct gguf_tensor **slots = b->layers[l], *qkv = slots[SLOT_QKV],
+                                 *gate_up = slots[SLOT_GATE_UP];
         slots[SLOT_Q] = rows_of(&v[0], qkv, 0, q);
         slots[SLOT_K] = rows_of(&v[1], qkv, q, kv);
         slots[SLOT_V] = rows_of(&v[2], qkv, q + kv, kv);
@@ -306,34 +341,44 @@ static bool applies(const struct tensor_rule *rule, const struct arch *arch)
     return (rule->when == 0 || rule->when & arch->features) && !(rule->unless & arch->features);
 }
 
-/* A tensor that no rule takes would change the model's answers: refuse it by name. Rotation tables that old files carry for
- * each layer are the exception: they can be computed. */
-static llm_status refuse_others(const struct blueprint *b, const struct gguf *g, struct llm_error *error)
+/* A tensor that no rule takes would change the model's answers: refuse it by name. Rotation tables
+ * that old files carry for each layer are the exception: they can be computed. */
+static llm_status refuse_others(const struct blueprint *b, const struct gguf *g,
+                                struct llm_error *error)
 {
     static const char suffix[] = ".attn_rot_embd", freqs[] = ".rope_freqs.weight";
     for (uint64_t i = 0; i < g->n_tensors; i++) {
         const struct gguf_tensor *t = &g->tensors[i];
         if (is_taken(b, t)) continue;
         size_t n = t->name.size;
-        if (n > sizeof suffix && !memcmp(t->name.text + n - sizeof suffix + 1, suffix, sizeof suffix - 1)) continue;
-        if (n > sizeof freqs && !memcmp(t->name.text + n - sizeof freqs + 1, freqs, sizeof freqs - 1)) continue;
+        if (n > sizeof suffix &&
+            !memcmp(t->name.text + n - sizeof suffix + 1, suffix, sizeof suffix - 1))
+            continue;
+        if (n > sizeof freqs &&
+            !memcmp(t->name.text + n - sizeof freqs + 1, freqs, sizeof freqs - 1))
+            continue;
         char shown[68];
-        return error_set(error, LLM_UNSUPPORTED, "the tensor %s (%s) is not part of what is supported of the architecture %s",
-                         error_name(shown, t->name.text, n), quant_info(t->type)->name, b->arch->name);
+        return error_set(
+            error, LLM_UNSUPPORTED,
+            "the tensor %s (%s) is not part of what is supported of the architecture %s",
+            error_name(shown, t->name.text, n), quant_info(t->type)->name, b->arch->name);
     }
     return LLM_OK;
 }
 
-llm_status arch_read(struct blueprint *b, const struct gguf *g, uint32_t n_vocab, const struct alloc *alloc, struct llm_error *error)
+llm_status arch_read(struct blueprint *b, const struct gguf *g, uint32_t n_vocab,
+                     const struct alloc *alloc, struct llm_error *error)
 {
     memset(b, 0, sizeof *b);
     b->alloc = alloc;
     TRY(find_arch(b, g, error));
     TRY(read_hparams(b, g, n_vocab, error));
     if (b->h.n_layers > g->n_tensors)
-        return error_set(error, LLM_BAD_MODEL, "%" PRIu32 " layers, but only %" PRIu64 " tensors", b->h.n_layers, g->n_tensors);
+        return error_set(error, LLM_BAD_MODEL, "%" PRIu32 " layers, but only %" PRIu64 " tensors",
+                         b->h.n_layers, g->n_tensors);
     b->layers = alloc_zero(alloc, b->h.n_layers, sizeof *b->layers);
-    if (!b->layers) return error_memory(error, "the list of layers", b->h.n_layers * sizeof *b->layers);
+    if (!b->layers)
+        return error_memory(error, "the list of layers", b->h.n_layers * sizeof *b->layers);
     uint64_t n_taken = 0;
     for (size_t i = 0; i < N_RULES; i++) {
         uint32_t n = rules[i].flags & EACH_LAYER ? b->h.n_layers : 1;
@@ -342,15 +387,17 @@ llm_status arch_read(struct blueprint *b, const struct gguf *g, uint32_t n_vocab
     }
     if (n_taken != g->n_tensors) TRY(refuse_others(b, g, error));
     if (!b->tensors[SLOT_ROPE_LONG] != !b->tensors[SLOT_ROPE_SHORT])
-        return error_set(error, LLM_BAD_MODEL,
-                         "of the tensors rope_factors_long.weight and rope_factors_short.weight one is missing");
+        return error_set(
+            error, LLM_BAD_MODEL,
+            "of the tensors rope_factors_long.weight and rope_factors_short.weight one is missing");
     return split_fused(b, error);
 }
 
 void arch_choose_rope(struct blueprint *b, uint32_t context)
 {
     if (!b->tensors[SLOT_ROPE_LONG]) return;
-    b->tensors[SLOT_ROPE_FREQS] = b->tensors[context > b->h.rope.original_context ? SLOT_ROPE_LONG : SLOT_ROPE_SHORT];
+    b->tensors[SLOT_ROPE_FREQS] =
+        b->tensors[context > b->h.rope.original_context ? SLOT_ROPE_LONG : SLOT_ROPE_SHORT];
 }
 
 bool arch_long_rope(const struct blueprint *b)

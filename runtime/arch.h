@@ -1,5 +1,6 @@
-/* arch.h - model architectures as data: a row of hyperparameter keys and flags, and a list of tensor rules with symbolic
- * shapes. A new model is a row; at most a flag and its branch in forward.c. Pure. */
+/* arch.h - model architectures as data: a row of hyperparameter keys and flags, and a list of
+ * tensor rules with symbolic shapes. A new model is a row; at most a flag and its branch in
+ * forward.c. Pure. */
 #ifndef ARCH_H
 #define ARCH_H
 
@@ -25,7 +26,8 @@ enum arch_slot {
     SLOT_OUTPUT_NORM,
     SLOT_OUTPUT,     /* absent: the token embedding serves */
     SLOT_ROPE_FREQS, /* divisors of the rope frequencies, read on the host */
-    SLOT_ROPE_LONG,  /* the same for contexts longer than the trained one, and for others: see arch_choose_rope */
+    SLOT_ROPE_LONG,  /* the same for contexts longer than the trained one, and for others: see
+                        arch_choose_rope */
     SLOT_ROPE_SHORT,
     N_MODEL_SLOTS,
     SLOT_ATTN_NORM = 0,
@@ -55,7 +57,7 @@ enum arch_feature {
     ARCH_QK_NORM = 8,  /* each head of q and k is normalised */
     ARCH_FUSED = 16,   /* q, k and v are one tensor, and so are gate and up */
     ARCH_LONG_ROPE = 32,
-    ARCH_SCALES = 64,  /* keys scale the embedding, what layers add, attention and logits */
+    ARCH_SCALES = 64,         /* keys scale the embedding, what layers add, attention and logits */
     ARCH_ALL_SCALES = 128,    /* and all but attention's must be there */
     ARCH_FFN_NORM_NAMED = 256 /* the norm before the ffn is named after the attention */
 };
@@ -67,24 +69,27 @@ struct arch {
 
 enum { ARCH_VIEWS = 5 };
 
-/* What a model is made of, found and checked in a GGUF header. Tensors are views into it; NULL: an absent optional one. */
+/* What a model is made of, found and checked in a GGUF header. Tensors are views into it; NULL: an
+ * absent optional one. */
 struct blueprint {
     const struct arch *arch;
     struct hparams h;
     const struct gguf_tensor *tensors[N_MODEL_SLOTS];
     const struct gguf_tensor *(*layers)[N_LAYER_SLOTS]; /* (n_layers) */
-    struct gguf_tensor *views;                          /* (n_layers, ARCH_VIEWS) of fused tensors, or NULL */
+    struct gguf_tensor *views; /* (n_layers, ARCH_VIEWS) of fused tensors, or NULL */
     uint64_t parameters;
     const struct alloc *alloc;
 };
 
-/* LLM_UNSUPPORTED: an architecture or tensor that we do not know, by name. LLM_BAD_MODEL: a tensor or key is missing or
- * misshapen, with names and shapes. h.rope.factors stays NULL: the tensor's data is not in the header. */
-llm_status arch_read(struct blueprint *b, const struct gguf *g, uint32_t n_vocab, const struct alloc *alloc,
-                     struct llm_error *error);
+/* LLM_UNSUPPORTED: an architecture or tensor that we do not know, by name. LLM_BAD_MODEL: a tensor
+ * or key is missing or misshapen, with names and shapes. h.rope.factors stays NULL: the tensor's
+ * data is not in the header. */
+llm_status arch_read(struct blueprint *b, const struct gguf *g, uint32_t n_vocab,
+                     const struct alloc *alloc, struct llm_error *error);
 void arch_free(struct blueprint *b);
 /* Takes the rope factors for a context of so many tokens, where the model has two sets. */
 void arch_choose_rope(struct blueprint *b, uint32_t context);
-bool arch_long_rope(const struct blueprint *b); /* those for more than the trained context were taken */
+bool arch_long_rope(
+    const struct blueprint *b); /* those for more than the trained context were taken */
 
 #endif

@@ -37,8 +37,7 @@ const char *llm_status_name(llm_status status)
 {
     switch (status) {
 #define STATUS_NAME(constant, value, name)                                                         \
-    case constant:                                                                                 \
-        return name;
+    case constant: return name;
         LLM_STATUS_LIST(STATUS_NAME)
 #undef STATUS_NAME
     }

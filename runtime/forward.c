@@ -63,7 +63,8 @@ struct scratch {
     uint64_t x, qkv, attended, hidden, partial, logits, best;
 };
 
-static struct scratch scratch_sizes(const struct hparams *h, const struct attention_shape *s, uint32_t context)
+static struct scratch scratch_sizes(const struct hparams *h, const struct attention_shape *s,
+                                    uint32_t context)
 {
     const uint64_t row = FORWARD_MAX_ROWS * sizeof(float);
     return (struct scratch){
@@ -94,16 +95,19 @@ static void layout_step(struct step *step, const struct hparams *h, uint32_t max
     step->rope_pairs = h->rope.dims / 2;
     step->rows = 0;
     step->rope = aligned(step->rows + FORWARD_MAX_ROWS * sizeof(struct step_row));
-    step->pages = aligned(step->rope + (uint64_t)FORWARD_MAX_ROWS * step->rope_pairs * 2 * sizeof(float));
+    step->pages =
+        aligned(step->rope + (uint64_t)FORWARD_MAX_ROWS * step->rope_pairs * 2 * sizeof(float));
     step->outputs = aligned(step->pages + (uint64_t)max_tables * sizeof(uint32_t));
     step->counts = aligned(step->outputs + FORWARD_MAX_OUTPUTS * sizeof(uint32_t));
 }
 
-static llm_status take_buffers(struct forward *f, const struct forward_config *c, struct llm_error *error)
+static llm_status take_buffers(struct forward *f, const struct forward_config *c,
+                               struct llm_error *error)
 {
     struct scratch n = scratch_sizes(&f->h, &f->shape, c->context);
     /* A step's rows belong to at most FORWARD_MAX_OUTPUTS sequences. */
-    layout_step(&f->step, &f->h, FORWARD_MAX_OUTPUTS * ((f->max_positions + KV_PAGE - 1) / KV_PAGE));
+    layout_step(&f->step, &f->h,
+                FORWARD_MAX_OUTPUTS * ((f->max_positions + KV_PAGE - 1) / KV_PAGE));
     const struct {
         struct gpu_buffer *buffer;
         uint64_t size;
@@ -122,9 +126,13 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
         {&f->step.buffer, f->step.counts + 256, GPU_MEMORY_STEP},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
-        TRY_GPU(gpu_buffer_create(f->gpu, wanted[i].buffer, wanted[i].size, wanted[i].memory, &gpu_error_), error);
+        TRY_GPU(gpu_buffer_create(f->gpu, wanted[i].buffer, wanted[i].size, wanted[i].memory,
+                                  &gpu_error_),
+                error);
     for (uint32_t l = 0; l < f->h.n_layers; l++)
-        TRY_GPU(gpu_buffer_create(f->gpu, &f->kv[l], f->kv_v + f->page_size * f->n_pages, GPU_MEMORY_DEVICE, &gpu_error_), error);
+        TRY_GPU(gpu_buffer_create(f->gpu, &f->kv[l], f->kv_v + f->page_size * f->n_pages,
+                                  GPU_MEMORY_DEVICE, &gpu_error_),
+                error);
     return LLM_OK;
 }
 
@@ -143,16 +151,23 @@ static llm_status clear_buffers(struct forward *f, struct llm_error *error)
     struct gpu_commands *c;
     TRY_GPU(gpu_commands_create(f->gpu, &c, false, &gpu_error_), error);
     struct gpu_buffer *const all[] = {&f->x, &f->normed, &f->qkv, &f->attended, &f->hidden};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) gpu_commands_fill(c, all[i], 0, all[i]->size, 0);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        gpu_commands_fill(c, all[i], 0, all[i]->size, 0);
     llm_status status = run_now(f, c, error);
     gpu_commands_free(f->gpu, c);
     return status;
 }
 
-llm_status forward_open(struct forward *f, struct gpu_device *gpu, const struct hparams *h, const struct weights *weights,
-                        const struct forward_config *c, const struct alloc *alloc, struct llm_error *error)
+llm_status forward_open(struct forward *f, struct gpu_device *gpu, const struct hparams *h,
+                        const struct weights *weights, const struct forward_config *c,
+                        const struct alloc *alloc, struct llm_error *error)
 {
-    *f = (struct forward){.gpu = gpu, .h = *h, .weights = weights, .alloc = alloc, .n_pages = c->n_pages, .max_positions = c->context};
+    *f = (struct forward){.gpu = gpu,
+                          .h = *h,
+                          .weights = weights,
+                          .alloc = alloc,
+                          .n_pages = c->n_pages,
+                          .max_positions = c->context};
     f->profile = c->profile;
     f->shape = shape_of(h, h->rope_neox, c->kv_f16);
     f->page_size = ops_page_size(&f->shape);
@@ -180,8 +195,9 @@ void forward_free(struct forward *f)
         gpu_commands_free(f->gpu, f->read_logits[i]);
     }
     ops_free(f->ops);
-    struct gpu_buffer *const all[] = {&f->x,      &f->normed, &f->qkv,         &f->attended,  &f->hidden,     &f->partial,
-                                      &f->logits, &f->best,   &f->logits_host, &f->best_host, &f->step.buffer};
+    struct gpu_buffer *const all[] = {&f->x,           &f->normed,    &f->qkv,        &f->attended,
+                                      &f->hidden,      &f->partial,   &f->logits,     &f->best,
+                                      &f->logits_host, &f->best_host, &f->step.buffer};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) gpu_buffer_free(f->gpu, all[i]);
     for (uint32_t l = 0; f->kv && l < f->h.n_layers; l++) gpu_buffer_free(f->gpu, &f->kv[l]);
     if (f->kv) alloc_free(f->alloc, f->kv, f->h.n_layers * sizeof *f->kv);
@@ -208,13 +224,15 @@ static enum values all_values(const struct forward *f, const struct weight *w, u
     return VALUES_INT;
 }
 
-static struct norm norm_for(const struct forward *f, const struct gpu_range *gain, const struct weight *w, uint32_t n)
+static struct norm norm_for(const struct forward *f, const struct gpu_range *gain,
+                            const struct weight *w, uint32_t n)
 {
     return (struct norm){gain, &f->normed, all_values(f, w, n), f->h.norm_eps};
 }
 
 /* From the normed rows on: x += attention, and the norm that follows. */
-static llm_status record_attention(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t n, struct llm_error *error)
+static llm_status record_attention(struct forward *f, struct gpu_commands *c, uint32_t l,
+                                   uint32_t n, struct llm_error *error)
 {
     const struct layer_weights *w = &f->weights->layers[l];
     const struct gpu_range k = k_pages(f, l), v = v_pages(f, l);
@@ -222,40 +240,52 @@ static llm_status record_attention(struct forward *f, struct gpu_commands *c, ui
     enum values normed = all_values(f, w->qkv, w->n_qkv);
     enum values attended = f->h.head_dim % 32 ? VALUES_F32 : ops_values(f->ops, &w->o);
     for (uint32_t i = 0; i < w->n_qkv; i++) {
-        if (i) gpu_commands_barrier(c); /* they write to columns of the same rows, which the check cannot tell apart */
-        TRY(ops_matrix(f->ops, c, &w->qkv[i], &f->normed, normed, &f->qkv, f->shape.stride, w->qkv_at[i], false, n, error));
+        if (i)
+            gpu_commands_barrier(
+                c); /* they write to columns of the same rows, which the check cannot tell apart */
+        TRY(ops_matrix(f->ops, c, &w->qkv[i], &f->normed, normed, &f->qkv, f->shape.stride,
+                       w->qkv_at[i], false, n, error));
     }
     gpu_commands_barrier(c);
     struct attention_shape shape = f->shape;
     if (f->h.plain_every && (l + 1) % f->h.plain_every == 0) shape.rope_dim = 0;
     TRY(ops_rope_store(f->ops, c, &shape, &w->terms, &f->step, &f->qkv, &k, &v, n, error));
     gpu_commands_barrier(c);
-    TRY(ops_attention(f->ops, c, &f->shape, &f->step, &f->qkv, &k, &v, &f->partial, &f->attended, attended, max_groups, n, error));
+    TRY(ops_attention(f->ops, c, &f->shape, &f->step, &f->qkv, &k, &v, &f->partial, &f->attended,
+                      attended, max_groups, n, error));
     gpu_commands_barrier(c);
     const struct norm next = norm_for(f, &w->ffn_norm, &w->gate, 1);
-    return ops_matrix_norm(f->ops, c, &w->o, &f->attended, attended, &f->x, &next, &f->step, n, error);
+    return ops_matrix_norm(f->ops, c, &w->o, &f->attended, attended, &f->x, &next, &f->step, n,
+                           error);
 }
 
-static llm_status record_ffn(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t n, struct llm_error *error)
+static llm_status record_ffn(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t n,
+                             struct llm_error *error)
 {
     const struct layer_weights *w = &f->weights->layers[l];
-    enum values normed = ops_values(f->ops, &w->gate), hidden = normed ? ops_values(f->ops, &w->down) : VALUES_F32;
+    enum values normed = ops_values(f->ops, &w->gate),
+                hidden = normed ? ops_values(f->ops, &w->down) : VALUES_F32;
     TRY(ops_gate_up(f->ops, c, &w->gate, &w->up, &f->normed, normed, &f->hidden, hidden, n, error));
     gpu_commands_barrier(c);
     if (l + 1 == f->h.n_layers) /* the head makes the norm, of the rows that it takes */
-        return ops_matrix(f->ops, c, &w->down, &f->hidden, hidden, &f->x, ops_stride(f->h.dim), 0, true, n, error);
+        return ops_matrix(f->ops, c, &w->down, &f->hidden, hidden, &f->x, ops_stride(f->h.dim), 0,
+                          true, n, error);
     const struct norm next = norm_for(f, &w[1].attn_norm, w[1].qkv, w[1].n_qkv);
-    return ops_matrix_norm(f->ops, c, &w->down, &f->hidden, hidden, &f->x, &next, &f->step, n, error);
+    return ops_matrix_norm(f->ops, c, &w->down, &f->hidden, hidden, &f->x, &next, &f->step, n,
+                           error);
 }
 
-static llm_status record_layer(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t n, struct llm_error *error)
+static llm_status record_layer(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t n,
+                               struct llm_error *error)
 {
     if (l == 0) {
         const struct layer_weights *w = f->weights->layers;
         const struct norm first = norm_for(f, &w->attn_norm, w->qkv, w->n_qkv);
-        TRY(ops_embed(f->ops, c, &f->weights->embed, f->h.embedding_scale, &f->step, &f->x, n, error));
+        TRY(ops_embed(f->ops, c, &f->weights->embed, f->h.embedding_scale, &f->step, &f->x, n,
+                      error));
         gpu_commands_barrier(c);
-        TRY(ops_norm(f->ops, c, &f->x, first.gain, first.out, first.values, f->h.dim, first.eps, &f->step, false, n, error));
+        TRY(ops_norm(f->ops, c, &f->x, first.gain, first.out, first.values, f->h.dim, first.eps,
+                     &f->step, false, n, error));
     }
     gpu_commands_barrier(c);
     TRY(record_attention(f, c, l, n, error));
@@ -268,8 +298,10 @@ static llm_status record_layer(struct forward *f, struct gpu_commands *c, uint32
 static llm_status new_segment(struct forward *f, struct plan *p, struct llm_error *error)
 {
     if (!p->segments) p->segments = alloc_zero(f->alloc, f->h.n_layers + 1, sizeof *p->segments);
-    if (!p->segments) return error_memory(error, "a plan", (f->h.n_layers + 1) * sizeof *p->segments);
-    TRY_GPU(gpu_commands_create(f->gpu, &p->segments[p->n_segments], f->profile, &gpu_error_), error);
+    if (!p->segments)
+        return error_memory(error, "a plan", (f->h.n_layers + 1) * sizeof *p->segments);
+    TRY_GPU(gpu_commands_create(f->gpu, &p->segments[p->n_segments], f->profile, &gpu_error_),
+            error);
     p->n_segments++;
     return LLM_OK;
 }
@@ -293,9 +325,11 @@ static llm_status record_head(struct forward *f, uint32_t bucket, struct llm_err
     const struct weight *w = &f->weights->output;
     enum values normed = ops_values(f->ops, w);
     gpu_commands_barrier(c);
-    TRY(ops_norm(f->ops, c, &f->x, &f->weights->output_norm, &f->normed, normed, f->h.dim, f->h.norm_eps, &f->step, true, n, error));
+    TRY(ops_norm(f->ops, c, &f->x, &f->weights->output_norm, &f->normed, normed, f->h.dim,
+                 f->h.norm_eps, &f->step, true, n, error));
     gpu_commands_barrier(c);
-    TRY(ops_matrix(f->ops, c, w, &f->normed, normed, &f->logits, ops_stride(f->h.vocab), 0, false, n, error));
+    TRY(ops_matrix(f->ops, c, w, &f->normed, normed, &f->logits, ops_stride(f->h.vocab), 0, false,
+                   n, error));
     gpu_commands_barrier(c);
     TRY(ops_argmax(f->ops, c, &f->logits, f->h.vocab, &f->best, n, error));
     gpu_commands_barrier(c);
@@ -305,7 +339,8 @@ static llm_status record_head(struct forward *f, uint32_t bucket, struct llm_err
     TRY_GPU(gpu_commands_create(f->gpu, &f->read_logits[bucket], false, &gpu_error_), error);
     c = f->read_logits[bucket];
     gpu_commands_barrier(c);
-    gpu_commands_copy(c, &f->logits, 0, &f->logits_host, 0, (uint64_t)n * ops_stride(f->h.vocab) * sizeof(float));
+    gpu_commands_copy(c, &f->logits, 0, &f->logits_host, 0,
+                      (uint64_t)n * ops_stride(f->h.vocab) * sizeof(float));
     TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
     return LLM_OK;
 }
@@ -313,13 +348,15 @@ static llm_status record_head(struct forward *f, uint32_t bucket, struct llm_err
 llm_status forward_record_plan(struct forward *f, uint32_t bucket, struct llm_error *error)
 {
     if (!f->layers[bucket].n_segments) TRY(record_layers(f, bucket, error));
-    if (ops_buckets[bucket] <= FORWARD_MAX_OUTPUTS && !f->heads[bucket].n_segments) TRY(record_head(f, bucket, error));
+    if (ops_buckets[bucket] <= FORWARD_MAX_OUTPUTS && !f->heads[bucket].n_segments)
+        TRY(record_head(f, bucket, error));
     return LLM_OK;
 }
 
 llm_status forward_record(struct forward *f, struct llm_error *error)
 {
-    for (uint32_t b = 0; ops_buckets[b] && ops_buckets[b] <= FORWARD_MAX_ROWS; b++) TRY(forward_record_plan(f, b, error));
+    for (uint32_t b = 0; ops_buckets[b] && ops_buckets[b] <= FORWARD_MAX_ROWS; b++)
+        TRY(forward_record_plan(f, b, error));
     return LLM_OK;
 }
 
@@ -333,10 +370,12 @@ static void *step_at(const struct forward *f, uint64_t offset)
 void forward_begin(struct forward *f, uint32_t bucket)
 {
     struct step_row *rows = step_at(f, f->step.rows);
-    for (uint32_t i = 0; i < bucket_rows(bucket); i++) rows[i] = (struct step_row){0, STEP_NO_ROW, 0, 0};
+    for (uint32_t i = 0; i < bucket_rows(bucket); i++)
+        rows[i] = (struct step_row){0, STEP_NO_ROW, 0, 0};
 }
 
-void forward_set_row(struct forward *f, uint32_t row, uint32_t token, uint32_t position, uint32_t table)
+void forward_set_row(struct forward *f, uint32_t row, uint32_t token, uint32_t position,
+                     uint32_t table)
 {
     struct step_row *rows = step_at(f, f->step.rows);
     rows[row] = (struct step_row){token, position, table, 0};
@@ -355,7 +394,8 @@ uint32_t forward_max_tables(const struct forward *f)
     return f->step.max_pages;
 }
 
-void forward_set_outputs(struct forward *f, const uint32_t *rows, uint32_t n, uint32_t output_bucket)
+void forward_set_outputs(struct forward *f, const uint32_t *rows, uint32_t n,
+                         uint32_t output_bucket)
 {
     uint32_t *outputs = step_at(f, f->step.outputs);
     for (uint32_t i = 0; i < bucket_rows(output_bucket); i++) outputs[i] = rows[i < n ? i : 0];
@@ -393,16 +433,19 @@ llm_status forward_warm(struct forward *f, struct llm_error *error)
     forward_begin(f, 0);
     forward_set_outputs(f, &row, 1, 0);
     forward_end(f, 0);
-    TRY_GPU(gpu_submit(f->gpu, f->layers[0].segments, f->layers[0].n_segments, &ticket, &gpu_error_), error);
-    TRY_GPU(gpu_submit(f->gpu, f->heads[0].segments, f->heads[0].n_segments, &ticket, &gpu_error_), error);
+    TRY_GPU(
+        gpu_submit(f->gpu, f->layers[0].segments, f->layers[0].n_segments, &ticket, &gpu_error_),
+        error);
+    TRY_GPU(gpu_submit(f->gpu, f->heads[0].segments, f->heads[0].n_segments, &ticket, &gpu_error_),
+            error);
     TRY_GPU(gpu_wait(f->gpu, ticket, UINT64_MAX, &gpu_error_), error);
     return LLM_OK;
 }
 
 /* ---- pages ---- */
 
-llm_status forward_copy_pages(struct forward *f, const struct kv_copy *copies, uint32_t n, struct gpu_commands **out,
-                              struct llm_error *error)
+llm_status forward_copy_pages(struct forward *f, const struct kv_copy *copies, uint32_t n,
+                              struct gpu_commands **out, struct llm_error *error)
 {
     TRY_GPU(gpu_commands_create(f->gpu, out, false, &gpu_error_), error);
     gpu_commands_barrier(*out);
@@ -410,14 +453,16 @@ llm_status forward_copy_pages(struct forward *f, const struct kv_copy *copies, u
         uint64_t from = copies[i].from * f->page_size, to = copies[i].to * f->page_size;
         for (uint32_t l = 0; l < f->h.n_layers; l++) {
             gpu_commands_copy(*out, &f->kv[l], from, &f->kv[l], to, f->page_size);
-            gpu_commands_copy(*out, &f->kv[l], f->kv_v + from, &f->kv[l], f->kv_v + to, f->page_size);
+            gpu_commands_copy(*out, &f->kv[l], f->kv_v + from, &f->kv[l], f->kv_v + to,
+                              f->page_size);
         }
     }
     TRY_GPU(gpu_commands_end(*out, &gpu_error_), error);
     return LLM_OK;
 }
 
-/* Where the host sees the cache, a page is a few copies; else it goes through a buffer of the same layout. */
+/* Where the host sees the cache, a page is a few copies; else it goes through a buffer of the same
+ * layout. */
 static void move_mapped(struct forward *f, uint32_t page, void *out, const void *in)
 {
     for (uint32_t i = 0; i < 2 * f->h.n_layers; i++) {
@@ -438,10 +483,12 @@ llm_status forward_page_read(struct forward *f, uint32_t page, void *out, struct
     uint64_t size = 2 * f->page_size * f->h.n_layers;
     TRY_GPU(gpu_buffer_create(f->gpu, &host, size, GPU_MEMORY_READBACK, &gpu_error_), error);
     struct gpu_error gpu_error = {{0}};
-    llm_status status = gpu_failed(gpu_commands_create(f->gpu, &c, false, &gpu_error), &gpu_error, error);
+    llm_status status =
+        gpu_failed(gpu_commands_create(f->gpu, &c, false, &gpu_error), &gpu_error, error);
     if (status == LLM_OK) {
         for (uint32_t i = 0; i < 2 * f->h.n_layers; i++)
-            gpu_commands_copy(c, &f->kv[i / 2], page * f->page_size + (i % 2 ? f->kv_v : 0), &host, i * f->page_size, f->page_size);
+            gpu_commands_copy(c, &f->kv[i / 2], page * f->page_size + (i % 2 ? f->kv_v : 0), &host,
+                              i * f->page_size, f->page_size);
         status = run_now(f, c, error);
     }
     if (status == LLM_OK) memcpy(out, host.map, size);
@@ -450,7 +497,8 @@ llm_status forward_page_read(struct forward *f, uint32_t page, void *out, struct
     return status;
 }
 
-static llm_status upload_page(struct forward *f, struct gpu_upload *u, uint32_t page, const void *data, struct llm_error *error)
+static llm_status upload_page(struct forward *f, struct gpu_upload *u, uint32_t page,
+                              const void *data, struct llm_error *error)
 {
     for (uint32_t i = 0; i < 2 * f->h.n_layers; i++) {
         void *memory;
@@ -463,7 +511,8 @@ static llm_status upload_page(struct forward *f, struct gpu_upload *u, uint32_t 
     return LLM_OK;
 }
 
-llm_status forward_page_write(struct forward *f, uint32_t page, const void *data, struct llm_error *error)
+llm_status forward_page_write(struct forward *f, uint32_t page, const void *data,
+                              struct llm_error *error)
 {
     if (f->kv[0].map) {
         move_mapped(f, page, NULL, data);

@@ -1,5 +1,6 @@
-/* forward.h - the transformer: computes a batch of rows in recorded plans. A row is (token, sequence, position); one row
- * decodes, eight rows are eight characters, many rows are a prompt: the number of rows picks the plan, nothing else. */
+/* forward.h - the transformer: computes a batch of rows in recorded plans. A row is (token,
+ * sequence, position); one row decodes, eight rows are eight characters, many rows are a prompt:
+ * the number of rows picks the plan, nothing else. */
 #ifndef FORWARD_H
 #define FORWARD_H
 
@@ -26,7 +27,7 @@ struct forward {
 
     struct step step;
     struct gpu_buffer x, normed, qkv, attended, hidden, partial; /* (max rows, stride) f32 */
-    struct gpu_buffer logits, best;                              /* (max outputs, stride of vocab) f32; (max outputs) u32 */
+    struct gpu_buffer logits, best; /* (max outputs, stride of vocab) f32; (max outputs) u32 */
     struct gpu_buffer logits_host, best_host;
     struct gpu_buffer *kv; /* (n_layers): K pages, then V pages from kv_v on */
     uint32_t n_pages, max_positions;
@@ -34,7 +35,8 @@ struct forward {
     bool profile;
 
     struct plan layers[FORWARD_N_BUCKETS], heads[FORWARD_N_BUCKETS];
-    struct gpu_commands *read_logits[FORWARD_N_BUCKETS]; /* copies what a head has computed to logits_host */
+    struct gpu_commands
+        *read_logits[FORWARD_N_BUCKETS]; /* copies what a head has computed to logits_host */
 };
 
 struct forward_config {
@@ -47,38 +49,48 @@ struct forward_config {
 uint64_t forward_scratch_size(const struct hparams *h, const struct forward_config *c);
 uint64_t forward_page_size(const struct hparams *h, bool kv_f16); /* of one page in all layers */
 
-llm_status forward_open(struct forward *f, struct gpu_device *gpu, const struct hparams *h, const struct weights *weights,
-                        const struct forward_config *c, const struct alloc *alloc, struct llm_error *error);
+llm_status forward_open(struct forward *f, struct gpu_device *gpu, const struct hparams *h,
+                        const struct weights *weights, const struct forward_config *c,
+                        const struct alloc *alloc, struct llm_error *error);
 void forward_free(struct forward *f);
 /* Records every plan (idempotent), so that no later call makes a pipeline. */
 llm_status forward_record(struct forward *f, struct llm_error *error);
-llm_status forward_record_plan(struct forward *f, uint32_t bucket, struct llm_error *error); /* one of them */
+llm_status forward_record_plan(struct forward *f, uint32_t bucket,
+                               struct llm_error *error); /* one of them */
 
-/* Runs the plans of one row once: a driver that compiles at the first dispatch does so now. Waits. */
+/* Runs the plans of one row once: a driver that compiles at the first dispatch does so now. Waits.
+ */
 llm_status forward_warm(struct forward *f, struct llm_error *error);
 
-/* How many of n rows the next step should take, and the bucket (index) of its plan, which may have more rows. */
+/* How many of n rows the next step should take, and the bucket (index) of its plan, which may have
+ * more rows. */
 uint32_t forward_take(uint32_t n, uint32_t *bucket);
 uint32_t forward_output_bucket(uint32_t n);
 
 /* The step's data; nothing may be in flight. Rows that are not set are padding. */
 void forward_begin(struct forward *f, uint32_t bucket);
-void forward_set_row(struct forward *f, uint32_t row, uint32_t token, uint32_t position, uint32_t table);
-/* Copies a sequence's pages to the step's page tables from entry `table` on; the caller counts entries. */
+void forward_set_row(struct forward *f, uint32_t row, uint32_t token, uint32_t position,
+                     uint32_t table);
+/* Copies a sequence's pages to the step's page tables from entry `table` on; the caller counts
+ * entries. */
 void forward_set_table(struct forward *f, uint32_t table, const struct kv_sequence *s);
 uint32_t forward_max_tables(const struct forward *f);
-void forward_set_outputs(struct forward *f, const uint32_t *rows, uint32_t n, uint32_t output_bucket);
+void forward_set_outputs(struct forward *f, const uint32_t *rows, uint32_t n,
+                         uint32_t output_bucket);
 void forward_end(struct forward *f, uint32_t bucket);
 
 /* After the head's plan, or after read_logits: */
 uint32_t forward_best(const struct forward *f, uint32_t output);
 const float *forward_logits(const struct forward *f, uint32_t output); /* (vocab) */
 
-/* Copies whole pages in all layers: recorded anew; the caller submits it and frees it when it has run. */
-llm_status forward_copy_pages(struct forward *f, const struct kv_copy *copies, uint32_t n, struct gpu_commands **out,
-                              struct llm_error *error);
-/* Reads page into memory (page size of all layers), or writes it. Waits; nothing may be in flight. */
+/* Copies whole pages in all layers: recorded anew; the caller submits it and frees it when it has
+ * run. */
+llm_status forward_copy_pages(struct forward *f, const struct kv_copy *copies, uint32_t n,
+                              struct gpu_commands **out, struct llm_error *error);
+/* Reads page into memory (page size of all layers), or writes it. Waits; nothing may be in flight.
+ */
 llm_status forward_page_read(struct forward *f, uint32_t page, void *out, struct llm_error *error);
-llm_status forward_page_write(struct forward *f, uint32_t page, const void *data, struct llm_error *error);
+llm_status forward_page_write(struct forward *f, uint32_t page, const void *data,
+                              struct llm_error *error);
 
 #endif

@@ -23,18 +23,13 @@ static const struct module_info modules[N_MODULES] = {
 static llm_status status_of(enum gpu_status status)
 {
     switch (status) {
-    case GPU_OK:
-        return LLM_OK;
-    case GPU_OUT_OF_MEMORY:
-        return LLM_OUT_OF_MEMORY;
-    case GPU_LOST:
-        return LLM_DEVICE_LOST;
-    case GPU_NO_DEVICE:
-        return LLM_NO_DEVICE;
+    case GPU_OK: return LLM_OK;
+    case GPU_OUT_OF_MEMORY: return LLM_OUT_OF_MEMORY;
+    case GPU_LOST: return LLM_DEVICE_LOST;
+    case GPU_NO_DEVICE: return LLM_NO_DEVICE;
     case GPU_NOT_READY:
     case GPU_UNSUPPORTED:
-    case GPU_FAILED:
-        break;
+    case GPU_FAILED: break;
     }
     return LLM_UNSUPPORTED;
 }

@@ -12,7 +12,7 @@
  * do not either. */
 struct profile {
     uint32_t mat_tiles, mat_pieces,
-        mat_columns; /* a workgroup's tiles of rows, pieces of K, and the most rows of x */
+        mat_columns;      /* a workgroup's tiles of rows, pieces of K, and the most rows of x */
     uint32_t rope_groups; /* workgroups a row */
     uint32_t lanes, norm_lanes, attention_lanes, attention_heads;
 };
@@ -45,8 +45,8 @@ struct ops {
 const uint32_t ops_buckets[] = {1, 2, 4, 8, 16, 32, 64, 128, 0};
 
 enum {
-    AXIS = 65535,    /* workgroups along one axis that every device allows */
-    NORM_ROWS = 4    /* more have their norm made by as many workgroups, in a dispatch of its own */
+    AXIS = 65535, /* workgroups along one axis that every device allows */
+    NORM_ROWS = 4 /* more have their norm made by as many workgroups, in a dispatch of its own */
 };
 
 /* The modules of each format, see pick. */
@@ -90,9 +90,9 @@ static llm_status modules_of(const struct weight *w, const struct format_modules
 
 static llm_status make_counter(struct ops *ops, struct llm_error *error)
 {
-    TRY_GPU(gpu_buffer_create(ops->kernels.device, &ops->finished, 256, GPU_MEMORY_DEVICE,
-                              &gpu_error_),
-            error);
+    TRY_GPU(
+        gpu_buffer_create(ops->kernels.device, &ops->finished, 256, GPU_MEMORY_DEVICE, &gpu_error_),
+        error);
     memset(ops->finished.map, 0, (size_t)ops->finished.size);
     return LLM_OK;
 }
@@ -112,10 +112,8 @@ llm_status ops_create(struct ops **out, struct gpu_device *device, bool high, bo
     ops->texels = ops->info->texel_loads && ops->info->subgroup == 8 && ops->info->subgroup_shuffle;
     ops->integers = ops->texels && ops->info->software && ops->info->unified && !high;
     llm_status status = ops->integers ? make_counter(ops, error) : LLM_OK;
-    if (status == LLM_OK)
-        *out = ops;
-    else
-        ops_free(ops);
+    if (status == LLM_OK) *out = ops;
+    else ops_free(ops);
     return status;
 }
 
@@ -201,8 +199,8 @@ static llm_status check_product(const struct ops *ops, const struct product *p, 
                                 struct llm_error *error)
 {
     const struct weight *w = p->first;
-    if (p->y_stride % 4 || p->y_at % 4 || n_rows == 0 || n_rows & (n_rows - 1) ||
-        w->rows == 0 || w->cols == 0) {
+    if (p->y_stride % 4 || p->y_at % 4 || n_rows == 0 || n_rows & (n_rows - 1) || w->rows == 0 ||
+        w->cols == 0) {
         return error_set(error, LLM_BAD_ARGUMENT,
                          "a matrix of %" PRIu32 " x %" PRIu32 " for %" PRIu32
                          " rows, written at %" PRIu32 " of %" PRIu32
@@ -444,9 +442,8 @@ static llm_status check_shape(const struct attention_shape *s, struct llm_error 
 
 llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s,
                           const struct head_terms *terms, const struct step *step,
-                          const struct gpu_buffer *qkv,
-                          const struct gpu_range *k_pages, const struct gpu_range *v_pages,
-                          uint32_t n_rows, struct llm_error *error)
+                          const struct gpu_buffer *qkv, const struct gpu_range *k_pages,
+                          const struct gpu_range *v_pages, uint32_t n_rows, struct llm_error *error)
 {
     const struct gpu_kernel *kernel;
     TRY(check_shape(s, error));
@@ -476,14 +473,10 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
     const struct gpu_range turns = {&step->buffer, step->rope,
                                     (uint64_t)n_rows * step->rope_pairs * 2 * sizeof(float)};
     const struct gpu_range ranges[] = {
-        all_of(qkv),
-        {&step->buffer, step->rows, n_rows * sizeof(struct step_row)},
-        turns,
-        {&step->buffer, step->pages, (step->max_pages + 3ull) / 4 * 16},
-        *k_pages,
-        *v_pages,
-        all_of(qkv),
-        bias || norm ? terms->data : turns,
+        all_of(qkv), {&step->buffer, step->rows, n_rows * sizeof(struct step_row)},
+        turns,       {&step->buffer, step->pages, (step->max_pages + 3ull) / 4 * 16},
+        *k_pages,    *v_pages,
+        all_of(qkv), bias || norm ? terms->data : turns,
     };
     uint32_t groups = norm ? s->n_heads + 2 * s->n_kv_heads : divide_up(args.items, lanes);
     groups = minimum(groups, ops->profile->rope_groups);

@@ -1,8 +1,9 @@
-/* ops.h - the operations of a forward pass: each records the dispatches of one mathematical step, choosing the kernel and its
- * grid. The caller writes barriers between operations that depend on each other.
+/* ops.h - the operations of a forward pass: each records the dispatches of one mathematical step,
+ * choosing the kernel and its grid. The caller writes barriers between operations that depend on
+ * each other.
  *
- * Activations are f32, one row after the other, a row's stride is ops_stride(dim) floats; what lies past dim is zero or
- * finite (buffers are zero-filled once, and zero weights keep them so). */
+ * Activations are f32, one row after the other, a row's stride is ops_stride(dim) floats; what lies
+ * past dim is zero or finite (buffers are zero-filled once, and zero weights keep them so). */
 #ifndef OPS_H
 #define OPS_H
 
@@ -21,18 +22,25 @@ struct weight {
     uint64_t offset;                 /* of its first tile, multiple of 256 */
 };
 
-static inline uint32_t ops_stride(uint32_t dim) { return (dim + 31) / 32 * 32; }
+static inline uint32_t ops_stride(uint32_t dim)
+{
+    return (dim + 31) / 32 * 32;
+}
 
-/* What changes from step to step lies in one GPU_MEMORY_STEP buffer, written by the host before a submission. Offsets in
- * bytes, multiples of 256. */
+/* What changes from step to step lies in one GPU_MEMORY_STEP buffer, written by the host before a
+ * submission. Offsets in bytes, multiples of 256. */
 struct step {
     struct gpu_buffer buffer;
     uint32_t max_rows, max_outputs, max_pages, rope_pairs;
-    uint64_t rows;    /* struct step_row (max_rows) */
-    uint64_t rope;    /* float cos, sin (max_rows, rope_pairs, which is even) of each row's position, in double on the host */
-    uint64_t pages;   /* uint32_t (max_pages): the page tables of the sequences, one after the other */
-    uint64_t outputs; /* uint32_t (max_outputs): the row that each output belongs to; unused ones repeat a valid row */
-    uint64_t counts;  /* uint32_t (4): groups of the attention's indirect dispatch: x = most KV groups of any row, y = KV heads, z = rows */
+    uint64_t rows; /* struct step_row (max_rows) */
+    uint64_t rope; /* float cos, sin (max_rows, rope_pairs, which is even) of each row's position,
+                      in double on the host */
+    uint64_t
+        pages; /* uint32_t (max_pages): the page tables of the sequences, one after the other */
+    uint64_t outputs; /* uint32_t (max_outputs): the row that each output belongs to; unused ones
+                         repeat a valid row */
+    uint64_t counts;  /* uint32_t (4): groups of the attention's indirect dispatch: x = most KV
+                         groups of any row, y = KV heads, z = rows */
 };
 struct step_row {
     uint32_t token;
@@ -40,87 +48,113 @@ struct step_row {
     uint32_t table;    /* its sequence's first entry in pages */
     uint32_t pad;
 };
-enum { STEP_NO_ROW = 0x7fffffff, ATTENTION_PIECE = 64, ATTENTION_GROUP = 256 }; /* positions; pieces are summed alone, in order */
+enum {
+    STEP_NO_ROW = 0x7fffffff,
+    ATTENTION_PIECE = 64,
+    ATTENTION_GROUP = 256
+}; /* positions; pieces are summed alone, in order */
 
-/* What a buffer of activations holds: f32, or blocks of 32 rounded to integers (as large: shaders/int.glsl). */
+/* What a buffer of activations holds: f32, or blocks of 32 rounded to integers (as large:
+ * shaders/int.glsl). */
 enum values { VALUES_F32, VALUES_INT };
 
 struct ops;
-/* The kernels of one model on one device; pipelines are made when first recorded. high: never round activations to integers. */
-llm_status ops_create(struct ops **out, struct gpu_device *device, bool high, bool deterministic, const struct alloc *alloc,
-                      struct llm_error *error);
+/* The kernels of one model on one device; pipelines are made when first recorded. high: never round
+ * activations to integers. */
+llm_status ops_create(struct ops **out, struct gpu_device *device, bool high, bool deterministic,
+                      const struct alloc *alloc, struct llm_error *error);
 void ops_free(struct ops *ops);
-/* What products with w should be given: integers where the device, the precision and the format of w make it faster. */
+/* What products with w should be given: integers where the device, the precision and the format of
+ * w make it faster. */
 enum values ops_values(const struct ops *ops, const struct weight *w);
 
-/* Rows that one submission of the matrix kernels handles at full width: a plan is recorded for each of these numbers of
- * rows, rising, 0-terminated: {1, 2, 4, 8, 16, ...}. */
+/* Rows that one submission of the matrix kernels handles at full width: a plan is recorded for each
+ * of these numbers of rows, rising, 0-terminated: {1, 2, 4, 8, 16, ...}. */
 extern const uint32_t ops_buckets[];
 
 struct attention_shape {
     uint32_t n_heads, n_kv_heads, head_dim; /* head_dim a multiple of 4 (f32) or 8 (f16) */
-    uint32_t rope_dim;                      /* dimensions of a head that are rotated; the rest is copied */
-    bool rope_neox;                         /* pairs (i, i + rope_dim / 2); else (2i, 2i + 1) */
+    uint32_t rope_dim; /* dimensions of a head that are rotated; the rest is copied */
+    bool rope_neox;    /* pairs (i, i + rope_dim / 2); else (2i, 2i + 1) */
     bool kv_f16;
-    float scale;                            /* of q * k, 1 / sqrt(head_dim) */
-    uint32_t stride, q, k, v;               /* floats: of a row of the qkv buffer, and where q, k and v begin in it */
+    float scale; /* of q * k, 1 / sqrt(head_dim) */
+    uint32_t stride, q, k,
+        v; /* floats: of a row of the qkv buffer, and where q, k and v begin in it */
 };
 
 /* What q, k and v go through before they are rotated. */
 struct head_terms {
-    struct gpu_range data; /* floats: biases as a row of the qkv buffer, then gains of q and of k (head_dim each) */
+    struct gpu_range data; /* floats: biases as a row of the qkv buffer, then gains of q and of k
+                              (head_dim each) */
     bool bias, norm;       /* norm: each head of q and k by its root mean square */
     float eps;
 };
 
-/* Bytes of one page (64 positions) of one layer: K, and the same for V. K pages lie one after the other, and so do V pages. */
+/* Bytes of one page (64 positions) of one layer: K, and the same for V. K pages lie one after the
+ * other, and so do V pages. */
 uint64_t ops_page_size(const struct attention_shape *s);
 /* Bytes of the partial results for so many rows and positions. */
 uint64_t ops_partial_size(const struct attention_shape *s, uint32_t n_rows, uint32_t positions);
 
-/* All functions below return LLM_OK or what went wrong in making a kernel; recording errors surface in gpu_commands_end.
- * n_rows is an entry of ops_buckets. */
+/* All functions below return LLM_OK or what went wrong in making a kernel; recording errors surface
+ * in gpu_commands_end. n_rows is an entry of ops_buckets. */
 
 /* out(row) = weight(token of row) * scale as f32 */
-llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weight *w, float scale, const struct step *step,
-                     const struct gpu_buffer *out, uint32_t n_rows, struct llm_error *error);
-/* out(i) = in(i) / sqrt(mean(in(i)^2) + eps) * gain; with gather, in(outputs[i]) and n_rows counts outputs. gain: dim floats. */
-llm_status ops_norm(struct ops *ops, struct gpu_commands *c, const struct gpu_buffer *in, const struct gpu_range *gain,
-                    const struct gpu_buffer *out, enum values out_values, uint32_t dim, float eps, const struct step *step,
+llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weight *w, float scale,
+                     const struct step *step, const struct gpu_buffer *out, uint32_t n_rows,
+                     struct llm_error *error);
+/* out(i) = in(i) / sqrt(mean(in(i)^2) + eps) * gain; with gather, in(outputs[i]) and n_rows counts
+ * outputs. gain: dim floats. */
+llm_status ops_norm(struct ops *ops, struct gpu_commands *c, const struct gpu_buffer *in,
+                    const struct gpu_range *gain, const struct gpu_buffer *out,
+                    enum values out_values, uint32_t dim, float eps, const struct step *step,
                     bool gather, uint32_t n_rows, struct llm_error *error);
-/* y(row)[y_at + r] = sum over k of w(r, k) * x(row)[k] for the w->rows rows; y_stride floats a row. y_at and y_stride are
- * multiples of 4, and zeros are written up to the next multiple of 4 rows. add: added to what y holds (the residual). */
-llm_status ops_matrix(struct ops *ops, struct gpu_commands *c, const struct weight *w, const struct gpu_buffer *x,
-                      enum values x_values, const struct gpu_buffer *y, uint32_t y_stride, uint32_t y_at, bool add, uint32_t n_rows,
+/* y(row)[y_at + r] = sum over k of w(r, k) * x(row)[k] for the w->rows rows; y_stride floats a row.
+ * y_at and y_stride are multiples of 4, and zeros are written up to the next multiple of 4 rows.
+ * add: added to what y holds (the residual). */
+llm_status ops_matrix(struct ops *ops, struct gpu_commands *c, const struct weight *w,
+                      const struct gpu_buffer *x, enum values x_values, const struct gpu_buffer *y,
+                      uint32_t y_stride, uint32_t y_at, bool add, uint32_t n_rows,
                       struct llm_error *error);
-/* y(row) += w x(row), then normed(row) = the norm of y(row), w->rows long: what ops_matrix and ops_norm do, bit for bit. One
- * dispatch where that is faster, else two and the barrier between them. */
+/* y(row) += w x(row), then normed(row) = the norm of y(row), w->rows long: what ops_matrix and
+ * ops_norm do, bit for bit. One dispatch where that is faster, else two and the barrier between
+ * them. */
 struct norm {
     const struct gpu_range *gain;
     const struct gpu_buffer *out;
     enum values values;
     float eps;
 };
-llm_status ops_matrix_norm(struct ops *ops, struct gpu_commands *c, const struct weight *w, const struct gpu_buffer *x,
-                           enum values x_values, const struct gpu_buffer *y, const struct norm *norm, const struct step *step,
-                           uint32_t n_rows, struct llm_error *error);
-/* y(row) = silu(gate x(row)) * (up x(row)); gate and up have the same shape and type. Of f32 x comes f32 y. */
-llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct weight *gate, const struct weight *up,
-                       const struct gpu_buffer *x, enum values x_values, const struct gpu_buffer *y, enum values y_values,
-                       uint32_t n_rows, struct llm_error *error);
-/* Adds biases and normalises as terms say (NULL: nothing), rotates q and k of every row by its position, q in place, and writes
- * k and v to the cache page of the position. */
+llm_status ops_matrix_norm(struct ops *ops, struct gpu_commands *c, const struct weight *w,
+                           const struct gpu_buffer *x, enum values x_values,
+                           const struct gpu_buffer *y, const struct norm *norm,
+                           const struct step *step, uint32_t n_rows, struct llm_error *error);
+/* y(row) = silu(gate x(row)) * (up x(row)); gate and up have the same shape and type. Of f32 x
+ * comes f32 y. */
+llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct weight *gate,
+                       const struct weight *up, const struct gpu_buffer *x, enum values x_values,
+                       const struct gpu_buffer *y, enum values y_values, uint32_t n_rows,
+                       struct llm_error *error);
+/* Adds biases and normalises as terms say (NULL: nothing), rotates q and k of every row by its
+ * position, q in place, and writes k and v to the cache page of the position. */
 llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s,
-                          const struct head_terms *terms, const struct step *step, const struct gpu_buffer *qkv, const struct gpu_range *k_pages, const struct gpu_range *v_pages,
-                          uint32_t n_rows, struct llm_error *error);
-/* out(row)[head * head_dim + d] = attention over positions 0..position of the row's sequence. Records two dispatches and the
- * barrier between them. partial: ops_partial_size bytes. Integers: head_dim is a multiple of 32. */
-llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s, const struct step *step,
-                         const struct gpu_buffer *qkv, const struct gpu_range *k_pages, const struct gpu_range *v_pages,
-                         const struct gpu_buffer *partial, const struct gpu_buffer *out, enum values out_values,
-                         uint32_t max_groups, uint32_t n_rows, struct llm_error *error);
-/* out[i] = index of the largest of logits(i)[0..n), ties to the lowest; NaN never wins unless all are. */
-llm_status ops_argmax(struct ops *ops, struct gpu_commands *c, const struct gpu_buffer *logits, uint32_t n,
-                      const struct gpu_buffer *out, uint32_t n_rows, struct llm_error *error);
+                          const struct head_terms *terms, const struct step *step,
+                          const struct gpu_buffer *qkv, const struct gpu_range *k_pages,
+                          const struct gpu_range *v_pages, uint32_t n_rows,
+                          struct llm_error *error);
+/* out(row)[head * head_dim + d] = attention over positions 0..position of the row's sequence.
+ * Records two dispatches and the barrier between them. partial: ops_partial_size bytes. Integers:
+ * head_dim is a multiple of 32. */
+llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s,
+                         const struct step *step, const struct gpu_buffer *qkv,
+                         const struct gpu_range *k_pages, const struct gpu_range *v_pages,
+                         const struct gpu_buffer *partial, const struct gpu_buffer *out,
+                         enum values out_values, uint32_t max_groups, uint32_t n_rows,
+                         struct llm_error *error);
+/* out[i] = index of the largest of logits(i)[0..n), ties to the lowest; NaN never wins unless all
+ * are. */
+llm_status ops_argmax(struct ops *ops, struct gpu_commands *c, const struct gpu_buffer *logits,
+                      uint32_t n, const struct gpu_buffer *out, uint32_t n_rows,
+                      struct llm_error *error);
 
 #endif

@@ -70,7 +70,10 @@ static const struct {
     const struct range *ranges;
     size_t n;
 } wide_sets[] = {
-#define WIDE_SET(bit, ranges) {bit, ranges, sizeof ranges / sizeof *ranges}
+#define WIDE_SET(bit, ranges)                                                                      \
+    {                                                                                              \
+        bit, ranges, sizeof ranges / sizeof *ranges                                                \
+    }
     WIDE_SET(KANJI, kanji),     WIDE_SET(CASED, cased), WIDE_SET(DOTS, dots),
     WIDE_SET(EASTERN, eastern), WIDE_SET(STOP, stops),
 };
@@ -96,10 +99,8 @@ static bool in_ranges(const struct range *ranges, size_t n, uint32_t code)
     size_t low = 0, high = n;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (code > ranges[middle].last)
-            low = middle + 1;
-        else
-            high = middle;
+        if (code > ranges[middle].last) low = middle + 1;
+        else high = middle;
     }
     return low < n && code >= ranges[low].first;
 }
@@ -331,18 +332,15 @@ static size_t contraction(const struct view *v, size_t at, bool any_case)
 static size_t match(const struct step *s, const struct view *v, size_t at)
 {
     switch (s->kind) {
-    case END:
-        return at;
-    case NO_WORD:
-        return at == v->end || v->bits[at] & SPACE ? match(s + 1, v, at) : NO_MATCH;
+    case END: return at;
+    case NO_WORD: return at == v->end || v->bits[at] & SPACE ? match(s + 1, v, at) : NO_MATCH;
     case ENGLISH:
     case ENGLISH_ANY:
     case SUFFIX: {
         size_t n = contraction(v, at, s->kind != ENGLISH);
         return n || s->kind == SUFFIX ? match(s + 1, v, at + n) : NO_MATCH;
     }
-    case SET:
-        break;
+    case SET: break;
     }
     size_t n = 0, most = s->max < v->end - at ? s->max : v->end - at;
     while (n < most && v->bits[at + n] & s->any && !(v->bits[at + n] & s->none)) n++;
@@ -399,10 +397,8 @@ static size_t classify(const char *text, size_t size, uint32_t *bits, uint32_t *
         uint32_t code;
         starts[n] = (uint32_t)at;
         at += unicode_decode(text + at, size - at, &code);
-        if (code >= 128)
-            bits[n] = bits_of(code);
-        else
-            bits[n] = ascii[code] ? ascii[code] : (ascii[code] = bits_of(code));
+        if (code >= 128) bits[n] = bits_of(code);
+        else bits[n] = ascii[code] ? ascii[code] : (ascii[code] = bits_of(code));
     }
     starts[n] = (uint32_t)size;
     return n;

@@ -209,14 +209,38 @@ static void encode_affine(const float *in, size_t n_high, uint8_t *block)
                   (unsigned)clamp_int((in[i] - low) * id + 0.5f, 0, most));
 }
 
-static void decode_q4_0(const uint8_t *block, float *out) { decode_symmetric(block, 0, out); }
-static void encode_q4_0(const float *in, uint8_t *block) { encode_symmetric(in, 0, block); }
-static void decode_q5_0(const uint8_t *block, float *out) { decode_symmetric(block, 4, out); }
-static void encode_q5_0(const float *in, uint8_t *block) { encode_symmetric(in, 4, block); }
-static void decode_q4_1(const uint8_t *block, float *out) { decode_affine(block, 0, out); }
-static void encode_q4_1(const float *in, uint8_t *block) { encode_affine(in, 0, block); }
-static void decode_q5_1(const uint8_t *block, float *out) { decode_affine(block, 4, out); }
-static void encode_q5_1(const float *in, uint8_t *block) { encode_affine(in, 4, block); }
+static void decode_q4_0(const uint8_t *block, float *out)
+{
+    decode_symmetric(block, 0, out);
+}
+static void encode_q4_0(const float *in, uint8_t *block)
+{
+    encode_symmetric(in, 0, block);
+}
+static void decode_q5_0(const uint8_t *block, float *out)
+{
+    decode_symmetric(block, 4, out);
+}
+static void encode_q5_0(const float *in, uint8_t *block)
+{
+    encode_symmetric(in, 4, block);
+}
+static void decode_q4_1(const uint8_t *block, float *out)
+{
+    decode_affine(block, 0, out);
+}
+static void encode_q4_1(const float *in, uint8_t *block)
+{
+    encode_affine(in, 0, block);
+}
+static void decode_q5_1(const uint8_t *block, float *out)
+{
+    decode_affine(block, 4, out);
+}
+static void encode_q5_1(const float *in, uint8_t *block)
+{
+    encode_affine(in, 4, block);
+}
 
 static void decode_q8_0(const uint8_t *block, float *out)
 {
@@ -252,8 +276,8 @@ static void plane_set(uint8_t *plane, unsigned bits, unsigned i, unsigned q)
 
 /* The formats with a minimum: w = (d * scale) * q - (dmin * minimum) */
 struct minimum_format {
-    unsigned group, bits;          /* weights a group; bits of a weight */
-    unsigned most;                 /* largest scale and minimum */
+    unsigned group, bits;             /* weights a group; bits of a weight */
+    unsigned most;                    /* largest scale and minimum */
     unsigned d, scales, quants, high; /* where they lie; high is 0 where there is no fifth bit */
 };
 
@@ -336,12 +360,30 @@ static void encode_minimum(const struct minimum_format *f, const float *in, uint
     }
 }
 
-static void decode_q2_k(const uint8_t *block, float *out) { decode_minimum(&q2_k, block, out); }
-static void encode_q2_k(const float *in, uint8_t *block) { encode_minimum(&q2_k, in, block); }
-static void decode_q4_k(const uint8_t *block, float *out) { decode_minimum(&q4_k, block, out); }
-static void encode_q4_k(const float *in, uint8_t *block) { encode_minimum(&q4_k, in, block); }
-static void decode_q5_k(const uint8_t *block, float *out) { decode_minimum(&q5_k, block, out); }
-static void encode_q5_k(const float *in, uint8_t *block) { encode_minimum(&q5_k, in, block); }
+static void decode_q2_k(const uint8_t *block, float *out)
+{
+    decode_minimum(&q2_k, block, out);
+}
+static void encode_q2_k(const float *in, uint8_t *block)
+{
+    encode_minimum(&q2_k, in, block);
+}
+static void decode_q4_k(const uint8_t *block, float *out)
+{
+    decode_minimum(&q4_k, block, out);
+}
+static void encode_q4_k(const float *in, uint8_t *block)
+{
+    encode_minimum(&q4_k, in, block);
+}
+static void decode_q5_k(const uint8_t *block, float *out)
+{
+    decode_minimum(&q5_k, block, out);
+}
+static void encode_q5_k(const float *in, uint8_t *block)
+{
+    encode_minimum(&q5_k, in, block);
+}
 
 /* Scales of the symmetric K formats: each group's extreme is the lowest quant. Returns d; the
  * scales are in units of it. */

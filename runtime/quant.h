@@ -1,25 +1,26 @@
-/* quant.h - weight formats of ggml: sizes, and dequantization on the CPU in the order of operations that ggml documents
- * (block layouts: ggml's ggml-common.h). Pure. */
+/* quant.h - weight formats of ggml: sizes, and dequantization on the CPU in the order of operations
+ * that ggml documents (block layouts: ggml's ggml-common.h). Pure. */
 #ifndef QUANT_H
 #define QUANT_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* X(constant, ggml's id, name, weights a block, bytes a block). Supported formats first in use; ids are the file's. */
-#define QUANT_LIST(X)              \
-    X(QUANT_F32, 0, "F32", 1, 4)   \
-    X(QUANT_F16, 1, "F16", 1, 2)   \
-    X(QUANT_Q4_0, 2, "Q4_0", 32, 18) \
-    X(QUANT_Q4_1, 3, "Q4_1", 32, 20) \
-    X(QUANT_Q5_0, 6, "Q5_0", 32, 22) \
-    X(QUANT_Q5_1, 7, "Q5_1", 32, 24) \
-    X(QUANT_Q8_0, 8, "Q8_0", 32, 34) \
-    X(QUANT_Q2_K, 10, "Q2_K", 256, 84) \
-    X(QUANT_Q3_K, 11, "Q3_K", 256, 110) \
-    X(QUANT_Q4_K, 12, "Q4_K", 256, 144) \
-    X(QUANT_Q5_K, 13, "Q5_K", 256, 176) \
-    X(QUANT_Q6_K, 14, "Q6_K", 256, 210) \
+/* X(constant, ggml's id, name, weights a block, bytes a block). Supported formats first in use; ids
+ * are the file's. */
+#define QUANT_LIST(X)                                                                              \
+    X(QUANT_F32, 0, "F32", 1, 4)                                                                   \
+    X(QUANT_F16, 1, "F16", 1, 2)                                                                   \
+    X(QUANT_Q4_0, 2, "Q4_0", 32, 18)                                                               \
+    X(QUANT_Q4_1, 3, "Q4_1", 32, 20)                                                               \
+    X(QUANT_Q5_0, 6, "Q5_0", 32, 22)                                                               \
+    X(QUANT_Q5_1, 7, "Q5_1", 32, 24)                                                               \
+    X(QUANT_Q8_0, 8, "Q8_0", 32, 34)                                                               \
+    X(QUANT_Q2_K, 10, "Q2_K", 256, 84)                                                             \
+    X(QUANT_Q3_K, 11, "Q3_K", 256, 110)                                                            \
+    X(QUANT_Q4_K, 12, "Q4_K", 256, 144)                                                            \
+    X(QUANT_Q5_K, 13, "Q5_K", 256, 176)                                                            \
+    X(QUANT_Q6_K, 14, "Q6_K", 256, 210)                                                            \
     X(QUANT_BF16, 30, "BF16", 1, 2)
 
 enum quant_type {
@@ -40,9 +41,11 @@ const struct quant_info *quant_info(uint32_t id);
 float quant_f16(uint16_t bits);     /* exact */
 uint16_t quant_to_f16(float value); /* nearest even; overflow to infinity */
 
-/* n weights (a multiple of the block) from blocks to out, as ggml's reference computes them in f32. */
+/* n weights (a multiple of the block) from blocks to out, as ggml's reference computes them in f32.
+ */
 void quant_decode(enum quant_type type, const void *blocks, float *out, size_t n);
-/* For tests and for making models: round to the format, simply (no search for better scales). n a multiple of the block. */
+/* For tests and for making models: round to the format, simply (no search for better scales). n a
+ * multiple of the block. */
 void quant_encode(enum quant_type type, const float *in, void *blocks, size_t n);
 
 #endif

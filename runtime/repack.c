@@ -258,10 +258,8 @@ static void put_halves(struct writer *w, const struct block *rows, uint32_t size
         uint32_t words[4] = {0};
         const struct block *r = rows + lane * 4;
         for (uint32_t j = 0; j < 4; j++) {
-            if (size == 16)
-                words[j] = r[j].halves[0] | (uint32_t)r[j].halves[1] << 16;
-            else
-                words[j / 2] |= (uint32_t)r[j].halves[0] << j % 2 * 16;
+            if (size == 16) words[j] = r[j].halves[0] | (uint32_t)r[j].halves[1] << 16;
+            else words[j / 2] |= (uint32_t)r[j].halves[0] << j % 2 * 16;
         }
         put(w, words, size / 4);
     }
@@ -285,10 +283,8 @@ static void put_block(struct writer *w, const struct format *f, const struct blo
     if (f->octets) put_octets(w, rows);
     if (f->crumbs) put_crumbs(w, rows, f->crumb_shift);
     if (f->bits) put_bits(w, rows, f->bit_shift);
-    if (f->head)
-        put_bytes(w, rows);
-    else
-        put_halves(w, rows, f->scales);
+    if (f->head) put_bytes(w, rows);
+    else put_halves(w, rows, f->scales);
 }
 
 static void put_quants(struct writer *w, const struct format *f, uint64_t cols, const uint8_t *rows,
@@ -339,9 +335,7 @@ void repack_tiles(enum quant_type type, uint64_t cols, const void *rows, uint64_
     for (uint64_t first = 0; first < n_rows; first += REPACK_TILE) {
         uint64_t n = n_rows - first < REPACK_TILE ? n_rows - first : REPACK_TILE;
         const uint8_t *from = (const uint8_t *)rows + first * row_size;
-        if (f)
-            put_quants(&w, f, cols, from, n);
-        else
-            put_plain(&w, info->block_size, cols, from, n);
+        if (f) put_quants(&w, f, cols, from, n);
+        else put_plain(&w, info->block_size, cols, from, n);
     }
 }

@@ -9,7 +9,8 @@ static struct blob_layout layout_of(const llm_model *m)
 {
     const struct attention_shape *s = &m->forward.shape;
     return (struct blob_layout){
-        .kv = (s->kv_f16 ? LLM_KV_F16 : LLM_KV_F32) | (arch_long_rope(&m->blueprint) ? BLOB_LONG_ROPE : 0),
+        .kv = (s->kv_f16 ? LLM_KV_F16 : LLM_KV_F32) |
+              (arch_long_rope(&m->blueprint) ? BLOB_LONG_ROPE : 0),
         .layers = m->forward.h.n_layers,
         .floats = 2 * s->n_kv_heads * s->head_dim,
         .page_size = 2 * m->forward.page_size * m->forward.h.n_layers,
@@ -77,8 +78,7 @@ static llm_status fill(llm_session *s, struct blob_reader *r, struct llm_error *
     const struct blob_layout ours = layout_of(s->model), *theirs = &r->header.layout;
     bool same = ours.kv == theirs->kv && ours.layers == theirs->layers &&
                 ours.floats == theirs->floats && ours.page_size == theirs->page_size;
-    if (r->header.n_tokens)
-        memcpy(s->tokens, r->tokens, r->header.n_tokens * sizeof *s->tokens);
+    if (r->header.n_tokens) memcpy(s->tokens, r->tokens, r->header.n_tokens * sizeof *s->tokens);
     s->n_tokens = r->header.n_tokens;
     return same && r->header.n_cached ? read_pages(s, r, error) : LLM_OK;
 }

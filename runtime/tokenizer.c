@@ -561,17 +561,14 @@ llm_status tokenizer_decode(const struct tokenizer *t, int32_t id, bool special,
     case TOKEN_CONTROL:
     case TOKEN_UNKNOWN:
         return special ? append(out, token->text, token->size, alloc, error) : LLM_OK;
-    case TOKEN_USER_DEFINED:
-        return append(out, token->text, token->size, alloc, error);
+    case TOKEN_USER_DEFINED: return append(out, token->text, token->size, alloc, error);
     case TOKEN_BYTE: {
         int value = byte_of_name(token);
         char byte = (char)value;
         return value < 0 ? LLM_OK : append(out, &byte, 1, alloc, error);
     }
-    case TOKEN_NORMAL:
-        break;
-    default:
-        return LLM_OK;
+    case TOKEN_NORMAL: break;
+    default: return LLM_OK;
     }
     if (t->byte_pair) return append(out, token->text, token->size, alloc, error);
     size_t n = out->n;

@@ -70,10 +70,8 @@ llm_status spm_encode(const struct tokenizer *t, struct merger *m, const char *t
         return error_memory(error, "the merges of a text", (uint64_t)m->n * sizeof *m->heap);
     for (uint32_t i = 0; i != NO_SYMBOL; i = m->symbols[i].next) {
         const struct symbol *s = &m->symbols[i];
-        if (s->id >= 0)
-            TRY(tokenizer_push(out, s->id, m->alloc, error));
-        else
-            TRY(push_bytes(t, escaped + s->at, s->size, out, m->alloc, error));
+        if (s->id >= 0) TRY(tokenizer_push(out, s->id, m->alloc, error));
+        else TRY(push_bytes(t, escaped + s->at, s->size, out, m->alloc, error));
     }
     return LLM_OK;
 }

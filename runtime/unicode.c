@@ -27,10 +27,8 @@ enum unicode_class unicode_class(uint32_t code)
                   sizeof *runs; /* runs[low] begins at or before code, runs[high] after it */
     while (high - low > 1) {
         size_t middle = low + (high - low) / 2;
-        if (runs[middle] >> 8 <= code)
-            low = middle;
-        else
-            high = middle;
+        if (runs[middle] >> 8 <= code) low = middle;
+        else high = middle;
     }
     return (enum unicode_class)(runs[low] & 0xff);
 }

@@ -21,7 +21,8 @@ struct loader {
 
 void weights_qkv_layout(const struct hparams *h, uint32_t *stride, uint32_t *k, uint32_t *v)
 {
-    uint32_t q_rows = ops_stride(h->n_heads * h->head_dim), kv_rows = ops_stride(h->n_kv_heads * h->head_dim);
+    uint32_t q_rows = ops_stride(h->n_heads * h->head_dim),
+             kv_rows = ops_stride(h->n_kv_heads * h->head_dim);
     *k = q_rows;
     *v = q_rows + kv_rows;
     *stride = q_rows + 2 * kv_rows;
@@ -51,20 +52,24 @@ static uint64_t terms_size(const struct blueprint *b, uint32_t l)
 static uint64_t vectors_size(const struct blueprint *b)
 {
     uint64_t size = vector_size(b->h.dim);
-    for (uint32_t l = 0; l < b->h.n_layers; l++) size += 2 * vector_size(b->h.dim) + vector_size(terms_size(b, l));
+    for (uint32_t l = 0; l < b->h.n_layers; l++)
+        size += 2 * vector_size(b->h.dim) + vector_size(terms_size(b, l));
     return size;
 }
 
-uint64_t weights_size(const struct blueprint *b, const struct gpu_device *gpu, uint32_t n_host_layers)
+uint64_t weights_size(const struct blueprint *b, const struct gpu_device *gpu,
+                      uint32_t n_host_layers)
 {
     const struct gguf_tensor *output = b->tensors[SLOT_OUTPUT];
-    uint64_t size = gpu_buffer_cost(gpu, matrix_size(b->tensors[SLOT_TOKEN_EMBD]), GPU_MEMORY_DEVICE);
+    uint64_t size =
+        gpu_buffer_cost(gpu, matrix_size(b->tensors[SLOT_TOKEN_EMBD]), GPU_MEMORY_DEVICE);
     if (output) size += gpu_buffer_cost(gpu, matrix_size(output), GPU_MEMORY_DEVICE);
     size += vectors_size(b);
     for (uint32_t l = 0; l + n_host_layers < b->h.n_layers; l++) {
         for (int slot = 0; slot < N_LAYER_SLOTS; slot++) {
             const struct gguf_tensor *t = b->layers[l][slot];
-            if (t && t->dims[1] > 1) size += gpu_buffer_cost(gpu, matrix_size(t), GPU_MEMORY_DEVICE);
+            if (t && t->dims[1] > 1)
+                size += gpu_buffer_cost(gpu, matrix_size(t), GPU_MEMORY_DEVICE);
         }
     }
     return size;
@@ -73,10 +78,12 @@ uint64_t weights_size(const struct blueprint *b, const struct gpu_device *gpu, u
 static llm_status advance(struct loader *ld, uint64_t bytes, struct llm_error *error)
 {
     ld->done += bytes;
-    return ld->progress ? ld->progress(ld->user, (double)ld->done / (double)ld->total, error) : LLM_OK;
+    return ld->progress ? ld->progress(ld->user, (double)ld->done / (double)ld->total, error)
+                        : LLM_OK;
 }
 
-static llm_status fetch(struct loader *ld, uint64_t offset, size_t n, const void **data, struct llm_error *error)
+static llm_status fetch(struct loader *ld, uint64_t offset, size_t n, const void **data,
+                        struct llm_error *error)
 {
     if (ld->source->read && n > ld->scratch_size) {
         alloc_free(ld->w->alloc, ld->scratch, ld->scratch_size);
@@ -90,15 +97,16 @@ static llm_status fetch(struct loader *ld, uint64_t offset, size_t n, const void
 }
 
 /* Streams the tensor to its place at `at` in the buffer, a band of tiles at a time. */
-static llm_status stream_matrix(struct loader *ld, const struct gguf_tensor *t, struct gpu_buffer *to, uint64_t at,
-                                struct llm_error *error)
+static llm_status stream_matrix(struct loader *ld, const struct gguf_tensor *t,
+                                struct gpu_buffer *to, uint64_t at, struct llm_error *error)
 {
     uint64_t tile_size = repack_tile_size(t->type, t->dims[0]), row_size = t->size / t->dims[1];
     size_t piece = gpu_upload_piece(ld->upload);
     uint64_t tiles = (piece < BAND ? piece : BAND) / tile_size;
     if (tiles == 0) tiles = 1;
     for (uint64_t row = 0; row < t->dims[1]; row += tiles * REPACK_TILE) {
-        uint64_t n = t->dims[1] - row < tiles * REPACK_TILE ? t->dims[1] - row : tiles * REPACK_TILE;
+        uint64_t n =
+            t->dims[1] - row < tiles * REPACK_TILE ? t->dims[1] - row : tiles * REPACK_TILE;
         const void *data = NULL;
         TRY(fetch(ld, t->offset + row * row_size, (size_t)(n * row_size), &data, error));
         size_t size = (size_t)((n + REPACK_TILE - 1) / REPACK_TILE * tile_size);
@@ -112,9 +120,10 @@ static llm_status stream_matrix(struct loader *ld, const struct gguf_tensor *t, 
     return LLM_OK;
 }
 
-/* One matrix made of the rows of n tensors of one type, one below the other; all but the last are whole tiles. */
-static llm_status load_matrix(struct loader *ld, const struct gguf_tensor *const *parts, uint32_t n, enum gpu_memory memory,
-                              struct weight *out, struct llm_error *error)
+/* One matrix made of the rows of n tensors of one type, one below the other; all but the last are
+ * whole tiles. */
+static llm_status load_matrix(struct loader *ld, const struct gguf_tensor *const *parts, uint32_t n,
+                              enum gpu_memory memory, struct weight *out, struct llm_error *error)
 {
     struct weights *w = ld->w;
     uint64_t size = 0;
@@ -142,16 +151,20 @@ static struct gpu_range take_vector(struct weights *w, uint64_t n)
     return range;
 }
 
-static llm_status begin_vector(struct loader *ld, const struct gpu_range *to, float **out, struct llm_error *error)
+static llm_status begin_vector(struct loader *ld, const struct gpu_range *to, float **out,
+                               struct llm_error *error)
 {
     void *memory;
-    TRY_GPU(gpu_upload_begin(ld->upload, &ld->w->vectors, to->offset, (size_t)to->size, &memory, &gpu_error_), error);
+    TRY_GPU(gpu_upload_begin(ld->upload, &ld->w->vectors, to->offset, (size_t)to->size, &memory,
+                             &gpu_error_),
+            error);
     *out = memory;
     return LLM_OK;
 }
 
 /* The tensor's values times scale. */
-static llm_status copy_vector(struct loader *ld, const struct gguf_tensor *t, float scale, float *out, struct llm_error *error)
+static llm_status copy_vector(struct loader *ld, const struct gguf_tensor *t, float scale,
+                              float *out, struct llm_error *error)
 {
     const void *data = NULL;
     TRY(fetch(ld, t->offset, (size_t)t->size, &data, error));
@@ -163,8 +176,8 @@ static llm_status copy_vector(struct loader *ld, const struct gguf_tensor *t, fl
     return advance(ld, t->size, error);
 }
 
-static llm_status load_vector(struct loader *ld, const struct gguf_tensor *t, float scale, struct gpu_range *out,
-                              struct llm_error *error)
+static llm_status load_vector(struct loader *ld, const struct gguf_tensor *t, float scale,
+                              struct gpu_range *out, struct llm_error *error)
 {
     float *memory = NULL;
     *out = take_vector(ld->w, t->dims[0]);
@@ -174,7 +187,8 @@ static llm_status load_vector(struct loader *ld, const struct gguf_tensor *t, fl
     return LLM_OK;
 }
 
-static llm_status load_terms(struct loader *ld, uint32_t l, struct head_terms *out, struct llm_error *error)
+static llm_status load_terms(struct loader *ld, uint32_t l, struct head_terms *out,
+                             struct llm_error *error)
 {
     const struct hparams *h = &ld->b->h;
     const struct gguf_tensor **t = ld->b->layers[l];
@@ -189,9 +203,15 @@ static llm_status load_terms(struct loader *ld, uint32_t l, struct head_terms *o
         .norm = t[SLOT_Q_NORM] != NULL,
         .eps = h->head_eps,
     };
-    const struct { const struct gguf_tensor *tensor; uint32_t at; } parts[] = {
-        {t[SLOT_Q_BIAS], 0},      {t[SLOT_K_BIAS], k},      {t[SLOT_V_BIAS], v},
-        {t[SLOT_Q_NORM], stride}, {t[SLOT_K_NORM], stride + h->head_dim},
+    const struct {
+        const struct gguf_tensor *tensor;
+        uint32_t at;
+    } parts[] = {
+        {t[SLOT_Q_BIAS], 0},
+        {t[SLOT_K_BIAS], k},
+        {t[SLOT_V_BIAS], v},
+        {t[SLOT_Q_NORM], stride},
+        {t[SLOT_K_NORM], stride + h->head_dim},
     };
     TRY(begin_vector(ld, &out->data, &memory, error));
     memset(memory, 0, (size_t)n * sizeof *memory);
@@ -202,14 +222,17 @@ static llm_status load_terms(struct loader *ld, uint32_t l, struct head_terms *o
     return LLM_OK;
 }
 
-static llm_status load_qkv(struct loader *ld, const struct gguf_tensor *const *parts, enum gpu_memory memory, struct layer_weights *lw,
+static llm_status load_qkv(struct loader *ld, const struct gguf_tensor *const *parts,
+                           enum gpu_memory memory, struct layer_weights *lw,
                            struct llm_error *error)
 {
     uint32_t at[3] = {0}, stride;
     weights_qkv_layout(&ld->b->h, &stride, &at[1], &at[2]);
     for (uint32_t i = 0; i < 3;) {
         uint32_t n = 1;
-        while (i + n < 3 && parts[i + n]->type == parts[i]->type && parts[i + n - 1]->dims[1] % REPACK_TILE == 0) n++;
+        while (i + n < 3 && parts[i + n]->type == parts[i]->type &&
+               parts[i + n - 1]->dims[1] % REPACK_TILE == 0)
+            n++;
         lw->qkv_at[lw->n_qkv] = at[i];
         TRY(load_matrix(ld, parts + i, n, memory, &lw->qkv[lw->n_qkv++], error));
         i += n;
@@ -217,12 +240,14 @@ static llm_status load_qkv(struct loader *ld, const struct gguf_tensor *const *p
     return LLM_OK;
 }
 
-static llm_status load_layer(struct loader *ld, uint32_t l, enum gpu_memory memory, struct llm_error *error)
+static llm_status load_layer(struct loader *ld, uint32_t l, enum gpu_memory memory,
+                             struct llm_error *error)
 {
     const struct gguf_tensor **t = ld->b->layers[l];
     struct layer_weights *lw = &ld->w->layers[l];
     if (t[SLOT_GATE]->type != t[SLOT_UP]->type)
-        return error_set(error, LLM_UNSUPPORTED, "blk.%u.ffn_gate is %s but ffn_up is %s; they must agree", l,
+        return error_set(error, LLM_UNSUPPORTED,
+                         "blk.%u.ffn_gate is %s but ffn_up is %s; they must agree", l,
                          quant_info(t[SLOT_GATE]->type)->name, quant_info(t[SLOT_UP]->type)->name);
     TRY(load_vector(ld, t[SLOT_ATTN_NORM], 1, &lw->attn_norm, error));
     TRY(load_terms(ld, l, &lw->terms, error));
@@ -253,14 +278,17 @@ static llm_status load_all(struct loader *ld, uint32_t n_host_layers, struct llm
     struct weights *w = ld->w;
     const struct blueprint *b = ld->b;
     TRY_GPU(gpu_upload_create(w->gpu, &ld->upload, &gpu_error_), error);
-    TRY_GPU(gpu_buffer_create(w->gpu, &w->vectors, vectors_size(b), GPU_MEMORY_DEVICE, &gpu_error_), error);
+    TRY_GPU(gpu_buffer_create(w->gpu, &w->vectors, vectors_size(b), GPU_MEMORY_DEVICE, &gpu_error_),
+            error);
     TRY(load_rope_factors(ld, error));
     TRY(load_matrix(ld, &b->tensors[SLOT_TOKEN_EMBD], 1, GPU_MEMORY_DEVICE, &w->embed, error));
     w->output = w->embed;
-    if (b->tensors[SLOT_OUTPUT]) TRY(load_matrix(ld, &b->tensors[SLOT_OUTPUT], 1, GPU_MEMORY_DEVICE, &w->output, error));
+    if (b->tensors[SLOT_OUTPUT])
+        TRY(load_matrix(ld, &b->tensors[SLOT_OUTPUT], 1, GPU_MEMORY_DEVICE, &w->output, error));
     TRY(load_vector(ld, b->tensors[SLOT_OUTPUT_NORM], b->h.logit_scale, &w->output_norm, error));
     for (uint32_t l = 0; l < w->n_layers; l++)
-        TRY(load_layer(ld, l, l + n_host_layers < w->n_layers ? GPU_MEMORY_DEVICE : GPU_MEMORY_HOST, error));
+        TRY(load_layer(ld, l, l + n_host_layers < w->n_layers ? GPU_MEMORY_DEVICE : GPU_MEMORY_HOST,
+                       error));
     TRY_GPU(gpu_upload_finish(ld->upload, &gpu_error_), error);
     return LLM_OK;
 }
@@ -275,15 +303,24 @@ static uint64_t file_bytes(const struct blueprint *b)
     return n;
 }
 
-llm_status weights_load(struct weights *w, const struct blueprint *b, const struct source *source, struct gpu_device *gpu,
-                        uint32_t n_host_layers, weights_progress progress, void *user, const struct alloc *alloc,
-                        struct llm_error *error)
+llm_status weights_load(struct weights *w, const struct blueprint *b, const struct source *source,
+                        struct gpu_device *gpu, uint32_t n_host_layers, weights_progress progress,
+                        void *user, const struct alloc *alloc, struct llm_error *error)
 {
-    *w = (struct weights){.gpu = gpu, .alloc = alloc, .n_layers = b->h.n_layers, .max_buffers = 2 + 7 * b->h.n_layers};
+    *w = (struct weights){.gpu = gpu,
+                          .alloc = alloc,
+                          .n_layers = b->h.n_layers,
+                          .max_buffers = 2 + 7 * b->h.n_layers};
     w->layers = alloc_zero(alloc, w->n_layers, sizeof *w->layers);
     w->buffers = alloc_zero(alloc, w->max_buffers, sizeof *w->buffers);
-    if (!w->layers || !w->buffers) return error_memory(error, "the list of weights", w->max_buffers * sizeof *w->buffers);
-    struct loader ld = {.w = w, .b = b, .source = source, .progress = progress, .user = user, .total = file_bytes(b)};
+    if (!w->layers || !w->buffers)
+        return error_memory(error, "the list of weights", w->max_buffers * sizeof *w->buffers);
+    struct loader ld = {.w = w,
+                        .b = b,
+                        .source = source,
+                        .progress = progress,
+                        .user = user,
+                        .total = file_bytes(b)};
     llm_status status = load_all(&ld, n_host_layers, error);
     gpu_upload_free(ld.upload);
     alloc_free(alloc, ld.scratch, ld.scratch_size);

@@ -1,4 +1,5 @@
-/* weights.h - the tensors of a model on the device: sizes first, then streamed from the source and repacked on the way. */
+/* weights.h - the tensors of a model on the device: sizes first, then streamed from the source and
+ * repacked on the way. */
 #ifndef WEIGHTS_H
 #define WEIGHTS_H
 
@@ -6,7 +7,8 @@
 #include "ops.h"
 #include "source.h"
 
-/* Q, K and V lie in one matrix where their types agree, so that one dispatch computes them: n_qkv of 1 to 3 matrices. */
+/* Q, K and V lie in one matrix where their types agree, so that one dispatch computes them: n_qkv
+ * of 1 to 3 matrices. */
 struct layer_weights {
     struct gpu_range attn_norm, ffn_norm;
     struct head_terms terms; /* where bias or norm is set */
@@ -24,20 +26,22 @@ struct weights {
     uint32_t n_layers, n_buffers, max_buffers;
     struct gpu_buffer vectors; /* all norm gains and biases */
     uint64_t vectors_used;
-    float *rope_factors;       /* (rope.dims / 2), or NULL */
+    float *rope_factors; /* (rope.dims / 2), or NULL */
     uint32_t n_rope_factors;
     struct gpu_device *gpu;
     const struct alloc *alloc;
 };
 
 /* Bytes that all will take, n_host of the layers excluded. */
-uint64_t weights_size(const struct blueprint *b, const struct gpu_device *gpu, uint32_t n_host_layers);
+uint64_t weights_size(const struct blueprint *b, const struct gpu_device *gpu,
+                      uint32_t n_host_layers);
 
-/* progress answers LLM_OK or what to end with. The last n_host_layers layers live in host memory. */
+/* progress answers LLM_OK or what to end with. The last n_host_layers layers live in host memory.
+ */
 typedef llm_status (*weights_progress)(void *user, double fraction, struct llm_error *error);
-llm_status weights_load(struct weights *w, const struct blueprint *b, const struct source *source, struct gpu_device *gpu,
-                        uint32_t n_host_layers, weights_progress progress, void *user, const struct alloc *alloc,
-                        struct llm_error *error);
+llm_status weights_load(struct weights *w, const struct blueprint *b, const struct source *source,
+                        struct gpu_device *gpu, uint32_t n_host_layers, weights_progress progress,
+                        void *user, const struct alloc *alloc, struct llm_error *error);
 void weights_free(struct weights *w);
 
 /* Floats of a row of the qkv buffer, and where k and v begin (q begins at 0). */

@@ -1,5 +1,5 @@
-/* Preloaded into sanitized runs: libraries stay loaded to the end, so that the leak checker can name those it finds in
- * drivers, and leaks.supp can leave them out. */
+/* Preloaded into sanitized runs: libraries stay loaded to the end, so that the leak checker can
+ * name those it finds in drivers, and leaks.supp can leave them out. */
 int dlclose(void *handle);
 
 int dlclose(void *handle)

@@ -168,11 +168,8 @@ static void caps_lent_features(struct caps_features *out, const void *lent)
         case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES:
             out->model = *(const VkPhysicalDeviceVulkanMemoryModelFeatures *)in;
             break;
-        case 1000506000:
-            out->matrix = *(const struct caps_matrix_features *)in;
-            break;
-        default:
-            break;
+        case 1000506000: out->matrix = *(const struct caps_matrix_features *)in; break;
+        default: break;
         }
     }
 }

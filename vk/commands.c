@@ -51,7 +51,8 @@ void gpu_commands_free(struct gpu_device *device, struct gpu_commands *c)
     if (!c) return;
     gpu_wait(device, c->ticket, UINT64_MAX, NULL);
     profile_free(device, c);
-    for (size_t i = 0; i < c->n_views; i++) device->vk.DestroyBufferView(device->handle, c->views[i], NULL);
+    for (size_t i = 0; i < c->n_views; i++)
+        device->vk.DestroyBufferView(device->handle, c->views[i], NULL);
     host_free(&device->host, c->views, c->views_capacity * sizeof *c->views);
     for (size_t i = 0; i < c->n_set_pools; i++)
         device->vk.DestroyDescriptorPool(device->handle, c->set_pools[i], NULL);
@@ -159,8 +160,9 @@ static enum gpu_status commands_set_pool(struct gpu_commands *c, struct gpu_erro
         .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
         .maxSets = POOL_SETS,
         .poolSizeCount = 2,
-        .pPoolSizes = (VkDescriptorPoolSize[]){{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, POOL_DESCRIPTORS},
-                                               {VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, POOL_DESCRIPTORS}},
+        .pPoolSizes =
+            (VkDescriptorPoolSize[]){{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, POOL_DESCRIPTORS},
+                                     {VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, POOL_DESCRIPTORS}},
     };
     TRY_DEVICE(device, error,
                device->vk.CreateDescriptorPool(device->handle, &info, NULL,
@@ -178,8 +180,8 @@ static enum gpu_status commands_view(struct gpu_commands *c, const struct gpu_ke
 {
     struct gpu_device *device = c->device;
     if (range->range / 16 > device->caps.info.texels) {
-        return host_error(error, GPU_FAILED, "kernel %s: %" PRIu64 " texels, at most %" PRIu32, kernel->name,
-                          (uint64_t)range->range / 16, device->caps.info.texels);
+        return host_error(error, GPU_FAILED, "kernel %s: %" PRIu64 " texels, at most %" PRIu32,
+                          kernel->name, (uint64_t)range->range / 16, device->caps.info.texels);
     }
     VkBufferView *grown =
         host_grow(&device->host, c->views, &c->views_capacity, c->n_views + 1, sizeof *grown);

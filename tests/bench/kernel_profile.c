@@ -320,16 +320,15 @@ int main(int argc, char **argv)
         ok = read_option(argv[i], argv[i + 1], &profile, &options);
     if (!ok || profile.rows == 0 || profile.depth > 100000) {
         fputs("usage: kernel_profile FILE.gguf [--rows N] [--depth N] [--precision fast|high]\n"
-              "                      [--kv f16|f32] [--device INDEX or NAME]\n", stderr);
+              "                      [--kv f16|f32] [--device INDEX or NAME]\n",
+              stderr);
         return 2;
     }
     llm_status status = llm_create(&root, NULL, &error);
     if (status == LLM_OK) status = llm_load(root, argv[1], &options, &model, &error);
     if (status == LLM_OK) status = profile_model(&profile, model, &options, &error);
-    if (status == LLM_OK)
-        print_json(&profile);
-    else
-        fprintf(stderr, "%s: %s\n", argv[1], error.message);
+    if (status == LLM_OK) print_json(&profile);
+    else fprintf(stderr, "%s: %s\n", argv[1], error.message);
     forward_free(&profile.f);
     llm_model_free(model);
     llm_free(root);

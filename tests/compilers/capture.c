@@ -28,20 +28,14 @@ static struct {
     const uint32_t *spirv; /* of the last module: vk/ makes a pipeline of it at once */
 } next;
 
-
 static double number(const VkPipelineExecutableStatisticKHR *s)
 {
     switch (s->format) {
-    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_BOOL32_KHR:
-        return s->value.b32;
-    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_INT64_KHR:
-        return (double)s->value.i64;
-    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_UINT64_KHR:
-        return (double)s->value.u64;
-    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_FLOAT64_KHR:
-        return s->value.f64;
-    default:
-        return 0;
+    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_BOOL32_KHR: return s->value.b32;
+    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_INT64_KHR: return (double)s->value.i64;
+    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_UINT64_KHR: return (double)s->value.u64;
+    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_FLOAT64_KHR: return s->value.f64;
+    default: return 0;
     }
 }
 
@@ -144,10 +138,10 @@ static VKAPI_ATTR void VKAPI_CALL get_memory(VkPhysicalDevice physical,
         return;
     }
     m->memoryTypeCount = m->memoryHeapCount = 1;
-    m->memoryTypes[0] = (VkMemoryType){VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT |
-                                           VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT |
-                                           VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
-                                       0};
+    m->memoryTypes[0] =
+        (VkMemoryType){VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT | VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT |
+                           VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
+                       0};
     m->memoryHeaps[0] = (VkMemoryHeap){8192 * MIB, VK_MEMORY_HEAP_DEVICE_LOCAL_BIT};
 }
 

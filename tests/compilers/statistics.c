@@ -68,10 +68,8 @@ static void print_column(const struct capture_program *program, const struct col
             known = true;
         }
     }
-    if (known)
-        printf("\t%.0f", sum);
-    else
-        printf("\t-");
+    if (known) printf("\t%.0f", sum);
+    else printf("\t-");
 }
 
 struct run {
@@ -111,9 +109,11 @@ static const enum quant_type formats[] = {
 /* The sizes of a 7B model. Nothing is computed, so one buffer that is not there does for all. */
 enum { DIM = 4096, CONTEXT = 4096, MAX_ROWS = 8 };
 static const struct gpu_buffer memory = {.size = 1u << 30};
-static const struct step step = {
-    .buffer = {.size = 1u << 30}, .max_rows = MAX_ROWS, .max_outputs = MAX_ROWS, .max_pages = 64,
-    .rope_pairs = 64};
+static const struct step step = {.buffer = {.size = 1u << 30},
+                                 .max_rows = MAX_ROWS,
+                                 .max_outputs = MAX_ROWS,
+                                 .max_pages = 64,
+                                 .rope_pairs = 64};
 
 /* One operation of the runtime in one of its shapes. */
 struct operation {
@@ -123,8 +123,8 @@ struct operation {
     bool kv_f16, one_group;
 };
 
-static llm_status record_attention(struct run *r, struct gpu_commands *c,
-                                   const struct operation *o, struct llm_error *error)
+static llm_status record_attention(struct run *r, struct gpu_commands *c, const struct operation *o,
+                                   struct llm_error *error)
 {
     const uint32_t heads = 8, kv_heads = 2, dims = (heads + 2 * kv_heads) * o->head_dim;
     const struct attention_shape s = {
@@ -141,10 +141,9 @@ static llm_status record_attention(struct run *r, struct gpu_commands *c,
     const uint64_t size = ops_page_size(&s) * (CONTEXT / ATTENTION_PIECE);
     const struct gpu_range k = {&memory, 0, size}, v = {&memory, size, size};
     if (o->kind == ROPE_STORE)
-        return ops_rope_store(r->ops, c, &s, NULL, &step, &memory, &k, &v, o->n_rows,
-                              error);
-    return ops_attention(r->ops, c, &s, &step, &memory, &k, &v, &memory, &memory,
-                         VALUES_F32, o->one_group ? 1 : CONTEXT / ATTENTION_GROUP, o->n_rows, error);
+        return ops_rope_store(r->ops, c, &s, NULL, &step, &memory, &k, &v, o->n_rows, error);
+    return ops_attention(r->ops, c, &s, &step, &memory, &k, &v, &memory, &memory, VALUES_F32,
+                         o->one_group ? 1 : CONTEXT / ATTENTION_GROUP, o->n_rows, error);
 }
 
 static llm_status record(struct run *r, struct gpu_commands *c, const struct operation *o,
@@ -160,16 +159,13 @@ static llm_status record(struct run *r, struct gpu_commands *c, const struct ope
     case GATE_UP:
         return ops_gate_up(r->ops, c, &w, &w, &memory, VALUES_F32, &memory, VALUES_F32, o->n_rows,
                            error);
-    case EMBED:
-        return ops_embed(r->ops, c, &w, 1, &step, &memory, o->n_rows, error);
+    case EMBED: return ops_embed(r->ops, c, &w, 1, &step, &memory, o->n_rows, error);
     case NORM:
         return ops_norm(r->ops, c, &memory, &gain, &memory, VALUES_F32, DIM, 1e-5f, &step, false,
                         o->n_rows, error);
-    case ARGMAX:
-        return ops_argmax(r->ops, c, &memory, DIM, &memory, o->n_rows, error);
+    case ARGMAX: return ops_argmax(r->ops, c, &memory, DIM, &memory, o->n_rows, error);
     case ROPE_STORE:
-    case ATTENTION:
-        return record_attention(r, c, o, error);
+    case ATTENTION: return record_attention(r, c, o, error);
     }
     return LLM_UNSUPPORTED;
 }
@@ -262,12 +258,9 @@ int main(int argc, char **argv)
     }
     run.chip = argv[1];
     for (int i = 2; i < argc; i++) {
-        if (!strcmp(argv[i], "-a"))
-            capture.assembly = true;
-        else if (!strcmp(argv[i], "-s"))
-            run.every = true;
-        else
-            run.part = argv[i];
+        if (!strcmp(argv[i], "-a")) capture.assembly = true;
+        else if (!strcmp(argv[i], "-s")) run.every = true;
+        else run.part = argv[i];
     }
     if (capture_open(&gpu, &(struct gpu_host){0}, &capture, &error) != GPU_OK) {
         fprintf(stderr, "%s\n", error.message);

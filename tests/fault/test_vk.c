@@ -329,36 +329,19 @@ static void make_mistake(struct bench *b, enum mistake mistake)
     const struct gpu_buffer none = {0};
     uint32_t x = 1;
     switch (mistake) {
-    case NO_BUFFER:
-        r[1].buffer = &none;
-        break;
-    case OFFSET:
-        r[0].offset = 4 * N;
-        break;
-    case PAST_END:
-        r[0].size = 4 * N + 4;
-        break;
-    case ALIGNMENT:
-        r[0].offset = 2;
-        break;
-    case GROUPS:
-        x = UINT32_MAX;
-        break;
+    case NO_BUFFER: r[1].buffer = &none; break;
+    case OFFSET: r[0].offset = 4 * N; break;
+    case PAST_END: r[0].size = 4 * N + 4; break;
+    case ALIGNMENT: r[0].offset = 2; break;
+    case GROUPS: x = UINT32_MAX; break;
     case COUNTS:
         gpu_commands_dispatch_indirect(b->commands, b->kernel, r, push, &b->counts, 56);
         return;
-    case COPY:
-        gpu_commands_copy(b->commands, &b->x, 8, &b->y, 0, 4 * N);
-        return;
-    case FILL:
-        gpu_commands_fill(b->commands, &b->x, 2, 4, 0);
-        return;
-    case AFTER_END:
-        assert_int_equal(gpu_commands_end(b->commands, &error), GPU_OK);
-        break;
+    case COPY: gpu_commands_copy(b->commands, &b->x, 8, &b->y, 0, 4 * N); return;
+    case FILL: gpu_commands_fill(b->commands, &b->x, 2, 4, 0); return;
+    case AFTER_END: assert_int_equal(gpu_commands_end(b->commands, &error), GPU_OK); break;
     case NO_PUSH:
-    case N_MISTAKES:
-        break;
+    case N_MISTAKES: break;
     }
     gpu_commands_dispatch(b->commands, b->kernel, r, mistake == NO_PUSH ? NULL : push, x, 1, 1);
 }
@@ -646,18 +629,12 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_info),
-        cmocka_unit_test(test_dispatch),
-        cmocka_unit_test(test_offsets),
-        cmocka_unit_test(test_indirect),
-        cmocka_unit_test(test_transfer),
-        cmocka_unit_test(test_many),
-        cmocka_unit_test(test_upload),
-        cmocka_unit_test(test_mistakes),
-        cmocka_unit_test(test_bad_kernels),
-        cmocka_unit_test(test_hazards),
-        cmocka_unit_test(test_cache),
-        cmocka_unit_test(test_borrow),
+        cmocka_unit_test(test_info),        cmocka_unit_test(test_dispatch),
+        cmocka_unit_test(test_offsets),     cmocka_unit_test(test_indirect),
+        cmocka_unit_test(test_transfer),    cmocka_unit_test(test_many),
+        cmocka_unit_test(test_upload),      cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_bad_kernels), cmocka_unit_test(test_hazards),
+        cmocka_unit_test(test_cache),       cmocka_unit_test(test_borrow),
         cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -41,18 +41,10 @@ static void put_array(struct vocabulary *v, struct input in, enum array array)
         if (n < 2 || line[0] != (array == MERGES ? 'm' : 't')) continue;
         float score = -(float)(v->n_items % 8);
         switch (array) {
-        case TOKENS:
-            vocabulary_item(v, line + 2, n - 2);
-            continue;
-        case MERGES:
-            vocabulary_item(v, line + 1, n - 1);
-            continue;
-        case TYPES:
-            vocabulary_put_int(v, (uint64_t)(line[1] - '0'), 4);
-            break;
-        case SCORES:
-            vocabulary_put(v, &score, 4);
-            break;
+        case TOKENS: vocabulary_item(v, line + 2, n - 2); continue;
+        case MERGES: vocabulary_item(v, line + 1, n - 1); continue;
+        case TYPES: vocabulary_put_int(v, (uint64_t)(line[1] - '0'), 4); break;
+        case SCORES: vocabulary_put(v, &score, 4); break;
         }
         v->n_items++;
     }

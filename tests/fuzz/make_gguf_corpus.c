@@ -57,8 +57,8 @@ static void right(void)
         snprintf(name, sizeof name, "all_aligned_%u", alignments[i]);
         finish(&w, name);
     }
-#define QUANT_FILE(constant, id, text, n, size)                                           \
-    gguf_write_tensor(&w, "t", constant, 1, (const uint64_t[]){n}, weights); \
+#define QUANT_FILE(constant, id, text, n, size)                                                    \
+    gguf_write_tensor(&w, "t", constant, 1, (const uint64_t[]){n}, weights);                       \
     finish(&w, "tensor_" text);
     QUANT_LIST(QUANT_FILE)
 #undef QUANT_FILE

@@ -210,7 +210,8 @@ static void try_attention(struct bench *b, const struct setting *t)
     struct gpu_commands *c = bench_begin(b);
     const struct gpu_range k = {&a.k, 0, a.pages * ops_page_size(s)},
                            v = {&a.v, 0, a.pages * ops_page_size(s)};
-    bench_ok(ops_rope_store(b->ops, c, s, NULL, &a.step.step, &a.qkv, &k, &v, t->n_rows, &error), &error);
+    bench_ok(ops_rope_store(b->ops, c, s, NULL, &a.step.step, &a.qkv, &k, &v, t->n_rows, &error),
+             &error);
     bench_run(b, c);
     check_stored(t, &a, before);
 
@@ -319,7 +320,8 @@ static void rope_far(void **state)
     }
     struct gpu_commands *c = bench_begin(b);
     const struct gpu_range k = {&a.k, 0, 0}, v = {&a.v, 0, 0};
-    bench_ok(ops_rope_store(b->ops, c, &t.s, NULL, &a.step.step, &a.qkv, &k, &v, 1, &error), &error);
+    bench_ok(ops_rope_store(b->ops, c, &t.s, NULL, &a.step.step, &a.qkv, &k, &v, 1, &error),
+             &error);
     bench_run(b, c);
     assert_true(bench_nmse((const float *)a.qkv.map + t.s.q, want, 64) <= 1e-12);
     drop(b, &a);
@@ -378,8 +380,10 @@ static void try_terms(struct bench *b, const struct setting *t, bool bias, bool 
 static void terms_of_heads(void **state)
 {
     const struct attention_shape shapes[] = {
-        shape(9, 3, 64, 64, true, false), shape(4, 2, 16, 16, false, true),
-        shape(2, 1, 256, 64, true, false), shape(3, 3, 40, 40, false, false),
+        shape(9, 3, 64, 64, true, false),
+        shape(4, 2, 16, 16, false, true),
+        shape(2, 1, 256, 64, true, false),
+        shape(3, 3, 40, 40, false, false),
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const struct setting t = {shapes[i], 4, 4, {0, 63, 64, 255}, false, 1, 0};

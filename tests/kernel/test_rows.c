@@ -60,10 +60,8 @@ static void try_norm(struct bench *b, enum values values, uint32_t dim, uint32_t
         double sum = 0;
         for (uint32_t k = 0; k < dim; k++) sum += (double)row[k] * row[k];
         for (uint32_t k = 0; k < dim; k++) want[k] = row[k] / sqrt(sum / dim + (double)eps) * g[k];
-        if (values == VALUES_INT)
-            check_integers(y + (size_t)i * stride, want, dim);
-        else
-            assert_true(bench_nmse(y + (size_t)i * stride, want, dim) <= 1e-12);
+        if (values == VALUES_INT) check_integers(y + (size_t)i * stride, want, dim);
+        else assert_true(bench_nmse(y + (size_t)i * stride, want, dim) <= 1e-12);
         for (uint32_t k = dim; k < stride; k++) assert_true(isnan(y[(size_t)i * stride + k]));
     }
     free(want);
@@ -208,8 +206,8 @@ static void gate_up_integers(void **state)
             double sums[2] = {0, 0};
             for (uint32_t k = 0; k < 2 * COLS; k++) {
                 const float *row = (const float *)x.map + i * COLS;
-                sums[k / COLS] += decoded[k / COLS][r * COLS + k % COLS] *
-                                  bench_value(row, VALUES_INT, k % COLS);
+                sums[k / COLS] +=
+                    decoded[k / COLS][r * COLS + k % COLS] * bench_value(row, VALUES_INT, k % COLS);
             }
             want[r] = sums[0] / (1 + exp(-sums[0])) * sums[1];
         }
@@ -284,7 +282,7 @@ static void try_matrix_norm(struct bench *b, enum quant_type type, enum values v
     bench_run(b, c);
     assert_memory_equal(y[0].map, y[1].map, n * ROWS * 4);
     assert_memory_equal(normed[0].map, normed[1].map, n * ROWS * 4);
-    struct gpu_buffer *const all[] = {&buffer, &gain, &in,        &x,         &s.step.buffer,
+    struct gpu_buffer *const all[] = {&buffer, &gain, &in,        &x,        &s.step.buffer,
                                       &y[0],   &y[1], &normed[0], &normed[1]};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) bench_free(b, all[i]);
     free(bytes);
@@ -303,12 +301,9 @@ static void matrix_norm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(norm_rows),
-        cmocka_unit_test(argmax_rows),
-        cmocka_unit_test(gate_up),
-        cmocka_unit_test(gate_up_integers),
-        cmocka_unit_test(residual),
-        cmocka_unit_test(matrix_norm),
+        cmocka_unit_test(norm_rows), cmocka_unit_test(argmax_rows),
+        cmocka_unit_test(gate_up),   cmocka_unit_test(gate_up_integers),
+        cmocka_unit_test(residual),  cmocka_unit_test(matrix_norm),
     };
     return cmocka_run_group_tests(tests, bench_setup, bench_teardown);
 }

@@ -10,7 +10,7 @@ enum edit_kind {
     EDIT_F32,
     EDIT_STRING,
     EDIT_DROP,
-    TENSOR_TYPE, /* encoded anew; the block must divide the row */
+    TENSOR_TYPE,  /* encoded anew; the block must divide the row */
     TENSOR_SHAPE, /* its bytes are zero */
     TENSOR_NAME,
     TENSOR_DROP,

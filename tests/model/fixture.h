@@ -4,8 +4,8 @@
 #ifndef FIXTURE_H
 #define FIXTURE_H
 
-#include <stdarg.h>
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -19,9 +19,9 @@
 extern llm *root;
 extern struct llm_error error; /* of the last call through OK */
 
-#define OK(call)                                                                              \
-    do {                                                                                      \
-        if ((call) != LLM_OK) fail_msg("%s: %s", #call, error.message);                       \
+#define OK(call)                                                                                   \
+    do {                                                                                           \
+        if ((call) != LLM_OK) fail_msg("%s: %s", #call, error.message);                            \
     } while (0)
 
 /* Group setup and teardown: the root, and that nothing it took is left. */
@@ -30,7 +30,10 @@ int fixture_close(void **state);
 long long bytes_taken(void); /* by the root and all that is made from it, now */
 
 /* A file in memory; must outlive its models. */
-struct memory_file { uint8_t *data; size_t size; };
+struct memory_file {
+    uint8_t *data;
+    size_t size;
+};
 
 void load_defaults(struct llm_load_options *o);
 /* read_size 0: the size of file. */

@@ -179,7 +179,10 @@ static void truncated(void **state)
     llm_session_free(s);
 }
 
-struct blob { uint8_t *data; size_t n; };
+struct blob {
+    uint8_t *data;
+    size_t n;
+};
 
 static llm_status write_blob(void *user, const void *data, size_t n)
 {

@@ -1,7 +1,7 @@
-/* The N-th allocation fails, for every N, until a whole life of a model succeeds: each failure is a status, nothing leaks and
- * nothing is lost. */
-#include <stdarg.h>
+/* The N-th allocation fails, for every N, until a whole life of a model succeeds: each failure is a
+ * status, nothing leaks and nothing is lost. */
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -54,10 +54,10 @@ static int64_t read_blob(void *user, uint64_t offset, void *dst, size_t n)
     return (int64_t)n;
 }
 
-#define STEP(call)                           \
-    do {                                     \
-        status = (call);                     \
-        if (status != LLM_OK) goto end;      \
+#define STEP(call)                                                                                 \
+    do {                                                                                           \
+        status = (call);                                                                           \
+        if (status != LLM_OK) goto end;                                                            \
     } while (0)
 
 /* Load, generate, fork, save, restore, score: LLM_OK when all of it went well. */
@@ -104,7 +104,8 @@ static llm_status live(struct failing *f, struct blob *blob)
     assert_int_equal(llm_session_length(restored), llm_session_length(session));
     double scores[2];
     size_t best;
-    struct llm_prompt choices[2] = {{.size = sizeof prompt, .text = " a", .text_size = 2}, {.size = sizeof prompt, .text = " b", .text_size = 2}};
+    struct llm_prompt choices[2] = {{.size = sizeof prompt, .text = " a", .text_size = 2},
+                                    {.size = sizeof prompt, .text = " b", .text_size = 2}};
     STEP(llm_model_choose(model, &prompt, choices, 2, 0, scores, &best, &error));
 end:
     if (status != LLM_OK) assert_true(error.message[0] || status == LLM_OUT_OF_MEMORY);
@@ -126,15 +127,16 @@ static void every_allocation_may_fail(void **state)
     assert_int_equal(live(&f, blob), LLM_OK);
     long n = f.calls;
     assert_int_equal(f.bytes, 0);
-    /* Most are a kernel or a buffer like the one before, and each try makes all pipelines anew: a step of 3, another start each
-     * day, tries them all within three days. */
+    /* Most are a kernel or a buffer like the one before, and each try makes all pipelines anew: a
+     * step of 3, another start each day, tries them all within three days. */
     long first = 1 + (long)(time(NULL) / 86400 % 3);
     for (long i = first; i <= n; i += 3) {
         f.calls = 0;
         f.fail_at = i;
         llm_status status = live(&f, blob);
         if (f.bytes != 0 || (status != LLM_OK && status != LLM_OUT_OF_MEMORY))
-            fail_msg("allocation %ld of %ld: status %s, %lld bytes leaked", i, n, llm_status_name(status), (long long)f.bytes);
+            fail_msg("allocation %ld of %ld: status %s, %lld bytes leaked", i, n,
+                     llm_status_name(status), (long long)f.bytes);
     }
     free(blob);
 }

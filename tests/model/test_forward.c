@@ -54,8 +54,8 @@ static struct agreement agree(llm_model *model, const struct memory_file *file, 
 static void assert_agreement(const struct agreement *a, double limit, const char *name)
 {
     if (a->mean <= limit && a->other == 0) return;
-    fail_msg("%s: mean divergence %g of at most %g, %u of %u best tokens are others", name,
-             a->mean, limit, a->other, a->n);
+    fail_msg("%s: mean divergence %g of at most %g, %u of %u best tokens are others", name, a->mean,
+             limit, a->other, a->n);
 }
 
 /* ---- a trained model ---- */
@@ -164,7 +164,11 @@ static struct model_shape small_shape(void)
 static void every_type(void **state)
 {
     (void)state;
-    static const struct { enum quant_type type; const char *name; uint32_t block; } types[] = {
+    static const struct {
+        enum quant_type type;
+        const char *name;
+        uint32_t block;
+    } types[] = {
 #define TYPE(constant, id, text, block, bytes) {constant, text, block},
         QUANT_LIST(TYPE)
 #undef TYPE
@@ -272,8 +276,7 @@ static void every_architecture(void **state)
         {"qwen3", false, true, false, false, 2, 0},    {"phi3", false, false, true, false, 2, 0},
         {"phi3", false, false, true, false, 2, 64},    {"phi3", false, false, true, false, 2, 128},
         {"smollm3", false, false, false, false, 5, 0}, {"granite", false, false, false, true, 3, 0},
-        {"exaone", false, false, false, false, 2, 0},
-        {"minicpm", false, false, false, true, 2, 0},
+        {"exaone", false, false, false, false, 2, 0},  {"minicpm", false, false, false, true, 2, 0},
         {"seed_oss", true, false, false, false, 2, 0},
     };
     for (size_t i = 0; i < LENGTH(rows); i++) {
@@ -300,8 +303,9 @@ static void every_architecture(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(stories_high), cmocka_unit_test(stories_f16), cmocka_unit_test(every_type),
-        cmocka_unit_test(mixed_types),  cmocka_unit_test(every_rope),  cmocka_unit_test(odd_shapes),
+        cmocka_unit_test(stories_high),       cmocka_unit_test(stories_f16),
+        cmocka_unit_test(every_type),         cmocka_unit_test(mixed_types),
+        cmocka_unit_test(every_rope),         cmocka_unit_test(odd_shapes),
         cmocka_unit_test(every_architecture),
     };
     return cmocka_run_group_tests(tests, fixture_open, fixture_close);

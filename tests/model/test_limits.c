@@ -65,8 +65,8 @@ static void cache_used_up(void **state)
     float *a_before = logits_of(a, VOCAB);
     feed(b, ids + 200, 64);
     float *b_before = logits_of(b, VOCAB);
-    assert_said(try_prompt(c, ids + 300, 200), LLM_OUT_OF_MEMORY, "a full cache",
-                "0 of 4 are free", "pages of 64");
+    assert_said(try_prompt(c, ids + 300, 200), LLM_OUT_OF_MEMORY, "a full cache", "0 of 4 are free",
+                "pages of 64");
     assert_int_equal(llm_session_length(c), 0);
     feed(b, ids + 264, 1);
     for (int i = 0; i < 2; i++)
@@ -157,8 +157,9 @@ static void cache_used_up_in_flight(void **state)
         r = result_of(running[i]);
         assert_true(r.status == LLM_OK || r.status == LLM_OUT_OF_MEMORY);
         n_errors += r.status != LLM_OK;
-        assert_int_equal(llm_session_length(all[i]),
-                         r.status == LLM_OK ? 128 : r.tokens ? 20 + 5 * i + r.tokens : 0);
+        assert_int_equal(llm_session_length(all[i]), r.status == LLM_OK ? 128
+                                                     : r.tokens         ? 20 + 5 * i + r.tokens
+                                                                        : 0);
     }
     assert_in_range(n_errors, 3, 6);
     for (size_t i = 0; i < LENGTH(all); i++) {
@@ -211,10 +212,18 @@ static void context_full(void **state)
 static void memory_limit(void **state)
 {
     (void)state;
-    static const struct { uint64_t memory; uint32_t context; uint64_t kv_tokens; } limits[] = {
-        {1, 0, 0}, {100000, 0, 0}, {1000000, 512, 1000000}, {0, 512, 1000000000000},
+    static const struct {
+        uint64_t memory;
+        uint32_t context;
+        uint64_t kv_tokens;
+    } limits[] = {
+        {1, 0, 0},
+        {100000, 0, 0},
+        {1000000, 512, 1000000},
+        {0, 512, 1000000000000},
         {0, 1u << 28, 0},
-        {UINT64_MAX, 512, UINT64_MAX}, {1000000, 512, UINT64_MAX - 1},
+        {UINT64_MAX, 512, UINT64_MAX},
+        {1000000, 512, UINT64_MAX - 1},
     };
     for (size_t i = 0; i < LENGTH(limits); i++) {
         struct llm_load_options o;
@@ -302,7 +311,8 @@ static void ends_in_flight(void **state)
             g[i] = start_endless(s[i], ids, 1 + 50 * i);
         }
         for (int i = 0; i < 3; i++) llm_update(root, 0);
-        if (how == END_SESSIONS) for (size_t i = 0; i < LENGTH(s); i++) llm_session_close(s[i]);
+        if (how == END_SESSIONS)
+            for (size_t i = 0; i < LENGTH(s); i++) llm_session_close(s[i]);
         if (how == END_MODEL) llm_model_close(model);
         if (how == END_ROOT) llm_free(root);
         for (size_t i = 0; how != END_GENERATIONS && i < LENGTH(s); i++) {
@@ -415,141 +425,250 @@ struct hostile {
     const char *said[2];
 };
 
-#define U32(name_, value) {{.kind = EDIT_U32, .name = "llama." name_, .u32 = value}}
-#define F32(name_, value) {{.kind = EDIT_F32, .name = "llama." name_, .f32 = value}}
-#define STRING(name_, value) {{.kind = EDIT_STRING, .name = name_, .text = value}}
-#define DROP(name_) {{.kind = EDIT_DROP, .name = name_}}
-#define SHAPE(name_, ...) {{.kind = TENSOR_SHAPE, .name = name_, .dims = {__VA_ARGS__}}}
-#define TYPE(name_, type) {{.kind = TENSOR_TYPE, .name = name_, .u32 = type}}
+#define U32(name_, value)                                                                          \
+    {                                                                                              \
+        {                                                                                          \
+            .kind = EDIT_U32, .name = "llama." name_, .u32 = value                                 \
+        }                                                                                          \
+    }
+#define F32(name_, value)                                                                          \
+    {                                                                                              \
+        {                                                                                          \
+            .kind = EDIT_F32, .name = "llama." name_, .f32 = value                                 \
+        }                                                                                          \
+    }
+#define STRING(name_, value)                                                                       \
+    {                                                                                              \
+        {                                                                                          \
+            .kind = EDIT_STRING, .name = name_, .text = value                                      \
+        }                                                                                          \
+    }
+#define DROP(name_)                                                                                \
+    {                                                                                              \
+        {                                                                                          \
+            .kind = EDIT_DROP, .name = name_                                                       \
+        }                                                                                          \
+    }
+#define SHAPE(name_, ...)                                                                          \
+    {                                                                                              \
+        {                                                                                          \
+            .kind = TENSOR_SHAPE, .name = name_, .dims = { __VA_ARGS__ }                           \
+        }                                                                                          \
+    }
+#define TYPE(name_, type)                                                                          \
+    {                                                                                              \
+        {                                                                                          \
+            .kind = TENSOR_TYPE, .name = name_, .u32 = type                                        \
+        }                                                                                          \
+    }
 
 static const struct hostile hostile[] = {
-    {"no architecture", DROP("general.architecture"), LLM_BAD_MODEL,
+    {"no architecture",
+     DROP("general.architecture"),
+     LLM_BAD_MODEL,
      {"general.architecture", "missing"}},
-    {"unknown architecture", STRING("general.architecture", "mamba"), LLM_UNSUPPORTED,
+    {"unknown architecture",
+     STRING("general.architecture", "mamba"),
+     LLM_UNSUPPORTED,
      {"mamba", "llama"}},
     {"empty architecture", STRING("general.architecture", ""), LLM_UNSUPPORTED, {"''", "llama"}},
-    {"numeric architecture", {{.kind = EDIT_U32, .name = "general.architecture", .u32 = 1}},
+    {"numeric architecture",
+     {{.kind = EDIT_U32, .name = "general.architecture", .u32 = 1}},
      LLM_BAD_MODEL,
      {"general.architecture", NULL}},
 
-    {"no context", DROP("llama.context_length"), LLM_BAD_MODEL,
+    {"no context",
+     DROP("llama.context_length"),
+     LLM_BAD_MODEL,
      {"llama.context_length", "missing"}},
     {"context 0", U32("context_length", 0), LLM_BAD_MODEL, {"llama.context_length", "0"}},
-    {"context huge", U32("context_length", UINT32_MAX), LLM_BAD_MODEL,
+    {"context huge",
+     U32("context_length", UINT32_MAX),
+     LLM_BAD_MODEL,
      {"llama.context_length", "4294967295"}},
     {"context a fraction", F32("context_length", 5), LLM_BAD_MODEL, {"llama.context_length", NULL}},
-    {"no width", DROP("llama.embedding_length"), LLM_BAD_MODEL,
+    {"no width",
+     DROP("llama.embedding_length"),
+     LLM_BAD_MODEL,
      {"llama.embedding_length", "missing"}},
     {"width 0", U32("embedding_length", 0), LLM_BAD_MODEL, {"llama.embedding_length", "0"}},
     {"width 1", U32("embedding_length", 1), LLM_BAD_MODEL, {"token_embd.weight", "64 x 320"}},
     {"width 72", U32("embedding_length", 72), LLM_BAD_MODEL, {"token_embd.weight", "72 x 320"}},
-    {"width huge", U32("embedding_length", UINT32_MAX), LLM_BAD_MODEL,
+    {"width huge",
+     U32("embedding_length", UINT32_MAX),
+     LLM_BAD_MODEL,
      {"llama.embedding_length", "4294967295"}},
     {"no layers", DROP("llama.block_count"), LLM_BAD_MODEL, {"llama.block_count", "missing"}},
     {"layers 0", U32("block_count", 0), LLM_BAD_MODEL, {"llama.block_count", "0"}},
     {"a layer too many", U32("block_count", 3), LLM_BAD_MODEL, {"blk.2.attn_norm.weight", "64"}},
     {"a layer too few", U32("block_count", 1), LLM_UNSUPPORTED, {"blk.1.", "llama"}},
     {"layers many", U32("block_count", 4096), LLM_BAD_MODEL, {"4096", NULL}},
-    {"layers huge", U32("block_count", UINT32_MAX), LLM_BAD_MODEL,
+    {"layers huge",
+     U32("block_count", UINT32_MAX),
+     LLM_BAD_MODEL,
      {"llama.block_count", "4294967295"}},
     {"no hidden", DROP("llama.feed_forward_length"), LLM_BAD_MODEL, {"feed_forward_length", NULL}},
     {"hidden 0", U32("feed_forward_length", 0), LLM_BAD_MODEL, {"feed_forward_length 0", NULL}},
-    {"hidden 97", U32("feed_forward_length", 97), LLM_BAD_MODEL,
+    {"hidden 97",
+     U32("feed_forward_length", 97),
+     LLM_BAD_MODEL,
      {"blk.0.ffn_gate.weight", "64 x 97"}},
-    {"hidden huge", U32("feed_forward_length", UINT32_MAX), LLM_BAD_MODEL,
+    {"hidden huge",
+     U32("feed_forward_length", UINT32_MAX),
+     LLM_BAD_MODEL,
      {"feed_forward_length 4294967295", NULL}},
     {"no heads", DROP("llama.attention.head_count"), LLM_BAD_MODEL, {"head_count", NULL}},
     {"heads 0", U32("attention.head_count", 0), LLM_BAD_MODEL, {"head_count 0", NULL}},
     {"heads 5", U32("attention.head_count", 5), LLM_BAD_MODEL, {"head_count 5", NULL}},
     {"heads 8", U32("attention.head_count", 8), LLM_BAD_MODEL, {"blk.0.attn_q.weight", "64 x 128"}},
-    {"heads huge", U32("attention.head_count", UINT32_MAX), LLM_BAD_MODEL,
+    {"heads huge",
+     U32("attention.head_count", UINT32_MAX),
+     LLM_BAD_MODEL,
      {"head_count 4294967295", NULL}},
     {"KV heads 0", U32("attention.head_count_kv", 0), LLM_BAD_MODEL, {"head_count_kv 0", NULL}},
     {"KV heads 3", U32("attention.head_count_kv", 3), LLM_BAD_MODEL, {"head_count_kv 3", NULL}},
     {"KV heads 8", U32("attention.head_count_kv", 8), LLM_BAD_MODEL, {"head_count_kv 8", NULL}},
-    {"KV heads huge", U32("attention.head_count_kv", UINT32_MAX), LLM_BAD_MODEL,
+    {"KV heads huge",
+     U32("attention.head_count_kv", UINT32_MAX),
+     LLM_BAD_MODEL,
      {"head_count_kv 4294967295", NULL}},
     {"keys of 0", U32("attention.key_length", 0), LLM_UNSUPPORTED, {"0", NULL}},
     {"keys of 8", U32("attention.key_length", 8), LLM_UNSUPPORTED, {"8", "16"}},
     {"keys huge", U32("attention.key_length", UINT32_MAX), LLM_UNSUPPORTED, {"4294967295", NULL}},
     {"values of 32", U32("attention.value_length", 32), LLM_UNSUPPORTED, {"16", "32"}},
     {"experts", U32("expert_count", 8), LLM_UNSUPPORTED, {"llama.expert_count", "8"}},
-    {"epsilon 0", F32("attention.layer_norm_rms_epsilon", 0), LLM_BAD_MODEL,
+    {"epsilon 0",
+     F32("attention.layer_norm_rms_epsilon", 0),
+     LLM_BAD_MODEL,
      {"layer_norm_rms_epsilon", "0"}},
-    {"epsilon below 0", F32("attention.layer_norm_rms_epsilon", -1), LLM_BAD_MODEL,
+    {"epsilon below 0",
+     F32("attention.layer_norm_rms_epsilon", -1),
+     LLM_BAD_MODEL,
      {"layer_norm_rms_epsilon", "-1"}},
-    {"epsilon infinite", F32("attention.layer_norm_rms_epsilon", HUGE_VALF), LLM_BAD_MODEL,
+    {"epsilon infinite",
+     F32("attention.layer_norm_rms_epsilon", HUGE_VALF),
+     LLM_BAD_MODEL,
      {"layer_norm_rms_epsilon", "inf"}},
-    {"epsilon a word", STRING("llama.attention.layer_norm_rms_epsilon", "small"), LLM_BAD_MODEL,
+    {"epsilon a word",
+     STRING("llama.attention.layer_norm_rms_epsilon", "small"),
+     LLM_BAD_MODEL,
      {"layer_norm_rms_epsilon", NULL}},
 
     {"turned 0", U32("rope.dimension_count", 0), LLM_BAD_MODEL, {"rope", "0"}},
     {"turned 7", U32("rope.dimension_count", 7), LLM_BAD_MODEL, {"rope", "7"}},
-    {"turned 18", U32("rope.dimension_count", 18), LLM_BAD_MODEL,
+    {"turned 18",
+     U32("rope.dimension_count", 18),
+     LLM_BAD_MODEL,
      {"llama.rope.dimension_count", "18"}},
-    {"turned huge", U32("rope.dimension_count", UINT32_MAX), LLM_BAD_MODEL,
+    {"turned huge",
+     U32("rope.dimension_count", UINT32_MAX),
+     LLM_BAD_MODEL,
      {"llama.rope.dimension_count", "4294967295"}},
     {"base 0", F32("rope.freq_base", 0), LLM_BAD_MODEL, {"freq_base", "0"}},
     {"base below 0", F32("rope.freq_base", -5), LLM_BAD_MODEL, {"freq_base", "-5"}},
     {"base infinite", F32("rope.freq_base", HUGE_VALF), LLM_BAD_MODEL, {"freq_base", "inf"}},
     {"scaling below 0", F32("rope.scaling.factor", -2), LLM_BAD_MODEL, {"factor", "-2"}},
-    {"unknown scaling", STRING("llama.rope.scaling.type", "spiral"), LLM_UNSUPPORTED,
+    {"unknown scaling",
+     STRING("llama.rope.scaling.type", "spiral"),
+     LLM_UNSUPPORTED,
      {"spiral", NULL}},
 
-    {"unknown tokenizer", STRING("tokenizer.ggml.model", "runes"), LLM_UNSUPPORTED,
+    {"unknown tokenizer",
+     STRING("tokenizer.ggml.model", "runes"),
+     LLM_UNSUPPORTED,
      {"runes", NULL}},
     {"no tokenizer", DROP("tokenizer.ggml.model"), LLM_BAD_MODEL, {"tokenizer.ggml.model", NULL}},
     {"no tokens", DROP("tokenizer.ggml.tokens"), LLM_BAD_MODEL, {"tokenizer.ggml.tokens", NULL}},
-    {"tokens a word", STRING("tokenizer.ggml.tokens", "a"), LLM_BAD_MODEL,
+    {"tokens a word",
+     STRING("tokenizer.ggml.tokens", "a"),
+     LLM_BAD_MODEL,
      {"tokenizer.ggml.tokens", NULL}},
 
-    {"no embedding", {{.kind = TENSOR_DROP, .name = "token_embd.weight"}}, LLM_BAD_MODEL,
+    {"no embedding",
+     {{.kind = TENSOR_DROP, .name = "token_embd.weight"}},
+     LLM_BAD_MODEL,
      {"token_embd.weight", "64 x 320"}},
-    {"no last norm", {{.kind = TENSOR_DROP, .name = "output_norm.weight"}}, LLM_BAD_MODEL,
+    {"no last norm",
+     {{.kind = TENSOR_DROP, .name = "output_norm.weight"}},
+     LLM_BAD_MODEL,
      {"output_norm.weight", "64 x 1"}},
-    {"no values", {{.kind = TENSOR_DROP, .name = "blk.1.attn_v.weight"}}, LLM_BAD_MODEL,
+    {"no values",
+     {{.kind = TENSOR_DROP, .name = "blk.1.attn_v.weight"}},
+     LLM_BAD_MODEL,
      {"blk.1.attn_v.weight", "64 x 32"}},
-    {"no down", {{.kind = TENSOR_DROP, .name = "blk.1.ffn_down.weight"}}, LLM_BAD_MODEL,
+    {"no down",
+     {{.kind = TENSOR_DROP, .name = "blk.1.ffn_down.weight"}},
+     LLM_BAD_MODEL,
      {"blk.1.ffn_down.weight", "96 x 64"}},
     {"another name",
-     {{.kind = TENSOR_NAME, .name = "blk.0.attn_q.weight",
-       .text = "blk.0.attn_qq.weight"}}, LLM_BAD_MODEL,
+     {{.kind = TENSOR_NAME, .name = "blk.0.attn_q.weight", .text = "blk.0.attn_qq.weight"}},
+     LLM_BAD_MODEL,
      {"blk.0.attn_q.weight", "64 x 64"}},
-    {"embedding of 321", SHAPE("token_embd.weight", 64, 321), LLM_BAD_MODEL,
+    {"embedding of 321",
+     SHAPE("token_embd.weight", 64, 321),
+     LLM_BAD_MODEL,
      {"64 x 321", "64 x 320"}},
-    {"embedding of 319", SHAPE("token_embd.weight", 64, 319), LLM_BAD_MODEL,
+    {"embedding of 319",
+     SHAPE("token_embd.weight", 64, 319),
+     LLM_BAD_MODEL,
      {"64 x 319", "64 x 320"}},
-    {"query turned round", SHAPE("blk.0.attn_k.weight", 32, 64), LLM_BAD_MODEL,
+    {"query turned round",
+     SHAPE("blk.0.attn_k.weight", 32, 64),
+     LLM_BAD_MODEL,
      {"blk.0.attn_k.weight", "32 x 64"}},
-    {"a norm of 63", SHAPE("blk.0.attn_norm.weight", 63), LLM_BAD_MODEL,
+    {"a norm of 63",
+     SHAPE("blk.0.attn_norm.weight", 63),
+     LLM_BAD_MODEL,
      {"blk.0.attn_norm.weight", "63"}},
     {"a norm of 1", SHAPE("output_norm.weight", 1), LLM_BAD_MODEL, {"output_norm.weight", "1"}},
-    {"three dimensions", SHAPE("blk.0.ffn_up.weight", 64, 96, 2), LLM_BAD_MODEL,
+    {"three dimensions",
+     SHAPE("blk.0.ffn_up.weight", 64, 96, 2),
+     LLM_BAD_MODEL,
      {"blk.0.ffn_up.weight", "64 x 96 x 2"}},
-    {"four dimensions", SHAPE("blk.0.ffn_up.weight", 64, 96, 1, 2), LLM_BAD_MODEL,
+    {"four dimensions",
+     SHAPE("blk.0.ffn_up.weight", 64, 96, 1, 2),
+     LLM_BAD_MODEL,
      {"blk.0.ffn_up.weight", "64 x 96 x 1 x 2"}},
-    {"an output of 32", SHAPE("output.weight", 32, 320), LLM_BAD_MODEL,
+    {"an output of 32",
+     SHAPE("output.weight", 32, 320),
+     LLM_BAD_MODEL,
      {"output.weight", "32 x 320"}},
-    {"a norm in Q8_0", TYPE("blk.1.ffn_norm.weight", QUANT_Q8_0), LLM_UNSUPPORTED,
+    {"a norm in Q8_0",
+     TYPE("blk.1.ffn_norm.weight", QUANT_Q8_0),
+     LLM_UNSUPPORTED,
      {"blk.1.ffn_norm.weight", "Q8_0"}},
-    {"a norm in F16", TYPE("output_norm.weight", QUANT_F16), LLM_UNSUPPORTED,
+    {"a norm in F16",
+     TYPE("output_norm.weight", QUANT_F16),
+     LLM_UNSUPPORTED,
      {"output_norm.weight", "F16"}},
-    {"gate and up differ", TYPE("blk.1.ffn_up.weight", QUANT_Q8_0), LLM_UNSUPPORTED,
+    {"gate and up differ",
+     TYPE("blk.1.ffn_up.weight", QUANT_Q8_0),
+     LLM_UNSUPPORTED,
      {"blk.1.ffn_gate is F32", "Q8_0"}},
-    {"an output bias", {{.kind = TENSOR_ADD, .name = "blk.0.attn_output.bias", .dims = {64}}},
-     LLM_UNSUPPORTED, {"blk.0.attn_output.bias", "F32"}},
-    {"a bias of 63", {{.kind = TENSOR_ADD, .name = "blk.0.attn_q.bias", .dims = {63}}},
-     LLM_BAD_MODEL, {"blk.0.attn_q.bias", "63"}},
-    {"a norm of heads", {{.kind = TENSOR_ADD, .name = "blk.0.attn_q_norm.weight", .dims = {16}}},
-     LLM_UNSUPPORTED, {"blk.0.attn_q_norm.weight", "llama"}},
+    {"an output bias",
+     {{.kind = TENSOR_ADD, .name = "blk.0.attn_output.bias", .dims = {64}}},
+     LLM_UNSUPPORTED,
+     {"blk.0.attn_output.bias", "F32"}},
+    {"a bias of 63",
+     {{.kind = TENSOR_ADD, .name = "blk.0.attn_q.bias", .dims = {63}}},
+     LLM_BAD_MODEL,
+     {"blk.0.attn_q.bias", "63"}},
+    {"a norm of heads",
+     {{.kind = TENSOR_ADD, .name = "blk.0.attn_q_norm.weight", .dims = {16}}},
+     LLM_UNSUPPORTED,
+     {"blk.0.attn_q_norm.weight", "llama"}},
     {"a layer past the end",
-     {{.kind = TENSOR_ADD, .name = "blk.2.attn_norm.weight", .dims = {64}}}, LLM_UNSUPPORTED,
+     {{.kind = TENSOR_ADD, .name = "blk.2.attn_norm.weight", .dims = {64}}},
+     LLM_UNSUPPORTED,
      {"blk.2.attn_norm.weight", NULL}},
-    {"rope factors of 7", {{.kind = TENSOR_ADD, .name = "rope_freqs.weight", .dims = {7}}},
+    {"rope factors of 7",
+     {{.kind = TENSOR_ADD, .name = "rope_freqs.weight", .dims = {7}}},
      LLM_BAD_MODEL,
      {"rope_freqs.weight", "7"}},
-    {"rope factors of zero", {{.kind = TENSOR_ADD, .name = "rope_freqs.weight", .dims = {8}}},
-     LLM_BAD_MODEL, {"rope", "0"}},
+    {"rope factors of zero",
+     {{.kind = TENSOR_ADD, .name = "rope_freqs.weight", .dims = {8}}},
+     LLM_BAD_MODEL,
+     {"rope", "0"}},
 };
 
 static bool said(const char *text)
@@ -593,31 +712,58 @@ static void hostile_kin(void **state)
         const char *arch;
         struct hostile h;
     } rows[] = {
-        {"qwen2", {"no bias", {{.kind = TENSOR_DROP, .name = "blk.1.attn_k.bias"}}, LLM_BAD_MODEL,
-                   {"blk.1.attn_k.bias", "32 x 1"}}},
-        {"qwen2", {"a bias of 31", SHAPE("blk.0.attn_v.bias", 31), LLM_BAD_MODEL,
-                   {"blk.0.attn_v.bias", "31"}}},
-        {"qwen2", {"a bias in F16", TYPE("blk.0.attn_q.bias", QUANT_F16), LLM_UNSUPPORTED,
-                   {"blk.0.attn_q.bias", "F16"}}},
-        {"qwen3", {"no norm", {{.kind = TENSOR_DROP, .name = "blk.1.attn_q_norm.weight"}},
-                   LLM_BAD_MODEL, {"blk.1.attn_q_norm.weight", "16 x 1"}}},
-        {"qwen3", {"a norm of 15", SHAPE("blk.1.attn_k_norm.weight", 15), LLM_BAD_MODEL,
-                   {"blk.1.attn_k_norm.weight", "15"}}},
-        {"phi3", {"no values", SHAPE("blk.0.attn_qkv.weight", 64, 96), LLM_BAD_MODEL,
-                  {"64 x 96", "64 x 128"}}},
-        {"phi3", {"no gate", SHAPE("blk.0.ffn_up.weight", 64, 96), LLM_BAD_MODEL,
-                  {"64 x 96", "64 x 192"}}},
-        {"phi3", {"no short factors", {{.kind = TENSOR_DROP, .name = "rope_factors_short.weight"}},
-                  LLM_BAD_MODEL, {"rope_factors_short.weight", NULL}}},
-        {"granite", {"a residual of nothing at all",
-                     {{.kind = EDIT_F32, .name = "granite.residual_scale", .f32 = NAN}},
-                     LLM_BAD_MODEL, {"granite.residual_scale", "nan"}}},
-        {"minicpm", {"no scale",
-                     {{.kind = EDIT_DROP, .name = "minicpm.residual_scale"}},
-                     LLM_BAD_MODEL, {"minicpm.residual_scale", "missing"}}},
-        {"granite", {"logits below zero",
-                     {{.kind = EDIT_F32, .name = "granite.logit_scale", .f32 = -1}},
-                     LLM_BAD_MODEL, {"granite.logit_scale", "-1"}}},
+        {"qwen2",
+         {"no bias",
+          {{.kind = TENSOR_DROP, .name = "blk.1.attn_k.bias"}},
+          LLM_BAD_MODEL,
+          {"blk.1.attn_k.bias", "32 x 1"}}},
+        {"qwen2",
+         {"a bias of 31",
+          SHAPE("blk.0.attn_v.bias", 31),
+          LLM_BAD_MODEL,
+          {"blk.0.attn_v.bias", "31"}}},
+        {"qwen2",
+         {"a bias in F16",
+          TYPE("blk.0.attn_q.bias", QUANT_F16),
+          LLM_UNSUPPORTED,
+          {"blk.0.attn_q.bias", "F16"}}},
+        {"qwen3",
+         {"no norm",
+          {{.kind = TENSOR_DROP, .name = "blk.1.attn_q_norm.weight"}},
+          LLM_BAD_MODEL,
+          {"blk.1.attn_q_norm.weight", "16 x 1"}}},
+        {"qwen3",
+         {"a norm of 15",
+          SHAPE("blk.1.attn_k_norm.weight", 15),
+          LLM_BAD_MODEL,
+          {"blk.1.attn_k_norm.weight", "15"}}},
+        {"phi3",
+         {"no values",
+          SHAPE("blk.0.attn_qkv.weight", 64, 96),
+          LLM_BAD_MODEL,
+          {"64 x 96", "64 x 128"}}},
+        {"phi3",
+         {"no gate", SHAPE("blk.0.ffn_up.weight", 64, 96), LLM_BAD_MODEL, {"64 x 96", "64 x 192"}}},
+        {"phi3",
+         {"no short factors",
+          {{.kind = TENSOR_DROP, .name = "rope_factors_short.weight"}},
+          LLM_BAD_MODEL,
+          {"rope_factors_short.weight", NULL}}},
+        {"granite",
+         {"a residual of nothing at all",
+          {{.kind = EDIT_F32, .name = "granite.residual_scale", .f32 = NAN}},
+          LLM_BAD_MODEL,
+          {"granite.residual_scale", "nan"}}},
+        {"minicpm",
+         {"no scale",
+          {{.kind = EDIT_DROP, .name = "minicpm.residual_scale"}},
+          LLM_BAD_MODEL,
+          {"minicpm.residual_scale", "missing"}}},
+        {"granite",
+         {"logits below zero",
+          {{.kind = EDIT_F32, .name = "granite.logit_scale", .f32 = -1}},
+          LLM_BAD_MODEL,
+          {"granite.logit_scale", "-1"}}},
     };
     unsigned n_wrong = 0;
     for (size_t i = 0; i < LENGTH(rows); i++) {
@@ -647,8 +793,8 @@ static llm_status load_hostile(struct memory_file *f, const char *what)
     llm_status status = load(f, &o, &model);
     bool known = status == LLM_BAD_MODEL || status == LLM_UNSUPPORTED ||
                  status == LLM_OUT_OF_MEMORY || status == LLM_IO;
-    if (!known || !error.message[0] || model) fail_msg("%s: %s, \"%s\"", what,
-                                                       llm_status_name(status), error.message);
+    if (!known || !error.message[0] || model)
+        fail_msg("%s: %s, \"%s\"", what, llm_status_name(status), error.message);
     return status;
 }
 
@@ -782,18 +928,12 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cache_used_up),
-        cmocka_unit_test(cache_used_up_in_flight),
-        cmocka_unit_test(context_full),
-        cmocka_unit_test(memory_limit),
-        cmocka_unit_test(cancelled_prompt),
-        cmocka_unit_test(ends_in_flight),
-        cmocka_unit_test(many_sessions),
-        cmocka_unit_test(many_loads),
-        cmocka_unit_test(hostile_headers),
-        cmocka_unit_test(hostile_kin),
-        cmocka_unit_test(every_value_changed),
-        cmocka_unit_test(header_bytes_changed),
+        cmocka_unit_test(cache_used_up),       cmocka_unit_test(cache_used_up_in_flight),
+        cmocka_unit_test(context_full),        cmocka_unit_test(memory_limit),
+        cmocka_unit_test(cancelled_prompt),    cmocka_unit_test(ends_in_flight),
+        cmocka_unit_test(many_sessions),       cmocka_unit_test(many_loads),
+        cmocka_unit_test(hostile_headers),     cmocka_unit_test(hostile_kin),
+        cmocka_unit_test(every_value_changed), cmocka_unit_test(header_bytes_changed),
         cmocka_unit_test(cut_files),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -10,7 +10,7 @@ struct failing_alloc {
     size_t fail_at;     /* the allocation or growth to fail, from 1; 0: none. Later ones succeed */
     size_t n_calls;     /* allocations and growths so far */
     size_t n_live, live_size, peak_size;
-    size_t n_wrong;     /* blocks whose old size was not what they had */
+    size_t n_wrong; /* blocks whose old size was not what they had */
 };
 
 void failing_alloc_init(struct failing_alloc *f, size_t fail_at);

@@ -5,7 +5,10 @@
 
 #include "gguf.h"
 
-struct gguf_write_bytes { uint8_t *data; size_t n, capacity; };
+struct gguf_write_bytes {
+    uint8_t *data;
+    size_t n, capacity;
+};
 
 /* Zeroed is ready: version 0 means 3, alignment 0 means 32 and no general.alignment. */
 struct gguf_write {
@@ -32,7 +35,8 @@ uint64_t gguf_write_declare(struct gguf_write *w, const char *name, enum quant_t
 /* The product of dims in weights, rounded to the format. */
 void gguf_write_tensor(struct gguf_write *w, const char *name, enum quant_type type,
                        uint32_t n_dims, const uint64_t *dims, const float *weights);
-/* The whole file, or its header where tensors are only declared, to be freed with free(). w is empty afterwards. */
+/* The whole file, or its header where tensors are only declared, to be freed with free(). w is
+ * empty afterwards. */
 uint8_t *gguf_write_finish(struct gguf_write *w, size_t *size);
 
 #endif

@@ -78,7 +78,9 @@ static void tensor(struct maker *m, const char *name, enum quant_type type, uint
 /* Blocks of 256 that do not fit a row give way to these (llama.cpp's llama-quant.cpp). */
 static enum quant_type fitting(enum quant_type type, uint64_t cols)
 {
-    static const struct { enum quant_type from, to; } narrower[] = {
+    static const struct {
+        enum quant_type from, to;
+    } narrower[] = {
         {QUANT_Q2_K, QUANT_Q4_0}, {QUANT_Q3_K, QUANT_Q4_0}, {QUANT_Q4_K, QUANT_Q5_0},
         {QUANT_Q5_K, QUANT_Q5_1}, {QUANT_Q6_K, QUANT_Q8_0},
     };
@@ -104,7 +106,12 @@ static void heads(struct maker *m, uint32_t l)
 {
     const struct model_shape *s = m->shape;
     uint32_t q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim;
-    const struct { const char *name; uint32_t n; bool wanted; float mean; } vectors[] = {
+    const struct {
+        const char *name;
+        uint32_t n;
+        bool wanted;
+        float mean;
+    } vectors[] = {
         {"attn_q.bias", q, s->bias, 0},
         {"attn_k.bias", kv, s->bias, 0},
         {"attn_v.bias", kv, s->bias, 0},
@@ -128,15 +135,25 @@ static void layer(struct maker *m, uint32_t l)
 {
     const struct model_shape *s = m->shape;
     uint32_t q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim;
-    const struct part { const char *name; enum quant_type type; uint32_t cols, rows; } apart[] = {
-        {"attn_q", s->attention, s->dim, q},       {"attn_k", s->attention, s->dim, kv},
-        {"attn_v", s->attention, s->dim, kv},      {"attn_output", s->attention, q, s->dim},
-        {"ffn_gate", s->ffn, s->dim, s->hidden},   {"ffn_up", s->ffn, s->dim, s->hidden},
-        {"ffn_down", s->ffn, s->hidden, s->dim},
-    }, fused[] = {
-        {"attn_qkv", s->attention, s->dim, q + 2 * kv}, {"attn_output", s->attention, q, s->dim},
-        {"ffn_up", s->ffn, s->dim, 2 * s->hidden}, {"ffn_down", s->ffn, s->hidden, s->dim},
-    }, *matrices = s->fused ? fused : apart;
+    const struct part {
+        const char *name;
+        enum quant_type type;
+        uint32_t cols, rows;
+    } apart[] =
+        {
+            {"attn_q", s->attention, s->dim, q},     {"attn_k", s->attention, s->dim, kv},
+            {"attn_v", s->attention, s->dim, kv},    {"attn_output", s->attention, q, s->dim},
+            {"ffn_gate", s->ffn, s->dim, s->hidden}, {"ffn_up", s->ffn, s->dim, s->hidden},
+            {"ffn_down", s->ffn, s->hidden, s->dim},
+        },
+      fused[] =
+          {
+              {"attn_qkv", s->attention, s->dim, q + 2 * kv},
+              {"attn_output", s->attention, q, s->dim},
+              {"ffn_up", s->ffn, s->dim, 2 * s->hidden},
+              {"ffn_down", s->ffn, s->hidden, s->dim},
+          },
+      *matrices = s->fused ? fused : apart;
     size_t n = s->fused ? sizeof fused / sizeof *fused : sizeof apart / sizeof *apart;
     char name[64];
     snprintf(name, sizeof name, "blk.%u.attn_norm.weight", l);
@@ -250,7 +267,7 @@ static uint32_t gpt2_char(uint32_t byte)
 static void gpt2(struct gguf_write *w, uint32_t n, char (*text)[PIECE], const char **tokens,
                  int32_t *types)
 {
-    char (*merge)[2 * PIECE] = calloc(n, sizeof *merge);
+    char(*merge)[2 * PIECE] = calloc(n, sizeof *merge);
     const char **merges = calloc(n, sizeof *merges);
     if (!merge || !merges) abort();
     uint32_t n_merges = 0;
@@ -285,7 +302,7 @@ static void gpt2(struct gguf_write *w, uint32_t n, char (*text)[PIECE], const ch
 static void vocabulary(struct maker *m)
 {
     uint32_t n = m->shape->vocab;
-    char (*text)[PIECE] = calloc(n, sizeof *text);
+    char(*text)[PIECE] = calloc(n, sizeof *text);
     const char **tokens = calloc(n, sizeof *tokens);
     int32_t *kinds = calloc(n, sizeof *kinds);
     if (!text || !tokens || !kinds) abort();
@@ -313,16 +330,11 @@ static void write_numbers(struct maker *m)
         const char *key;
         uint32_t value;
     } numbers[] = {
-        {"context_length", s->context},
-        {"embedding_length", s->dim},
-        {"block_count", s->n_layers},
-        {"feed_forward_length", s->hidden},
-        {"attention.head_count", s->n_heads},
-        {"attention.head_count_kv", s->n_kv_heads},
-        {"attention.key_length", s->head_dim},
-        {"attention.value_length", s->head_dim},
-        {"rope.dimension_count", rope_dims(s)},
-        {"vocab_size", s->vocab},
+        {"context_length", s->context},         {"embedding_length", s->dim},
+        {"block_count", s->n_layers},           {"feed_forward_length", s->hidden},
+        {"attention.head_count", s->n_heads},   {"attention.head_count_kv", s->n_kv_heads},
+        {"attention.key_length", s->head_dim},  {"attention.value_length", s->head_dim},
+        {"rope.dimension_count", rope_dims(s)}, {"vocab_size", s->vocab},
     };
     char name[128];
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)

@@ -15,19 +15,19 @@ enum model_rope {
 
 struct model_shape {
     uint32_t dim, n_layers, n_heads, n_kv_heads, head_dim, hidden, vocab, context;
-    /* Formats. A matrix whose width is no multiple of a block gets one of blocks of 32 that llama.cpp's
-     * quantizer takes then: Q4_0, Q5_0, Q5_1 or Q8_0. */
+    /* Formats. A matrix whose width is no multiple of a block gets one of blocks of 32 that
+     * llama.cpp's quantizer takes then: Q4_0, Q5_0, Q5_1 or Q8_0. */
     enum quant_type embedding, attention, ffn, output;
-    bool tied;          /* no output.weight */
-    bool gpt2;          /* a byte-pair vocabulary instead of SentencePiece; vocab of 260 and more */
+    bool tied; /* no output.weight */
+    bool gpt2; /* a byte-pair vocabulary instead of SentencePiece; vocab of 260 and more */
     enum model_rope rope;
     float rope_base, rope_factor;
     uint32_t rope_dims, rope_original_context; /* rope_dims 0: head_dim */
     uint64_t seed;
-    const char *arch; /* NULL: llama */
+    const char *arch;          /* NULL: llama */
     bool bias, qk_norm, fused; /* of q, k, v; of their heads; attn_qkv and ffn_up of both */
     bool scales;               /* of embedding, residual, attention, logits */
-    const char *name;   /* general.name; NULL: "random" */
+    const char *name;          /* general.name; NULL: "random" */
 };
 
 /* A small F32 model: dim 64, 2 layers, 4 heads, 2 KV heads, hidden 96, vocab 320, context 512. */

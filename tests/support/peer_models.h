@@ -21,6 +21,9 @@ struct peer_model {
 extern const struct peer_model peer_models[];
 extern const uint32_t peer_n_models;
 
-static inline int32_t peer_id(uint32_t i) { return (int32_t)((i * 37 + 5) % PEER_VOCAB); }
+static inline int32_t peer_id(uint32_t i)
+{
+    return (int32_t)((i * 37 + 5) % PEER_VOCAB);
+}
 
 #endif

@@ -8,13 +8,13 @@
 #include "error.h"
 
 struct layer {
-    float *attn_norm;              /* (dim) */
-    float *q, *k, *v;              /* (heads * head_dim, dim), (kv_heads * head_dim, dim) twice */
-    float *attn_output;            /* (dim, heads * head_dim) */
-    float *ffn_norm;               /* (dim) */
-    float *gate, *up, *down;       /* (hidden, dim) twice, (dim, hidden) */
+    float *attn_norm;        /* (dim) */
+    float *q, *k, *v;        /* (heads * head_dim, dim), (kv_heads * head_dim, dim) twice */
+    float *attn_output;      /* (dim, heads * head_dim) */
+    float *ffn_norm;         /* (dim) */
+    float *gate, *up, *down; /* (hidden, dim) twice, (dim, hidden) */
     float *q_bias, *k_bias, *v_bias, *q_norm, *k_norm; /* or NULL; the norms: (head_dim) */
-    double *keys, *values;         /* (capacity, kv_heads * head_dim) */
+    double *keys, *values;                             /* (capacity, kv_heads * head_dim) */
 };
 
 struct rope {
@@ -28,9 +28,13 @@ struct rope {
 };
 
 /* What the architectures differ in, as their papers and published configurations have it. */
-static const struct kin { const char *name; bool neox; uint32_t plain_every; } kin[] = {
-    {"llama", false, 0},   {"qwen2", true, 0},     {"qwen3", true, 0},  {"phi3", true, 0},
-    {"smollm3", false, 4}, {"granite", false, 0},  {"exaone", true, 0}, {"internlm2", false, 0},
+static const struct kin {
+    const char *name;
+    bool neox;
+    uint32_t plain_every;
+} kin[] = {
+    {"llama", false, 0},    {"qwen2", true, 0},    {"qwen3", true, 0},    {"phi3", true, 0},
+    {"smollm3", false, 4},  {"granite", false, 0}, {"exaone", true, 0},   {"internlm2", false, 0},
     {"ernie4_5", false, 0}, {"minicpm", false, 0}, {"seed_oss", true, 0},
 };
 
@@ -97,7 +101,10 @@ static llm_status read_shape(struct reference *r, const struct gguf *g, struct l
 {
     char full[128];
     TRY(find_kin(r, g, error));
-    const struct { const char *key; uint32_t *out; } numbers[] = {
+    const struct {
+        const char *key;
+        uint32_t *out;
+    } numbers[] = {
         {"embedding_length", &r->dim},         {"block_count", &r->n_layers},
         {"attention.head_count", &r->n_heads}, {"feed_forward_length", &r->hidden},
         {"context_length", &r->context},
@@ -137,8 +144,8 @@ static llm_status read_rope(struct reference *r, const struct gguf *g, struct ll
     TRY(gguf_get_f32(g, key(r, full, "rope.scaling.attn_factor"), &p->attn_factor, error));
     TRY(gguf_get_f32(g, key(r, full, "rope.scaling.yarn_beta_fast"), &p->beta_fast, error));
     TRY(gguf_get_f32(g, key(r, full, "rope.scaling.yarn_beta_slow"), &p->beta_slow, error));
-    TRY(gguf_get_u32(g, key(r, full, "rope.scaling.original_context_length"),
-                     &p->original_context, error));
+    TRY(gguf_get_u32(g, key(r, full, "rope.scaling.original_context_length"), &p->original_context,
+                     error));
     if (p->dims > r->head_dim)
         return error_set(error, LLM_BAD_MODEL, "rope over %u of %u", p->dims, r->head_dim);
     p->yarn = type.size == 4 && memcmp(type.text, "yarn", 4) == 0;
@@ -164,9 +171,15 @@ static void read_optional(const struct reference *r, struct layer *y, const stru
                           const uint8_t *data, uint32_t l)
 {
     uint32_t q = r->n_heads * r->head_dim, kv = r->n_kv_heads * r->head_dim;
-    const struct { const char *name; float **out; uint32_t n; } vectors[] = {
-        {"attn_q.bias", &y->q_bias, q},         {"attn_k.bias", &y->k_bias, kv},
-        {"attn_v.bias", &y->v_bias, kv},        {"attn_q_norm.weight", &y->q_norm, r->head_dim},
+    const struct {
+        const char *name;
+        float **out;
+        uint32_t n;
+    } vectors[] = {
+        {"attn_q.bias", &y->q_bias, q},
+        {"attn_k.bias", &y->k_bias, kv},
+        {"attn_v.bias", &y->v_bias, kv},
+        {"attn_q_norm.weight", &y->q_norm, r->head_dim},
         {"attn_k_norm.weight", &y->k_norm, r->head_dim},
     };
     char name[64];
@@ -209,11 +222,19 @@ static llm_status read_layer(struct reference *r, const struct gguf *g, const ui
     struct layer *y = &r->layers[l];
     const char *ffn_norm = strcmp(r->kin->name, "seed_oss") ? "ffn_norm" : "post_attention_norm";
     uint32_t q = r->n_heads * r->head_dim, kv = r->n_kv_heads * r->head_dim;
-    const struct { const char *name; float **out; uint32_t cols, rows; } tensors[] = {
-        {"attn_norm", &y->attn_norm, r->dim, 1}, {ffn_norm, &y->ffn_norm, r->dim, 1},
-        {"attn_q", &y->q, r->dim, q},            {"attn_k", &y->k, r->dim, kv},
-        {"attn_v", &y->v, r->dim, kv},           {"attn_output", &y->attn_output, q, r->dim},
-        {"ffn_gate", &y->gate, r->dim, r->hidden}, {"ffn_up", &y->up, r->dim, r->hidden},
+    const struct {
+        const char *name;
+        float **out;
+        uint32_t cols, rows;
+    } tensors[] = {
+        {"attn_norm", &y->attn_norm, r->dim, 1},
+        {ffn_norm, &y->ffn_norm, r->dim, 1},
+        {"attn_q", &y->q, r->dim, q},
+        {"attn_k", &y->k, r->dim, kv},
+        {"attn_v", &y->v, r->dim, kv},
+        {"attn_output", &y->attn_output, q, r->dim},
+        {"ffn_gate", &y->gate, r->dim, r->hidden},
+        {"ffn_up", &y->up, r->dim, r->hidden},
         {"ffn_down", &y->down, r->hidden, r->dim},
     };
     read_optional(r, y, g, data, l);
@@ -278,16 +299,17 @@ void reference_free(struct reference *r)
     if (!r) return;
     for (uint32_t l = 0; r->layers && l < r->n_layers; l++) {
         struct layer *y = &r->layers[l];
-        void *all[] = {y->attn_norm, y->ffn_norm, y->q,    y->k,    y->v,     y->attn_output,
-                       y->gate,      y->up,       y->down, y->keys, y->values,
-                       y->q_bias,    y->k_bias,   y->v_bias, y->q_norm, y->k_norm};
+        void *all[] = {y->attn_norm, y->ffn_norm, y->q,      y->k,     y->v,      y->attn_output,
+                       y->gate,      y->up,       y->down,   y->keys,  y->values, y->q_bias,
+                       y->k_bias,    y->v_bias,   y->q_norm, y->k_norm};
         for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     }
     if (r->output != r->embedding) free(r->output);
     if (!r->rope.long_divisors) free(r->rope.divisors); /* else it is one of the two */
-    void *all[] = {r->layers, r->embedding, r->output_norm, r->rope.long_divisors,
-                   r->rope.short_divisors, r->x, r->normed,
-                   r->q,      r->attended,  r->scores,      r->gate,          r->up};
+    void *all[] = {
+        r->layers, r->embedding, r->output_norm, r->rope.long_divisors, r->rope.short_divisors,
+        r->x,      r->normed,    r->q,           r->attended,           r->scores,
+        r->gate,   r->up};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     free(r);
 }
@@ -474,8 +496,8 @@ bool reference_eval_all(struct reference *r, const int32_t *ids, size_t n, doubl
 void reference_choose_rope(struct reference *r, uint32_t context)
 {
     if (r->rope.long_divisors)
-        r->rope.divisors = context > r->rope.original_context ? r->rope.long_divisors
-                                                              : r->rope.short_divisors;
+        r->rope.divisors =
+            context > r->rope.original_context ? r->rope.long_divisors : r->rope.short_divisors;
 }
 
 uint32_t reference_vocab(const struct reference *r)

@@ -6,7 +6,9 @@
 
 #include "alloc.h"
 
-struct failing { size_t calls, fail_at, bytes; }; /* fail_at counts from 1; 0: never */
+struct failing {
+    size_t calls, fail_at, bytes;
+}; /* fail_at counts from 1; 0: never */
 
 static inline void *failing_realloc(void *user, void *ptr, size_t old_size, size_t new_size)
 {

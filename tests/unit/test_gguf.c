@@ -13,7 +13,10 @@
 #include "model_make.h"
 #include "reference.h"
 
-struct bytes { uint8_t *data; size_t size; };
+struct bytes {
+    uint8_t *data;
+    size_t size;
+};
 
 static struct bytes stories(void)
 {
@@ -65,7 +68,9 @@ static void reads_values(void **state)
     struct gguf g;
     struct llm_error error = {0};
     assert_int_equal(parse(&g, b.data, b.size, &error), LLM_OK);
-    const struct { const char *key; int64_t value;
+    const struct {
+        const char *key;
+        int64_t value;
     } ints[] = {
         {"u8", 200},         {"i8", -128},       {"u16", 65535},     {"i16", -2},
         {"u32", UINT32_MAX}, {"i32", INT32_MIN}, {"f32", 1},         {"bool", 1},
@@ -155,7 +160,11 @@ static void places_tensors(void **state)
 static void says_what_a_file_looks_like(void **state)
 {
     (void)state;
-    const struct { const char *bytes; size_t size; const char *words; } files[] = {
+    const struct {
+        const char *bytes;
+        size_t size;
+        const char *words;
+    } files[] = {
         {"", 0, "empty"},
         {"GG", 2, "GG"},
         {"PK\3\4aaaaaaaaaaaaaaaa", 20, "zip"},
@@ -390,11 +399,11 @@ static void makes_models(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_values),          cmocka_unit_test(gets_by_key),
-        cmocka_unit_test(places_tensors),        cmocka_unit_test(says_what_a_file_looks_like),
-        cmocka_unit_test(refuses_faults),        cmocka_unit_test(cuts_at_every_length),
-        cmocka_unit_test(flips_every_byte),      cmocka_unit_test(fails_each_allocation),
-        cmocka_unit_test(indexes_many_names),    cmocka_unit_test(reference_continues_a_story),
+        cmocka_unit_test(reads_values),       cmocka_unit_test(gets_by_key),
+        cmocka_unit_test(places_tensors),     cmocka_unit_test(says_what_a_file_looks_like),
+        cmocka_unit_test(refuses_faults),     cmocka_unit_test(cuts_at_every_length),
+        cmocka_unit_test(flips_every_byte),   cmocka_unit_test(fails_each_allocation),
+        cmocka_unit_test(indexes_many_names), cmocka_unit_test(reference_continues_a_story),
         cmocka_unit_test(makes_models),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

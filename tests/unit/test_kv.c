@@ -36,7 +36,8 @@ static void check_invariants(const struct kv_pool *pool, const struct kv_sequenc
     }
 }
 
-/* Each position of a page belongs to who wrote it: a model of the contents finds every page that is written while shared. */
+/* Each position of a page belongs to who wrote it: a model of the contents finds every page that is
+ * written while shared. */
 static void random_operations(void **state)
 {
     (void)state;
@@ -57,7 +58,8 @@ static void random_operations(void **state)
         case 2:
             if (i == j) break;
             kv_sequence_free(&pool, &s[j]);
-            assert_int_equal(kv_fork(&pool, &s[i], next(&random, s[i].length + 1), &s[j], NULL), LLM_OK);
+            assert_int_equal(kv_fork(&pool, &s[i], next(&random, s[i].length + 1), &s[j], NULL),
+                             LLM_OK);
             memcpy(expected[j], expected[i], s[j].length * sizeof **expected);
             break;
         default: {
@@ -87,7 +89,8 @@ static void random_operations(void **state)
         check_invariants(&pool, s);
         for (int k = 0; k < SEQUENCES; k++) {
             for (uint32_t p = 0; p < s[k].length; p++)
-                if (cells[s[k].pages[p / KV_PAGE]][p % KV_PAGE] != expected[k][p]) fail_msg("round %d: sequence %d, position %u", round, k, p);
+                if (cells[s[k].pages[p / KV_PAGE]][p % KV_PAGE] != expected[k][p])
+                    fail_msg("round %d: sequence %d, position %u", round, k, p);
         }
     }
     assert_true(full > 100 && copies > 100);

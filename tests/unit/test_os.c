@@ -19,7 +19,10 @@ static int folder_make(void **state)
     (void)state;
     snprintf(folder, sizeof folder, "/tmp/test_os.XXXXXX");
     if (!mkdtemp(folder)) return -1;
-    snprintf(path, sizeof path, "%s/m\xC3\xB6" "del.bin", folder);
+    snprintf(path, sizeof path,
+             "%s/m\xC3\xB6"
+             "del.bin",
+             folder);
     snprintf(deep, sizeof deep, "%s/a/b/c.bin", folder);
     return 0;
 }
@@ -173,7 +176,11 @@ static void clocks(void **state)
     assert_true(os_random() != os_random());
 }
 
-struct shared { struct os_lock *lock; int n; bool ready; };
+struct shared {
+    struct os_lock *lock;
+    int n;
+    bool ready;
+};
 
 static void count(void *user)
 {
@@ -217,7 +224,7 @@ static void threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(files), cmocka_unit_test(maps), cmocka_unit_test(sources),
+        cmocka_unit_test(files),        cmocka_unit_test(maps),   cmocka_unit_test(sources),
         cmocka_unit_test(cache_folder), cmocka_unit_test(clocks), cmocka_unit_test(threads),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);

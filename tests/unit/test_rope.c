@@ -11,16 +11,18 @@
 
 static const double pi = 3.14159265358979323846;
 
-static void check_angle(const struct rope *r, uint32_t position, uint32_t pair, double angle, double magnitude)
+static void check_angle(const struct rope *r, uint32_t position, uint32_t pair, double angle,
+                        double magnitude)
 {
     float out[512];
     assert_true(r->dims <= 512);
     rope_angles(r, position, out);
     /* The angle is a product of doubles on both sides: only their rounding may differ. */
     const double slack = 2e-7 * magnitude + angle * 1e-14;
-    if (fabs((double)out[2 * pair] - magnitude * cos(angle)) > slack || fabs((double)out[2 * pair + 1] - magnitude * sin(angle)) > slack)
-        fail_msg("pair %u at %u: %g %g instead of %g %g", pair, position, (double)out[2 * pair], (double)out[2 * pair + 1],
-                 magnitude * cos(angle), magnitude * sin(angle));
+    if (fabs((double)out[2 * pair] - magnitude * cos(angle)) > slack ||
+        fabs((double)out[2 * pair + 1] - magnitude * sin(angle)) > slack)
+        fail_msg("pair %u at %u: %g %g instead of %g %g", pair, position, (double)out[2 * pair],
+                 (double)out[2 * pair + 1], magnitude * cos(angle), magnitude * sin(angle));
 }
 
 static const uint32_t positions[] = {0, 1, 2, 63, 4095, 131071, 4000000000u};
@@ -39,7 +41,8 @@ static void plain_and_linear(void **state)
         for (int p = 0; p < N_POSITIONS; p++) {
             double frequency = 1; /* by repeated multiplication, not by a power for each pair */
             for (uint32_t i = 0; i < 32; i++) {
-                check_angle(&r, positions[p], i, (linear ? positions[p] / 8.0 : positions[p]) * frequency, 1);
+                check_angle(&r, positions[p], i,
+                            (linear ? positions[p] / 8.0 : positions[p]) * frequency, 1);
                 frequency *= exp(-log(100000) / 32);
             }
         }
@@ -60,13 +63,15 @@ static void yarn(void **state)
     r.original_context = 32768;
     r.attn_factor = 1.5;
     assert_int_equal(rope_open(&r, &alloc_libc, NULL), LLM_OK);
-    /* Where a pair turns beta times: base^(2i/d) = context / (2 pi beta). 32: i = 64 ln(163.0) / ln(1e6) = 23.6; 1: 39.7. */
+    /* Where a pair turns beta times: base^(2i/d) = context / (2 pi beta). 32: i = 64 ln(163.0) /
+     * ln(1e6) = 23.6; 1: 39.7. */
     const double low = 23, high = 40;
     for (int p = 0; p < N_POSITIONS - 1; p++) {
         for (uint32_t i = 0; i < 64; i++) {
             const double trained = exp(-(i / 64.0) * log(1e6));
             const double t = i <= low ? 0 : i >= high ? 1 : (i - low) / (high - low);
-            check_angle(&r, positions[p], i, positions[p] * (trained * (1 - t) + trained / 4 * t), 1.5 * (1 + 0.1 * log(4)));
+            check_angle(&r, positions[p], i, positions[p] * (trained * (1 - t) + trained / 4 * t),
+                        1.5 * (1 + 0.1 * log(4)));
         }
     }
     rope_free(&r);
@@ -80,7 +85,8 @@ static void yarn(void **state)
     rope_free(&r);
 }
 
-/* Llama 3.1's rule (wave lengths against 8192 positions, factor 8, 1 and 4) makes divisors; they must give its frequencies. */
+/* Llama 3.1's rule (wave lengths against 8192 positions, factor 8, 1 and 4) makes divisors; they
+ * must give its frequencies. */
 static void llama3_factors(void **state)
 {
     (void)state;
@@ -114,7 +120,9 @@ static void wrong_values(void **state)
     const float factors[32] = {0};
     struct rope o[12];
     size_t n = 0;
-#define WRONG(field, value_) (rope_defaults(&o[n], 64), o[n].scaling = ROPE_YARN, o[n].original_context = 10, o[n++].field = (value_))
+#define WRONG(field, value_)                                                                       \
+    (rope_defaults(&o[n], 64), o[n].scaling = ROPE_YARN, o[n].original_context = 10,               \
+     o[n++].field = (value_))
     WRONG(dims, 0);
     WRONG(dims, 63);
     WRONG(dims, UINT32_MAX - 1);
@@ -146,9 +154,14 @@ static void wrong_values(void **state)
     assert_int_equal(f.bytes, 0);
 }
 
-/* ---- a GGUF header, made here ------------------------------------------------------------------------------------------ */
+/* ---- a GGUF header, made here
+ * ------------------------------------------------------------------------------------------ */
 
-struct file { uint8_t bytes[1024]; size_t n; uint64_t n_values; };
+struct file {
+    uint8_t bytes[1024];
+    size_t n;
+    uint64_t n_values;
+};
 
 static void add(struct file *f, uint64_t x, size_t size)
 {
@@ -194,7 +207,8 @@ static llm_status read_rope(struct file *f, struct rope *r, uint32_t dims, struc
 {
     struct gguf g;
     f->bytes[16] = (uint8_t)f->n_values;
-    assert_int_equal(gguf_parse(&g, f->bytes, sizeof f->bytes, sizeof f->bytes, &alloc_libc, NULL), LLM_OK);
+    assert_int_equal(gguf_parse(&g, f->bytes, sizeof f->bytes, sizeof f->bytes, &alloc_libc, NULL),
+                     LLM_OK);
     const llm_status status = rope_from_gguf(r, &g, "llama", dims, e);
     gguf_free(&g);
     return status;
@@ -220,7 +234,8 @@ static void from_gguf(void **state)
     add_u32(&f, "llama.rope.scaling.original_context_length", 32768);
     add_f32(&f, "llama.rope.scaling.yarn_beta_fast", 16);
     assert_int_equal(read_rope(&f, &r, 64, &e), LLM_OK);
-    assert_true(r.dims == 32 && r.base == 1e6 && r.scaling == ROPE_YARN && r.factor == 4 && r.original_context == 32768);
+    assert_true(r.dims == 32 && r.base == 1e6 && r.scaling == ROPE_YARN && r.factor == 4 &&
+                r.original_context == 32768);
     assert_true(r.beta_fast == 16 && r.beta_slow == 1 && r.ext_factor == 1 && r.attn_factor == 1);
     assert_int_equal(read_rope(&f, &r, 16, &e), LLM_BAD_MODEL);
     assert_non_null(strstr(e.message, "llama.rope.dimension_count"));
@@ -240,8 +255,9 @@ static void from_gguf(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plain_and_linear), cmocka_unit_test(yarn), cmocka_unit_test(llama3_factors),
-        cmocka_unit_test(wrong_values), cmocka_unit_test(from_gguf),
+        cmocka_unit_test(plain_and_linear), cmocka_unit_test(yarn),
+        cmocka_unit_test(llama3_factors),   cmocka_unit_test(wrong_values),
+        cmocka_unit_test(from_gguf),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,8 +18,15 @@ static uint32_t next(uint32_t *state, uint32_t n)
 /* Everything off: softmax at temperature 1. */
 static struct llm_generate_options plain(void)
 {
-    return (struct llm_generate_options){.size = sizeof(struct llm_generate_options), .max_tokens = -1, .temperature = 1, .top_p = 1,
-                                         .typical_p = 1, .repeat_penalty = 1, .penalty_last_n = 64, .has_seed = 1, .seed = 42};
+    return (struct llm_generate_options){.size = sizeof(struct llm_generate_options),
+                                         .max_tokens = -1,
+                                         .temperature = 1,
+                                         .top_p = 1,
+                                         .typical_p = 1,
+                                         .repeat_penalty = 1,
+                                         .penalty_last_n = 64,
+                                         .has_seed = 1,
+                                         .seed = 42};
 }
 
 static struct sampler *create(const struct llm_generate_options *o, uint32_t n)
@@ -29,27 +36,35 @@ static struct sampler *create(const struct llm_generate_options *o, uint32_t n)
     return s;
 }
 
-static int32_t pick(struct sampler *s, const float *logits, const int32_t *history, size_t n_history, uint64_t position)
+static int32_t pick(struct sampler *s, const float *logits, const int32_t *history,
+                    size_t n_history, uint64_t position)
 {
     int32_t id = -1;
-    assert_int_equal(sampler_pick(s, logits, history, n_history, position, &id, NULL, NULL), LLM_OK);
+    assert_int_equal(sampler_pick(s, logits, history, n_history, position, &id, NULL, NULL),
+                     LLM_OK);
     return id;
 }
 
-/* ---- an independent sampler: sorts everything, computes in probabilities ------------------------------------------------ */
+/* ---- an independent sampler: sorts everything, computes in probabilities
+ * ------------------------------------------------ */
 
-struct entry { int32_t id; double logit, p, score; };
+struct entry {
+    int32_t id;
+    double logit, p, score;
+};
 
 static int by_logit(const void *x, const void *y)
 {
     const struct entry *a = x, *b = y;
-    return a->logit != b->logit ? (a->logit < b->logit ? 1 : -1) : (a->id > b->id) - (a->id < b->id);
+    return a->logit != b->logit ? (a->logit < b->logit ? 1 : -1)
+                                : (a->id > b->id) - (a->id < b->id);
 }
 
 static int by_score(const void *x, const void *y)
 {
     const struct entry *a = x, *b = y;
-    return a->score != b->score ? (a->score > b->score ? 1 : -1) : (a->id > b->id) - (a->id < b->id);
+    return a->score != b->score ? (a->score > b->score ? 1 : -1)
+                                : (a->id > b->id) - (a->id < b->id);
 }
 
 static void softmax(struct entry *e, size_t n, double temperature)
@@ -71,22 +86,26 @@ static size_t share(const struct entry *e, size_t n, double p, bool strictly)
 }
 
 /* Fills expected (n) with the probability of each token. */
-static void reference(const struct llm_generate_options *o, const float *logits, const int32_t *history, size_t n_history, size_t n,
-                      double *expected)
+static void reference(const struct llm_generate_options *o, const float *logits,
+                      const int32_t *history, size_t n_history, size_t n, double *expected)
 {
     struct entry *e = calloc(n, sizeof *e);
     size_t kept = 0;
-    const size_t window = o->penalty_last_n < 0 || (size_t)o->penalty_last_n > n_history ? n_history : (size_t)o->penalty_last_n;
+    const size_t window = o->penalty_last_n < 0 || (size_t)o->penalty_last_n > n_history
+                              ? n_history
+                              : (size_t)o->penalty_last_n;
     for (size_t i = 0; i < n; i++) {
         double x = (double)logits[i];
-        for (size_t j = 0; j < o->n_logit_bias; j++) x += o->logit_bias[j].id == (int32_t)i ? (double)o->logit_bias[j].bias : 0;
+        for (size_t j = 0; j < o->n_logit_bias; j++)
+            x += o->logit_bias[j].id == (int32_t)i ? (double)o->logit_bias[j].bias : 0;
         uint32_t count = 0;
         for (size_t j = n_history - window; j < n_history; j++) count += history[j] == (int32_t)i;
         if (count) {
             x = x > 0 ? x / o->repeat_penalty : x * o->repeat_penalty;
             x -= o->presence_penalty + count * o->frequency_penalty;
         }
-        if (!isnan(x) && x > -INFINITY) e[kept++] = (struct entry){(int32_t)i, (double)(float)x, 0, 0};
+        if (!isnan(x) && x > -INFINITY)
+            e[kept++] = (struct entry){(int32_t)i, (double)(float)x, 0, 0};
     }
     qsort(e, kept, sizeof *e, by_logit);
     if (o->top_k && (size_t)o->top_k < kept) kept = (size_t)o->top_k;
@@ -94,7 +113,8 @@ static void reference(const struct llm_generate_options *o, const float *logits,
     if (o->typical_p < 1) {
         double entropy = 0;
         for (size_t i = 0; i < kept; i++) entropy -= e[i].p > 0 ? e[i].p * log(e[i].p) : 0;
-        for (size_t i = 0; i < kept; i++) e[i].score = round(1e9 * fabs(-log(e[i].p) - entropy)); /* ties are ties */
+        for (size_t i = 0; i < kept; i++)
+            e[i].score = round(1e9 * fabs(-log(e[i].p) - entropy)); /* ties are ties */
         qsort(e, kept, sizeof *e, by_score);
         kept = share(e, kept, o->typical_p, true);
         qsort(e, kept, sizeof *e, by_logit);
@@ -110,7 +130,8 @@ static void reference(const struct llm_generate_options *o, const float *logits,
     free(e);
 }
 
-/* Many draws of random settings: no token outside the expected set, all frequencies within five standard deviations. */
+/* Many draws of random settings: no token outside the expected set, all frequencies within five
+ * standard deviations. */
 static void draws_follow_the_reference(void **state)
 {
     (void)state;
@@ -120,9 +141,13 @@ static void draws_follow_the_reference(void **state)
         float logits[N];
         int32_t history[100];
         struct llm_bias bias[3];
-        for (int i = 0; i < N; i++) logits[i] = (float)next(&random, 4000) / 500 - 4 + (float)i * 1e-3f;
-        for (int i = 0; i < 100; i++) history[i] = (int32_t)next(&random, N + 10) - 5; /* also out of range */
-        for (int i = 0; i < 3; i++) bias[i] = (struct llm_bias){(int32_t)next(&random, N), i ? (float)next(&random, 9) - 4 : -INFINITY};
+        for (int i = 0; i < N; i++)
+            logits[i] = (float)next(&random, 4000) / 500 - 4 + (float)i * 1e-3f;
+        for (int i = 0; i < 100; i++)
+            history[i] = (int32_t)next(&random, N + 10) - 5; /* also out of range */
+        for (int i = 0; i < 3; i++)
+            bias[i] = (struct llm_bias){(int32_t)next(&random, N),
+                                        i ? (float)next(&random, 9) - 4 : -INFINITY};
         if (round % 7 == 0) logits[next(&random, N)] = NAN;
         struct llm_generate_options o = plain();
         o.temperature = 0.3 + next(&random, 20) / 10.0;
@@ -143,8 +168,10 @@ static void draws_follow_the_reference(void **state)
         for (uint32_t i = 0; i < DRAWS; i++) counts[pick(s, logits, history, 100, i)]++;
         for (int i = 0; i < N; i++) {
             const double p = expected[i], deviation = sqrt(DRAWS * p * (1 - p));
-            if (fabs(counts[i] - DRAWS * p) > 5 * deviation + 1e-6 && !(p < 1e-3 && counts[i] < 12 && p > 0))
-                fail_msg("round %d: token %d came %u times of %d instead of %g", round, i, counts[i], DRAWS, DRAWS * p);
+            if (fabs(counts[i] - DRAWS * p) > 5 * deviation + 1e-6 &&
+                !(p < 1e-3 && counts[i] < 12 && p > 0))
+                fail_msg("round %d: token %d came %u times of %d instead of %g", round, i,
+                         counts[i], DRAWS, DRAWS * p);
         }
         sampler_free(s);
     }
@@ -159,9 +186,10 @@ static void top_k_is_exact(void **state)
     for (int round = 0; round < 24; round++) {
         struct llm_generate_options o = plain();
         o.top_k = 1 + (int32_t)next(&random, round % 2 ? 20 : 2000);
-        o.temperature = 1e6; /* all that are left are equally likely */
+        o.temperature = 1e6;                            /* all that are left are equally likely */
         const uint32_t spread = 1 + next(&random, 100); /* many ties */
-        for (int i = 0; i < N; i++) logits[i] = round % 3 ? (float)next(&random, spread) : (float)(round % 2 ? i : -i);
+        for (int i = 0; i < N; i++)
+            logits[i] = round % 3 ? (float)next(&random, spread) : (float)(round % 2 ? i : -i);
         double expected[N];
         reference(&o, logits, NULL, 0, N, expected);
         struct sampler *s = create(&o, N);
@@ -194,7 +222,8 @@ static void same_seed_same_draw(void **state)
 static void greedy(void **state)
 {
     (void)state;
-    const float logits[] = {1, 5, NAN, 5, -INFINITY, 2}, none[] = {NAN, -INFINITY, NAN, NAN, -INFINITY, NAN};
+    const float logits[] = {1, 5, NAN, 5, -INFINITY, 2},
+                none[] = {NAN, -INFINITY, NAN, NAN, -INFINITY, NAN};
     const float infinite[] = {1, INFINITY, NAN, INFINITY, -INFINITY, 2};
     const struct llm_bias bias[] = {{1, -INFINITY}, {3, -4.5f}};
     struct llm_generate_options o = plain();
@@ -236,7 +265,8 @@ static void log_probabilities(void **state)
         float *logits = calloc(n, sizeof *logits);
         uint32_t random = n;
         double sum = 0;
-        for (uint32_t i = 0; i < n; i++) sum += exp((double)(logits[i] = (float)next(&random, 4000) / 100 - 20));
+        for (uint32_t i = 0; i < n; i++)
+            sum += exp((double)(logits[i] = (float)next(&random, 4000) / 100 - 20));
         struct llm_logprob best[7];
         sampler_best(logits, n, best, 7);
         for (uint32_t i = 0; i < 7; i++) {
@@ -244,10 +274,12 @@ static void log_probabilities(void **state)
                 assert_int_equal(best[i].id, -1);
                 continue;
             }
-            assert_true(fabs((double)best[i].logprob - ((double)logits[best[i].id] - log(sum))) < 2e-6);
+            assert_true(fabs((double)best[i].logprob - ((double)logits[best[i].id] - log(sum))) <
+                        2e-6);
             uint32_t rank = 0;
             for (uint32_t j = 0; j < n; j++)
-                rank += logits[j] > logits[best[i].id] || (logits[j] == logits[best[i].id] && j < (uint32_t)best[i].id);
+                rank += logits[j] > logits[best[i].id] ||
+                        (logits[j] == logits[best[i].id] && j < (uint32_t)best[i].id);
             assert_int_equal(rank, i);
         }
         free(logits);
@@ -332,12 +364,9 @@ static void every_allocation_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(draws_follow_the_reference),
-        cmocka_unit_test(top_k_is_exact),
-        cmocka_unit_test(same_seed_same_draw),
-        cmocka_unit_test(greedy),
-        cmocka_unit_test(log_probabilities),
-        cmocka_unit_test(options_are_named),
+        cmocka_unit_test(draws_follow_the_reference), cmocka_unit_test(top_k_is_exact),
+        cmocka_unit_test(same_seed_same_draw),        cmocka_unit_test(greedy),
+        cmocka_unit_test(log_probabilities),          cmocka_unit_test(options_are_named),
         cmocka_unit_test(every_allocation_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

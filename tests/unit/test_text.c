@@ -7,7 +7,10 @@
 #include "failing.h"
 #include "text.h"
 
-#define STOP(s) {s, sizeof(s) - 1}
+#define STOP(s)                                                                                    \
+    {                                                                                              \
+        s, sizeof(s) - 1                                                                           \
+    }
 
 static uint32_t next(uint32_t *state, uint32_t n)
 {
@@ -18,7 +21,12 @@ static uint32_t next(uint32_t *state, uint32_t n)
 static void stops_end_it(void **state)
 {
     (void)state;
-    const struct { struct llm_text stops[3]; size_t n_stops; const char *in, *out; int matched; } rows[] = {
+    const struct {
+        struct llm_text stops[3];
+        size_t n_stops;
+        const char *in, *out;
+        int matched;
+    } rows[] = {
         {{{0}}, 0, "abc", "abc", -1},
         {{STOP("b")}, 1, "abc", "a", 0},
         {{STOP("aab")}, 1, "aaaabx", "aa", 0}, /* falls back within itself */
@@ -31,9 +39,11 @@ static void stops_end_it(void **state)
         const size_t size = strlen(rows[r].in);
         for (size_t cut = 1; cut <= size; cut++) { /* tokens of so many bytes */
             struct text t;
-            assert_int_equal(text_open(&t, rows[r].stops, rows[r].n_stops, &alloc_libc, NULL), LLM_OK);
+            assert_int_equal(text_open(&t, rows[r].stops, rows[r].n_stops, &alloc_libc, NULL),
+                             LLM_OK);
             for (size_t at = 0; at < size; at += cut)
-                assert_int_equal(text_add(&t, rows[r].in + at, size - at < cut ? size - at : cut, NULL), LLM_OK);
+                assert_int_equal(
+                    text_add(&t, rows[r].in + at, size - at < cut ? size - at : cut, NULL), LLM_OK);
             text_finish(&t);
             assert_int_equal(t.ready, strlen(rows[r].out));
             assert_memory_equal(t.bytes, rows[r].out, t.ready);
@@ -44,12 +54,15 @@ static void stops_end_it(void **state)
 }
 
 /* The plain definition: the smallest end at which a stop string ends, the longest of them there. */
-static const struct llm_text *plain_match(const char *s, size_t n, const struct llm_text *stops, size_t n_stops, size_t *start)
+static const struct llm_text *plain_match(const char *s, size_t n, const struct llm_text *stops,
+                                          size_t n_stops, size_t *start)
 {
     for (size_t end = 1; end <= n; end++) {
         const struct llm_text *found = NULL;
         for (size_t i = 0; i < n_stops; i++) {
-            if (stops[i].size > end || memcmp(s + end - stops[i].size, stops[i].text, stops[i].size) != 0) continue;
+            if (stops[i].size > end ||
+                memcmp(s + end - stops[i].size, stops[i].text, stops[i].size) != 0)
+                continue;
             if (!found || stops[i].size > found->size) found = &stops[i];
         }
         if (!found) continue;
@@ -60,8 +73,9 @@ static const struct llm_text *plain_match(const char *s, size_t n, const struct 
     return NULL;
 }
 
-/* Random text over few letters, so that partial matches abound. After every byte: what is ready never shrinks, is never taken
- * back, and holds back no more than the longest proper prefix of a stop string at the end. */
+/* Random text over few letters, so that partial matches abound. After every byte: what is ready
+ * never shrinks, is never taken back, and holds back no more than the longest proper prefix of a
+ * stop string at the end. */
 static void random_stops(void **state)
 {
     (void)state;
@@ -80,7 +94,8 @@ static void random_stops(void **state)
         struct text t;
         assert_int_equal(text_open(&t, stops, n_stops, &alloc_libc, NULL), LLM_OK);
         while (fed < size && !t.matched) {
-            const size_t most = size - fed < 4 ? size - fed : 4, n = 1 + next(&random, (uint32_t)most), before = t.ready;
+            const size_t most = size - fed < 4 ? size - fed : 4,
+                         n = 1 + next(&random, (uint32_t)most), before = t.ready;
             assert_int_equal(text_add(&t, text + fed, n, NULL), LLM_OK);
             fed += n;
             assert_true(t.ready >= before && t.ready <= start);
@@ -106,14 +121,41 @@ static void random_stops(void **state)
 static void utf8_is_whole(void **state)
 {
     (void)state;
-    const struct { const char *in; size_t unfinished; } rows[] = {
-        {"", 0}, {"a", 0}, {"\xC3", 1}, {"\xC3\xA9", 0}, {"a\xE2\x82", 2}, {"\xE2\x82\xAC", 0}, {"\xF0\x9F\x98", 3}, {"\xF0\x9F", 2},
-        {"\xF0", 1}, {"\xF0\x9F\x98\x80", 0}, {"\x82", 0}, {"\x82\x82\x82", 0}, {"\xC0", 0}, {"\xC1", 0}, {"\xF5", 0}, {"\xFF", 0},
-        {"\xE0\x9F", 0}, {"\xE0\xA0", 2}, {"\xED\xA0", 0}, {"\xED\x9F", 2}, {"\xF4\x90", 0}, {"\xF4\x8F\xBF", 3}, {"\xF0\x8F", 0},
-        {"\xC3\xA9\xA9", 0}, {"\xE2" "a", 0},
+    const struct {
+        const char *in;
+        size_t unfinished;
+    } rows[] = {
+        {"", 0},
+        {"a", 0},
+        {"\xC3", 1},
+        {"\xC3\xA9", 0},
+        {"a\xE2\x82", 2},
+        {"\xE2\x82\xAC", 0},
+        {"\xF0\x9F\x98", 3},
+        {"\xF0\x9F", 2},
+        {"\xF0", 1},
+        {"\xF0\x9F\x98\x80", 0},
+        {"\x82", 0},
+        {"\x82\x82\x82", 0},
+        {"\xC0", 0},
+        {"\xC1", 0},
+        {"\xF5", 0},
+        {"\xFF", 0},
+        {"\xE0\x9F", 0},
+        {"\xE0\xA0", 2},
+        {"\xED\xA0", 0},
+        {"\xED\x9F", 2},
+        {"\xF4\x90", 0},
+        {"\xF4\x8F\xBF", 3},
+        {"\xF0\x8F", 0},
+        {"\xC3\xA9\xA9", 0},
+        {"\xE2"
+         "a",
+         0},
     };
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
-        if (text_unfinished(rows[r].in, strlen(rows[r].in)) != rows[r].unfinished) fail_msg("row %zu", r);
+        if (text_unfinished(rows[r].in, strlen(rows[r].in)) != rows[r].unfinished)
+            fail_msg("row %zu", r);
     }
     struct text t;
     assert_int_equal(text_open(&t, NULL, 0, &alloc_libc, NULL), LLM_OK);
@@ -121,7 +163,8 @@ static void utf8_is_whole(void **state)
     assert_int_equal(t.ready, 1);
     assert_int_equal(text_add(&t, "\x98\x80\xE2", 3, NULL), LLM_OK);
     assert_int_equal(t.ready, 5);
-    assert_int_equal(text_add(&t, "!\0z", 3, NULL), LLM_OK); /* E2 was no character: it comes out as it is */
+    assert_int_equal(text_add(&t, "!\0z", 3, NULL),
+                     LLM_OK); /* E2 was no character: it comes out as it is */
     assert_int_equal(t.ready, 9);
     assert_int_equal(text_add(&t, "\xE2\x82", 2, NULL), LLM_OK);
     assert_int_equal(t.ready, 9);

@@ -201,10 +201,8 @@ static size_t random_text(uint32_t *seed, char *out, size_t n_characters)
                         : kind < 13 ? r / 16 % 0x10000
                                     : r / 16 % 0x110000;
         if (kind == 0) code = 9 + r / 16 % 5;
-        if (kind == 15)
-            out[n++] = (char)(r / 16);
-        else
-            n += unicode_encode(code, out + n);
+        if (kind == 15) out[n++] = (char)(r / 16);
+        else n += unicode_encode(code, out + n);
     }
     return n;
 }
@@ -634,10 +632,8 @@ static void every_allocation_may_fail(void **state)
 {
     (void)state;
     for (int kind = 0; kind < 2; kind++) {
-        if (kind)
-            put_spm();
-        else
-            put_bpe("default");
+        if (kind) put_spm();
+        else put_bpe("default");
         vocabulary_end(&file);
         struct gguf gguf = {0};
         assert_int_equal(gguf_parse(&gguf, file.bytes, file.size, file.size, &alloc_libc, NULL),
