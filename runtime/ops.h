@@ -60,8 +60,8 @@ enum values { VALUES_F32, VALUES_INT };
 
 struct ops;
 struct kernels;
-/* What one model does with a device's kernels; pipelines are made when first recorded. high: never round
- * activations to integers. */
+/* What one model does with a device's kernels; pipelines are made when first recorded. high: never
+ * round activations to integers. */
 llm_status ops_create(struct ops **out, struct kernels *kernels, bool high, bool deterministic,
                       const struct alloc *alloc, struct llm_error *error);
 void ops_free(struct ops *ops);
