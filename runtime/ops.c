@@ -10,16 +10,18 @@
  * wants many lanes that load at once, hence many pieces of K. Where subgroups may be narrow (Intel,
  * Arm) a lane has few registers, and more columns or heads spill; where they are wide (AMD,
  * Qualcomm) half of one would idle in attention. tests/compilers has the figures. */
-static const struct profile software = {1, 1, 8, 2, 8, 8, 8, 4};
-static const struct profile gpu_narrow = {1, 16, 2, 1024, 64, 128, 16, 2};
-static const struct profile gpu = {1, 16, 8, 1024, 64, 128, 32, 4};
-static const struct profile gpu_wide = {1, 16, 8, 1024, 64, 128, 64, 4};
+const struct profile ops_profiles[N_PROFILES] = {
+    [PROFILE_SOFTWARE] = {8, 0, 2, 8, 8, 8, 4},
+    [PROFILE_NARROW] = {2, 32, 1024, 64, 128, 16, 2},
+    [PROFILE_GPU] = {8, 64, 1024, 64, 128, 32, 4},
+    [PROFILE_WIDE] = {8, 64, 1024, 64, 128, 64, 4},
+};
 
-static const struct profile *profile_of(const struct gpu_info *info)
+static enum ops_profile profile_of(const struct gpu_info *info)
 {
-    if (info->software) return &software;
-    if (info->subgroup_min <= 16) return &gpu_narrow;
-    return info->subgroup >= 64 ? &gpu_wide : &gpu;
+    if (info->software) return PROFILE_SOFTWARE;
+    if (info->subgroup_min <= 16) return PROFILE_NARROW;
+    return info->subgroup >= 64 ? PROFILE_WIDE : PROFILE_GPU;
 }
 
 const uint32_t ops_buckets[] = {1, 2, 4, 8, 16, 32, 64, 128, 0};
@@ -43,7 +45,7 @@ llm_status ops_create(struct ops **out, struct kernels *kernels, bool high, bool
     ops->alloc = alloc;
     ops->kernels = kernels;
     ops->info = gpu_device_info(kernels->device);
-    ops->profile = profile_of(ops->info);
+    ops->profile = &ops_profiles[profile_of(ops->info)];
     ops->texels = ops->info->texel_loads && ops->info->subgroup == 8 && ops->info->subgroup_shuffle;
     ops->integers = ops->texels && ops->info->software && ops->info->unified && !high;
     llm_status status = ops->integers ? make_counter(ops, error) : LLM_OK;

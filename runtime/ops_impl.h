@@ -5,14 +5,15 @@
 #include "kernels.h"
 #include "ops.h"
 
-/* What suits a kind of device; nothing here changes with the number of rows, so that a row's bits
- * do not either. */
+/* What suits a kind of device. */
 struct profile {
-    uint32_t mat_tiles, mat_pieces,
-        mat_columns;      /* a workgroup's tiles of rows, pieces of K, and the most rows of x */
+    uint32_t mat_columns; /* the most rows of x that a lane takes at a time */
+    uint32_t mat_tile;    /* columns of the largest tile of a product of many rows, 0: none */
     uint32_t rope_groups; /* workgroups a row */
     uint32_t lanes, norm_lanes, attention_lanes, attention_heads;
 };
+enum ops_profile { PROFILE_SOFTWARE, PROFILE_NARROW, PROFILE_GPU, PROFILE_WIDE, N_PROFILES };
+extern const struct profile ops_profiles[N_PROFILES];
 
 struct ops {
     struct kernels *kernels; /* of the device, not owned */
@@ -20,8 +21,33 @@ struct ops {
     const struct profile *profile;
     bool texels, integers;
     struct gpu_buffer finished; /* with integers: a count of workgroups, 0 between dispatches */
+    uint32_t forced;            /* for tests and measurements: way number forced - 1 */
     const struct alloc *alloc;
 };
+
+/* One way to make a product: a kernel, and how many rows of weights and of x a workgroup takes. All
+ * ways of a product give the same bits. */
+struct way {
+    enum module module;
+    uint32_t spec[KERNELS_SPEC], n_spec;
+    uint32_t rows, columns;
+};
+enum { OPS_WAYS = 4 };
+
+/* A product, or with second the gated one; x, and y in integers if x is. */
+struct product {
+    const struct weight *first, *second;
+    const struct gpu_buffer *x, *y;
+    enum values x_values, y_values;
+    uint32_t y_stride, y_at;
+    bool add;
+    const struct norm *norm; /* of y, or NULL */
+};
+llm_status ops_multiply(struct ops *ops, struct gpu_commands *c, const struct product *p,
+                        uint32_t n_rows, struct llm_error *error);
+/* Fills in the ways to make it, the default first; returns how many, 0 for an unknown format. */
+uint32_t ops_ways(const struct ops *ops, const struct product *p, uint32_t n_rows,
+                  struct way ways[OPS_WAYS]);
 
 enum { OPS_AXIS = 65535 }; /* workgroups along one axis that every device allows */
 
@@ -34,8 +60,8 @@ struct format_modules {
                              1.2 times faster */
 };
 
-llm_status ops_format(const struct weight *w, const struct format_modules **out,
-                      struct llm_error *error);
+/* NULL where there are none. */
+const struct format_modules *ops_format(enum quant_type type);
 
 /* Tiles of a matrix that one binding holds: whole groups of four, so that each cut is aligned to
  * 256 bytes. */

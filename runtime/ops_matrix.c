@@ -29,22 +29,18 @@ static const struct format_modules format_modules[] = {
     FORMAT_MODULES(QUANT_Q6_K, q6_k, 0, 0),
 };
 
-llm_status ops_format(const struct weight *w, const struct format_modules **out,
-                      struct llm_error *error)
+const struct format_modules *ops_format(enum quant_type type)
 {
     for (size_t i = 0; i < sizeof format_modules / sizeof *format_modules; i++) {
-        *out = &format_modules[i];
-        if ((*out)->type == w->type) return LLM_OK;
+        if (format_modules[i].type == type) return &format_modules[i];
     }
-    return error_set(error, LLM_UNSUPPORTED, "no kernel for weight format %d", (int)w->type);
+    return NULL;
 }
 
 enum values ops_values(const struct ops *ops, const struct weight *w)
 {
-    const struct format_modules *m;
-    struct llm_error error;
-    if (!ops->integers || w->cols % 32 || ops_format(w, &m, &error) != LLM_OK) return VALUES_F32;
-    return m->integers ? VALUES_INT : VALUES_F32;
+    const struct format_modules *m = ops_format(w->type);
+    return ops->integers && w->cols % 32 == 0 && m && m->integers ? VALUES_INT : VALUES_F32;
 }
 
 llm_status ops_tiles_a_binding(const struct ops *ops, const struct weight *w, uint32_t *out,
@@ -68,16 +64,6 @@ struct gpu_range ops_tile_range(const struct weight *w, uint32_t tile, uint32_t 
     return (struct gpu_range){w->buffer, w->offset + tile * size, n * size};
 }
 
-/* One product, or with second the gated one; x, and y in integers if x is. */
-struct product {
-    const struct weight *first, *second;
-    const struct gpu_buffer *x, *y;
-    enum values x_values, y_values;
-    uint32_t y_stride, y_at;
-    bool add;
-    const struct norm *norm; /* of y, or NULL */
-};
-
 static llm_status check_product(const struct ops *ops, const struct product *p, uint32_t n_rows,
                                 struct llm_error *error)
 {
@@ -99,40 +85,113 @@ static llm_status check_product(const struct ops *ops, const struct product *p, 
     return LLM_OK;
 }
 
-static llm_status product_kernel(struct ops *ops, const struct product *p, uint32_t n_rows,
-                                 uint32_t *columns, const struct gpu_kernel **out,
-                                 struct llm_error *error)
+/* ---- ways ---- */
+
+/* Pieces that K is cut into, by shape and device alone, so that a row's bits are the same in any
+ * batch: on a GPU enough of them that a matrix keeps every core busy. */
+static uint32_t pieces_of(const struct ops *ops, const struct weight *w)
 {
-    const struct format_modules *m;
-    const struct profile *f = ops->profile;
-    uint32_t matrices = p->second ? 2 : 1;
-    TRY(ops_format(p->first, &m, error));
-    if (p->x_values == VALUES_INT) {
-        bool round = (p->norm ? p->norm->values : p->y_values) == VALUES_INT;
-        enum module module = p->norm ? m->integers + 1 : m->integers;
-        *columns = minimum(n_rows, m->columns);
-        const uint32_t spec[] = {8, *columns, matrices, p->add, round};
-        return kernels_get(ops->kernels, module, spec, 5, out, error);
-    }
-    *columns = minimum(n_rows, f->mat_columns / matrices);
-    const uint32_t spec[] = {8 * f->mat_tiles, f->mat_pieces, *columns, matrices, p->add};
-    return kernels_get(ops->kernels, ops_pick(ops, m->mat), spec, 5, out, error);
+    if (ops->profile == &ops_profiles[PROFILE_SOFTWARE]) return 1;
+    uint64_t lanes = divide_up(w->rows, REPACK_TILE) * 8ull,
+             wanted = ops->info->type == GPU_DISCRETE ? 1 << 16 : 1 << 14;
+    return lanes * 16 < wanted && w->cols >= 64 * 32 ? 32 : 16;
 }
 
-static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct product *p,
-                           uint32_t n_rows, struct llm_error *error)
+static struct way by_lanes(const struct ops *ops, const struct product *p, uint32_t columns)
+{
+    const struct format_modules *m = ops_format(p->first->type);
+    uint32_t matrices = p->second ? 2 : 1, pieces = pieces_of(ops, p->first),
+             lanes = pieces > 16 ? 4 : 8;
+    return (struct way){.module = ops_pick(ops, m->mat),
+                        .spec = {lanes, pieces, columns, matrices, p->add},
+                        .n_spec = 5,
+                        .rows = lanes * 4,
+                        .columns = columns};
+}
+
+static struct way by_tiles(const struct ops *ops, const struct product *p, uint32_t rows,
+                           uint32_t columns)
+{
+    const struct format_modules *m = ops_format(p->first->type);
+    return (struct way){
+        .module = m->mat + 2, /* the row of kernels.def after the one with texel buffers */
+        .spec = {rows, columns, pieces_of(ops, p->first), p->second ? 2 : 1, p->add},
+        .n_spec = 5,
+        .rows = rows,
+        .columns = columns};
+}
+
+static struct way by_integers(const struct product *p, uint32_t columns)
+{
+    const struct format_modules *m = ops_format(p->first->type);
+    bool round = (p->norm ? p->norm->values : p->y_values) == VALUES_INT;
+    return (struct way){.module = p->norm ? m->integers + 1 : m->integers,
+                        .spec = {8, columns, p->second ? 2 : 1, p->add, round},
+                        .n_spec = 5,
+                        .rows = REPACK_TILE,
+                        .columns = columns};
+}
+
+/* Tiles of this many columns, for which n_rows are enough. */
+static uint32_t add_tiles(const struct ops *ops, const struct product *p, uint32_t n_rows,
+                          struct way *ways)
+{
+    uint32_t n = 0;
+    if (n_rows >= 64 && ops->profile->mat_tile >= 64 && !p->second)
+        ways[n++] = by_tiles(ops, p, 64, 64);
+    if (n_rows >= 32) ways[n++] = by_tiles(ops, p, 64, 32);
+    else if (n_rows == 16) ways[n++] = by_tiles(ops, p, 128, 16);
+    return n;
+}
+
+uint32_t ops_ways(const struct ops *ops, const struct product *p, uint32_t n_rows,
+                  struct way ways[OPS_WAYS])
+{
+    const struct format_modules *m = ops_format(p->first->type);
+    uint32_t n = 0;
+    if (!m) return 0;
+    if (p->x_values == VALUES_INT) {
+        uint32_t columns = minimum(n_rows, m->columns), other = m->columns == 2 ? 4 : 2;
+        ways[n++] = by_integers(p, columns);
+        if (n_rows >= 4) ways[n++] = by_integers(p, other);
+        return n;
+    }
+    uint32_t columns = minimum(n_rows, ops->profile->mat_columns / (p->second ? 2 : 1));
+    if (ops->profile->mat_tile && !ops->texels) n = add_tiles(ops, p, n_rows, ways);
+    ways[n++] = by_lanes(ops, p, columns);
+    if (columns >= 4) ways[n++] = by_lanes(ops, p, columns / 2);
+    return n;
+}
+
+static llm_status choose_way(struct ops *ops, const struct product *p, uint32_t n_rows,
+                             struct way *out, struct llm_error *error)
+{
+    struct way ways[OPS_WAYS];
+    uint32_t n = ops_ways(ops, p, n_rows, ways);
+    *out = ways[0];
+    if (n == 0)
+        return error_set(error, LLM_UNSUPPORTED, "no kernel for weight format %d",
+                         (int)p->first->type);
+    if (ops->forced) *out = ways[minimum(ops->forced, n) - 1];
+    return LLM_OK;
+}
+
+llm_status ops_multiply(struct ops *ops, struct gpu_commands *c, const struct product *p,
+                        uint32_t n_rows, struct llm_error *error)
 {
     const struct weight *first = p->first;
     const struct gpu_kernel *kernel;
-    uint32_t tiles_of = p->x_values == VALUES_INT ? 1 : ops->profile->mat_tiles, cut = 0, columns;
+    struct way way;
+    uint32_t cut = 0;
     TRY(check_product(ops, p, n_rows, error));
     TRY(ops_tiles_a_binding(ops, first, &cut, error));
-    TRY(product_kernel(ops, p, n_rows, &columns, &kernel, error));
+    TRY(choose_way(ops, p, n_rows, &way, error));
+    TRY(kernels_get(ops->kernels, way.module, way.spec, way.n_spec, &kernel, error));
 
     uint32_t tiles = divide_up(first->rows, REPACK_TILE);
     for (uint32_t tile = 0; tile < tiles; tile += cut) {
         uint32_t n = minimum(cut, tiles - tile), row = tile * REPACK_TILE,
-                 groups = divide_up(n, tiles_of);
+                 groups = divide_up(n * REPACK_TILE, way.rows);
         /* Without a norm, only the part that is struct mat_args is read. */
         const struct mat_norm_args args = {
             .rows = minimum(first->rows - row, n * REPACK_TILE),
@@ -154,8 +213,8 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
         }
         if (tile > 0) gpu_commands_barrier(c);
         /* Workgroups that share weights follow each other, so that these are in a cache. */
-        gpu_commands_dispatch(c, kernel, ranges, &args, n_rows / columns, minimum(groups, OPS_AXIS),
-                              divide_up(groups, OPS_AXIS));
+        gpu_commands_dispatch(c, kernel, ranges, &args, n_rows / way.columns,
+                              minimum(groups, OPS_AXIS), divide_up(groups, OPS_AXIS));
     }
     return LLM_OK;
 }
@@ -174,7 +233,7 @@ llm_status ops_matrix(struct ops *ops, struct gpu_commands *c, const struct weig
         .y_at = y_at,
         .add = add,
     };
-    return multiply(ops, c, &p, n_rows, error);
+    return ops_multiply(ops, c, &p, n_rows, error);
 }
 
 /* Whether one dispatch of few rows can do both. */
@@ -202,7 +261,7 @@ llm_status ops_matrix_norm(struct ops *ops, struct gpu_commands *c, const struct
         .add = true,
         .norm = together ? norm : NULL,
     };
-    TRY(multiply(ops, c, &p, n_rows, error));
+    TRY(ops_multiply(ops, c, &p, n_rows, error));
     if (together) return LLM_OK;
     gpu_commands_barrier(c);
     return ops_norm(ops, c, y, norm->gain, norm->out, norm->values, w->rows, norm->eps, step, false,
@@ -230,18 +289,19 @@ llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct wei
         .y_values = y_values,
         .y_stride = ops_stride(gate->rows),
     };
-    return multiply(ops, c, &p, n_rows, error);
+    return ops_multiply(ops, c, &p, n_rows, error);
 }
 
 llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weight *w, float scale,
                      const struct step *step, const struct gpu_buffer *out, uint32_t n_rows,
                      struct llm_error *error)
 {
-    const struct format_modules *m;
+    const struct format_modules *m = ops_format(w->type);
     const struct gpu_kernel *kernel;
     uint32_t cut = 0, lanes = minimum(ops->profile->lanes, 32),
              tiles = divide_up(w->rows, REPACK_TILE);
-    TRY(ops_format(w, &m, error));
+    if (!m)
+        return error_set(error, LLM_UNSUPPORTED, "no kernel for weight format %d", (int)w->type);
     TRY(ops_tiles_a_binding(ops, w, &cut, error));
     TRY(kernels_get(ops->kernels, m->embed, &lanes, 1, &kernel, error));
     for (uint32_t tile = 0; tile < tiles; tile += cut) {

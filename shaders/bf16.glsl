@@ -5,6 +5,7 @@
 #define SCALES 0
 #define X_SCALE vec4(1.0)
 #define OFFSET 0
+#define IN_ORDER
 
 uint half_at;
 uvec4 eights[4]; // of each row

@@ -3,6 +3,7 @@
 //   SCALES          of a row in a block: 0, 1 or 2 (one a half); OFFSET: 1 where a multiple of the sum of x is added
 //   load_head(at), load_block(at), load_half(at, h)   at: first uvec4 of the unit's head, of the block
 //   weights(j, g)                  columns 4g..4g+3 of the half in the lane's row j: times X_SCALE, fold(j) and scale, plus offset
+//   IN_ORDER        defined where weights(j, g) with odd g needs the one before it
 //   scale(j, h), offset(j, h)
 // The including shader gives W4(i), word i (a uvec4) of the matrix, and sets lane.
 uint lane;

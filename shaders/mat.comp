@@ -9,7 +9,7 @@
 #include "args.h"
 #include "words.glsl"
 
-layout(local_size_x_id = 0, local_size_y_id = 1) in; // 8 lanes a tile; pieces of K
+layout(local_size_x_id = 0, local_size_y_id = 1) in; // 8 lanes a tile of 32 rows; pieces of K
 layout(constant_id = 2) const int COLUMNS = 1;
 layout(constant_id = 3) const int MATRICES = 1;      // 2: y = silu(first) * second
 layout(constant_id = 4) const bool ADD = false;      // to what y holds
@@ -116,20 +116,21 @@ void add_block(uint x_at, uint block_at)
     }
 }
 
-// Units [from, to) of the lane's tile in matrix m.
-void add_units(int m, uint x_at, uint at, uint from, uint to)
+// Blocks [from, to) of the lane's tile in matrix m.
+void add_blocks(int m, uint x_at, uint at, uint from, uint to)
 {
     const uint unit = uint(HEAD + SUBS * BLOCK);
     matrix = m;
-    at += from * unit;
-    x_at += from * uint(SUBS * 8);
-    for (uint u = from; u < to; u++) {
-        load_head(at);
-        for (int sub = 0; sub < SUBS; sub++) {
-            add_block(x_at, at + uint(HEAD) + uint(sub * BLOCK));
+    x_at += from * 8;
+    for (uint b = from; b < to;) {
+        uint head = at + b / SUBS * unit, block = head + uint(HEAD) + b % SUBS * uint(BLOCK);
+        uint end = min(to, (b / SUBS + 1) * SUBS);
+        load_head(head);
+        for (; b < end; b++) {
+            add_block(x_at, block);
             x_at += 8;
+            block += uint(BLOCK);
         }
-        at += unit;
     }
 }
 
@@ -137,21 +138,18 @@ vec4 silu(vec4 v) { return v / (1.0 + exp(-max(v, vec4(-80.0)))); }
 
 void main()
 {
-    lane = gl_LocalInvocationID.x & 7u;
-    uint tile = (gl_WorkGroupID.z * gl_NumWorkGroups.y + gl_WorkGroupID.y) * (gl_WorkGroupSize.x / 8) + gl_LocalInvocationID.x / 8;
-    uint row = tile * 32 + lane * 4;
-    bool inside = tile * 32 < a.rows;
-    uint column = gl_WorkGroupID.x * uint(COLUMNS);
+    uint lanes = (gl_WorkGroupID.z * gl_NumWorkGroups.y + gl_WorkGroupID.y) * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
+    uint tile = lanes / 8, row = lanes * 4, column = gl_WorkGroupID.x * uint(COLUMNS);
+    lane = lanes % 8;
 
-    uint units = a.blocks / SUBS, pieces_of = gl_WorkGroupSize.y;
-    uint piece = gl_LocalInvocationID.y;
-    uint from_unit = units * piece / pieces_of, to_unit = units * (piece + 1) / pieces_of;
-    if (!inside) to_unit = from_unit;
+    uint pieces_of = gl_WorkGroupSize.y, piece = gl_LocalInvocationID.y;
+    uint from = a.blocks * piece / pieces_of, to = a.blocks * (piece + 1) / pieces_of;
+    if (tile * 32 >= a.rows) to = from;
 
     [[unroll]] for (int i = 0; i < SUMS; i++) sums[i] = vec4(0.0);
     uint at = tile * tile_words(a.blocks), x_at = column * a.x_stride;
-    add_units(0, x_at, at, from_unit, to_unit);
-    if (MATRICES == 2) add_units(1, x_at, at, from_unit, to_unit);
+    add_blocks(0, x_at, at, from, to);
+    if (MATRICES == 2) add_blocks(1, x_at, at, from, to);
 
     if (PIECES > 1) {
         uint slot = (piece - 1) * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
@@ -161,8 +159,8 @@ void main()
         barrier();
         if (piece > 0) return;
         for (uint p = 0; p + 1 < pieces_of; p++) {
-            uint from = (p * gl_WorkGroupSize.x + gl_LocalInvocationID.x) * uint(SUMS);
-            [[unroll]] for (int i = 0; i < SUMS; i++) sums[i] += pieces[from + uint(i)];
+            uint first = (p * gl_WorkGroupSize.x + gl_LocalInvocationID.x) * uint(SUMS);
+            [[unroll]] for (int i = 0; i < SUMS; i++) sums[i] += pieces[first + uint(i)];
         }
     }
     if (row >= a.rows) return;

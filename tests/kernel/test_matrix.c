@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ops_impl.h"
 #include "repack.h"
 
 struct problem {
@@ -151,13 +152,14 @@ static const struct {
     {1, 256, 1}, {31, 256, 2}, {33, 512, 4}, {172, 768, 128}, {64, 1536, 16},
 };
 
+static const enum quant_type types[] = {
+#define TYPE(constant, id, name, weights, bytes) constant,
+    QUANT_LIST(TYPE)
+#undef TYPE
+};
+
 static void matrix_formats(void **state)
 {
-    static const enum quant_type types[] = {
-#define TYPE(constant, id, name, weights, bytes) constant,
-        QUANT_LIST(TYPE)
-#undef TYPE
-    };
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             try_matrix(*state, types[t], sizes[i].rows, sizes[i].cols, sizes[i].most);
@@ -255,12 +257,92 @@ static void matrix_refused(void **state)
     bench_free(b, &y);
 }
 
+/* ---- the ways in which a GPU makes a product, on whatever device this is ---- */
+
+struct gpu_ways {
+    enum quant_type type;
+    uint32_t rows, cols, n;
+    bool gated, add;
+};
+
+/* Every way gives the bits of the first, which is right. */
+static void try_ways(struct bench *b, const struct gpu_ways *t)
+{
+    struct llm_error error = {0};
+    struct problem p = make(b, t->type, VALUES_F32, t->rows, t->cols, t->n);
+    const uint32_t stride = ops_stride(t->rows);
+    const size_t size = (size_t)t->n * stride * sizeof(float);
+    float *first = NULL;
+    p.w.buffer = &p.buffer;
+    struct product product = {.first = &p.w,
+                              .second = t->gated ? &p.w : NULL,
+                              .x = &p.x,
+                              .y_stride = stride,
+                              .add = t->add};
+    struct way ways[OPS_WAYS];
+    uint32_t n_ways = ops_ways(b->ops, &product, t->n, ways);
+    assert_in_range(n_ways, 2, OPS_WAYS);
+    for (uint32_t i = 0; i < n_ways; i++) {
+        struct gpu_buffer y = bench_buffer(b, size);
+        float *out = y.map;
+        for (size_t k = 0; k < size / 4 && t->add; k++) out[k] = (float)(k % 7) - 3;
+        product.y = &y;
+        b->ops->forced = i + 1;
+        struct gpu_commands *c = bench_begin(b);
+        bench_ok(ops_multiply(b->ops, c, &product, t->n, &error), &error);
+        bench_run(b, c);
+        double err = 0, norm = 0;
+        for (uint32_t k = 0; k < t->n * stride; k++) {
+            if (k % stride >= t->rows) continue;
+            double want = exact(&p, k % stride, k / stride);
+            if (t->gated) want *= want / (1 + exp(-want));
+            if (t->add) want += (double)(k % 7) - 3;
+            err += (out[k] - want) * (out[k] - want);
+            norm += want * want;
+        }
+        if (!(err <= 1e-10 * norm))
+            fail_msg("%s, way %u for %u rows of x: NMSE %g", quant_info(t->type)->name, i, t->n,
+                     err / norm);
+        if (!first) {
+            first = malloc(size);
+            assert_non_null(first);
+            memcpy(first, out, size);
+        }
+        for (uint32_t r = 0; r < t->n; r++) {
+            if (memcmp(first + r * stride, out + r * stride, t->rows * 4) != 0)
+                fail_msg("%s, way %u for %u rows of x: row %u has other bits than way 0",
+                         quant_info(t->type)->name, i, t->n, r);
+        }
+        bench_free(b, &y);
+    }
+    free(first);
+    drop(b, &p);
+}
+
+static void matrix_ways(void **state)
+{
+    struct bench *b = *state;
+    const struct ops before = *b->ops;
+    b->ops->profile = &ops_profiles[PROFILE_GPU];
+    b->ops->texels = b->ops->integers = false;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        const struct gpu_ways tries[] = {
+            {types[i], 172, 768, 16, i % 2 == 0, i % 2 == 1},
+            {types[i], 100, 512, 64, i % 2 == 1, i % 2 == 0},
+        };
+        for (size_t k = 0; k < sizeof tries / sizeof *tries; k++) try_ways(b, &tries[k]);
+    }
+    const struct gpu_ways many = {QUANT_Q4_K, 96, 2048, 128, false, false};
+    try_ways(b, &many); /* 32 pieces */
+    *b->ops = before;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matrix_formats),   cmocka_unit_test(matrix_odd_columns),
         cmocka_unit_test(matrix_many_rows), cmocka_unit_test(matrix_large),
-        cmocka_unit_test(matrix_refused),
+        cmocka_unit_test(matrix_refused),   cmocka_unit_test(matrix_ways),
     };
     return cmocka_run_group_tests(tests, bench_setup, bench_teardown);
 }
