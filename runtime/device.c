@@ -136,26 +136,66 @@ static llm_status choose_index(struct gpu *gpu, const struct llm_load_options *o
                      n ? gpu_info(gpu, 0)->name : "");
 }
 
-static void cache_path(struct device *d, const char *folder, const struct gpu_info *info)
+/* The file of that name for this device and driver; false where there is no folder for it. */
+static bool cache_path(char out[CACHE_PATH], const char *folder, const char *name,
+                       const struct gpu_info *info)
 {
-    char platform[900];
-    d->cache_path[0] = 0;
+    char platform[900], id[33];
+    out[0] = 0;
     if (!folder) folder = os_cache_folder(platform, sizeof platform) ? platform : "";
-    if (!*folder) return;
-    char id[33];
+    if (!*folder) return false;
     for (int i = 0; i < 16; i++)
         snprintf(id + 2 * i, 3, "%02x", info->device_uuid[i] ^ info->driver_uuid[i]);
-    int n = snprintf(d->cache_path, sizeof d->cache_path, "%s/pipelines-%s-%" PRIx32 ".bin", folder,
-                     id, info->driver_version);
-    if (n < 0 || (size_t)n >= sizeof d->cache_path) d->cache_path[0] = 0;
+    int n = snprintf(out, CACHE_PATH, "%s/%s-%s-%" PRIx32 ".bin", folder, name, id,
+                     info->driver_version);
+    if (n < 0 || n >= CACHE_PATH) out[0] = 0;
+    return out[0] != 0;
+}
+
+static struct choice_owner owner_of(const struct gpu_info *info)
+{
+    struct choice_owner owner = {.driver_version = info->driver_version,
+                                 .kernels = kernels_checksum()};
+    memcpy(owner.device_uuid, info->device_uuid, sizeof owner.device_uuid);
+    memcpy(owner.driver_uuid, info->driver_uuid, sizeof owner.driver_uuid);
+    return owner;
+}
+
+static llm_status read_choices(struct device *d, struct llm_error *error)
+{
+    void *bytes = NULL;
+    size_t size = 0;
+    if (!d->choice_path[0]) return LLM_OK;
+    if (os_file_read(d->choice_path, &d->root->alloc, &bytes, &size, NULL) != LLM_OK) return LLM_OK;
+    const struct choice_owner owner = owner_of(gpu_device_info(d->gpu));
+    llm_status status = choice_read(&d->kernels->choice, &owner, bytes, size, error);
+    alloc_free(&d->root->alloc, bytes, size);
+    return status;
+}
+
+static void save_choices(struct device *d)
+{
+    struct choice *c = &d->kernels->choice;
+    const struct choice_owner owner = owner_of(gpu_device_info(d->gpu));
+    void *bytes = NULL;
+    size_t size = 0;
+    os_lock(d->kernels->lock);
+    llm_status status = LLM_CLOSED;
+    if (d->choice_path[0] && c->changed) status = choice_write(c, &owner, &bytes, &size, NULL);
+    if (status == LLM_OK) c->changed = false;
+    os_unlock(d->kernels->lock);
+    if (status != LLM_OK) return;
+    os_file_write(d->choice_path, bytes, size, NULL);
+    alloc_free(&d->root->alloc, bytes, size);
 }
 
 static llm_status open_index(struct device *d, struct gpu *gpu, const struct llm_load_options *o,
                              struct llm_error *error)
 {
     void *cache = NULL;
-    cache_path(d, o->cache, gpu_info(gpu, d->index));
-    if (d->cache_path[0])
+    const struct gpu_info *info = gpu_info(gpu, d->index);
+    cache_path(d->choice_path, o->cache, "kernels", info);
+    if (cache_path(d->cache_path, o->cache, "pipelines", info))
         os_file_read(d->cache_path, &d->root->alloc, &cache, &d->cache_size, NULL);
     struct gpu_error gpu_error = {{0}};
     enum gpu_status status =
@@ -214,6 +254,7 @@ static llm_status open_locked(llm *root, const struct llm_load_options *o, struc
     llm_status status =
         o->vulkan_device ? borrow(d, o->vulkan_device, error) : open_index(d, gpu, o, error);
     if (status == LLM_OK) status = kernels_create(&d->kernels, d->gpu, &root->alloc, error);
+    if (status == LLM_OK) status = read_choices(d, error);
     if (status != LLM_OK) {
         device_free(d);
         return status;
@@ -247,6 +288,7 @@ void device_release(struct device *d)
 
 void device_save_cache(struct device *d)
 {
+    save_choices(d);
     if (!d->cache_path[0]) return;
     void *bytes = NULL;
     size_t size = 0;

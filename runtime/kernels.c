@@ -1,8 +1,11 @@
 #include "kernels.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "args.h"
+#include "blob.h"
 #include "gpu_error.h"
 #include "kernels_spirv.h"
 #include "os.h"
@@ -28,7 +31,7 @@ llm_status kernels_create(struct kernels **out, struct gpu_device *device,
     *out = k;
     if (!k) return error_memory(error, "the kernels", sizeof *k);
     k->device = device;
-    k->alloc = alloc;
+    k->alloc = k->choice.alloc = alloc;
     k->lock = os_lock_create();
     if (k->lock) return LLM_OK;
     kernels_free(k);
@@ -90,9 +93,53 @@ llm_status kernels_get(struct kernels *k, enum module module, const uint32_t *sp
     return status;
 }
 
+void kernels_name(enum module module, const uint32_t *spec, uint32_t n_spec, char out[CHOICE_NAME])
+{
+    memset(out, 0, CHOICE_NAME);
+    int n = snprintf(out, CHOICE_NAME, "%s", modules[module].name);
+    for (uint32_t i = 0; i < n_spec && n < CHOICE_NAME; i++)
+        n += snprintf(out + n, (size_t)(CHOICE_NAME - n), " %" PRIu32, spec[i]);
+}
+
+uint64_t kernels_checksum(void)
+{
+    struct blob_sum sum;
+    blob_sum_start(&sum);
+    for (size_t i = 0; i < N_MODULES; i++)
+        blob_sum_add(&sum, modules[i].spirv, modules[i].spirv_size);
+    return blob_sum_end(&sum);
+}
+
+struct verdict kernels_verdict(struct kernels *k, const char *name)
+{
+    struct verdict out = {.state = CHOICE_UNKNOWN};
+    os_lock(k->lock);
+    const struct verdict *found = choice_find(&k->choice, name);
+    if (found) out = *found;
+    os_unlock(k->lock);
+    return out;
+}
+
+llm_status kernels_judge(struct kernels *k, const struct verdict *v, struct llm_error *error)
+{
+    os_lock(k->lock);
+    llm_status status = choice_set(&k->choice, v, error);
+    os_unlock(k->lock);
+    return status;
+}
+
+size_t kernels_pick(struct kernels *k, const char (*names)[CHOICE_NAME], size_t n, uint32_t time)
+{
+    os_lock(k->lock);
+    size_t best = choice_pick(&k->choice, names, n, time);
+    os_unlock(k->lock);
+    return best;
+}
+
 void kernels_free(struct kernels *k)
 {
     if (!k) return;
+    choice_free(&k->choice);
     for (size_t i = 0; i < k->n; i++) gpu_kernel_free(k->device, k->items[i].gpu);
     alloc_free(k->alloc, k->items, k->capacity * sizeof *k->items);
     os_lock_free(k->lock);

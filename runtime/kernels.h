@@ -4,6 +4,7 @@
 
 #include "../vk/gpu.h"
 #include "alloc.h"
+#include "choice.h"
 #include "llm.h"
 
 enum module {
@@ -26,9 +27,10 @@ struct kernel {
 struct kernels {
     struct gpu_device *device;
     const struct alloc *alloc;
-    struct os_lock *lock; /* guards the items */
+    struct os_lock *lock; /* guards what follows */
     struct kernel *items;
     size_t n, capacity;
+    struct choice choice; /* what is known of them */
 };
 
 llm_status kernels_create(struct kernels **out, struct gpu_device *device,
@@ -37,6 +39,13 @@ llm_status kernels_create(struct kernels **out, struct gpu_device *device,
  * thread. */
 llm_status kernels_get(struct kernels *k, enum module module, const uint32_t *spec, uint32_t n_spec,
                        const struct gpu_kernel **out, struct llm_error *error);
+/* Its name and constants. */
+void kernels_name(enum module module, const uint32_t *spec, uint32_t n_spec, char out[CHOICE_NAME]);
+uint64_t kernels_checksum(void); /* of the code of all modules */
+/* As choice_find (unknown: state and all else 0), choice_set and choice_pick, from any thread. */
+struct verdict kernels_verdict(struct kernels *k, const char *name);
+llm_status kernels_judge(struct kernels *k, const struct verdict *v, struct llm_error *error);
+size_t kernels_pick(struct kernels *k, const char (*names)[CHOICE_NAME], size_t n, uint32_t time);
 void kernels_free(struct kernels *k); /* before its device is closed */
 
 #endif

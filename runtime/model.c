@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "blob.h"
+#include "check.h"
 #include "error.h"
 #include "generation.h"
 #include "leave.h"
@@ -137,6 +138,7 @@ static llm_status load_onto_device(llm_model *m, llm_job *job, struct llm_error 
     TRY(rope_open(&h->rope, a, error));
     TRY(forward_open(&m->forward, m->device->kernels, h, &m->weights, &c, a, error));
     TRY(job_progress(job, 0.92, error));
+    TRY(check_forward(&m->forward, error));
     TRY(forward_record(&m->forward, error));
     TRY(job_progress(job, 0.96, error));
     TRY(forward_warm(&m->forward, error));

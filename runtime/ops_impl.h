@@ -48,8 +48,20 @@ llm_status ops_multiply(struct ops *ops, struct gpu_commands *c, const struct pr
 /* Fills in the ways to make it, the default first; returns how many, 0 for an unknown format. */
 uint32_t ops_ways(const struct ops *ops, const struct product *p, uint32_t n_rows,
                   struct way ways[OPS_WAYS]);
+/* The one to take, by what is known of them (choice_pick), and its number. */
+llm_status ops_choose(struct ops *ops, const struct product *p, uint32_t n_rows, struct way *way,
+                      uint32_t *number, struct llm_error *error);
+/* The error that this kernel is wrong and nothing takes its place. */
+llm_status ops_refuse(struct ops *ops, const char *name, struct llm_error *error);
+/* Pieces that K is cut into, by shape and device alone, so that a row's bits are the same in any
+ * batch: on a GPU enough of them that a matrix keeps every core busy. */
+uint32_t ops_pieces(const struct ops *ops, const struct weight *w);
 
-enum { OPS_AXIS = 65535 }; /* workgroups along one axis that every device allows */
+enum {
+    OPS_AXIS = 65535, /* workgroups along one axis that every device allows */
+    OPS_NORM_ROWS =
+        4 /* more have their norm made by as many workgroups, in a dispatch of its own */
+};
 
 /* The modules of each format, see ops_pick. */
 struct format_modules {

@@ -6,9 +6,6 @@
 #include "ops_impl.h"
 #include "repack.h"
 
-/* More rows have their norm made by as many workgroups, in a dispatch of its own. */
-enum { NORM_ROWS = 4 };
-
 #define FORMAT_MODULES(constant, name, integers, columns)                                          \
     {                                                                                              \
         constant, MODULE_mat_##name, MODULE_embed_##name, integers, columns                        \
@@ -64,8 +61,8 @@ struct gpu_range ops_tile_range(const struct weight *w, uint32_t tile, uint32_t 
     return (struct gpu_range){w->buffer, w->offset + tile * size, n * size};
 }
 
-static llm_status check_product(const struct ops *ops, const struct product *p, uint32_t n_rows,
-                                struct llm_error *error)
+static llm_status check_arguments(const struct ops *ops, const struct product *p, uint32_t n_rows,
+                                  struct llm_error *error)
 {
     const struct weight *w = p->first;
     if (p->y_stride % 4 || p->y_at % 4 || n_rows == 0 || n_rows & (n_rows - 1) || w->rows == 0 ||
@@ -87,9 +84,7 @@ static llm_status check_product(const struct ops *ops, const struct product *p, 
 
 /* ---- ways ---- */
 
-/* Pieces that K is cut into, by shape and device alone, so that a row's bits are the same in any
- * batch: on a GPU enough of them that a matrix keeps every core busy. */
-static uint32_t pieces_of(const struct ops *ops, const struct weight *w)
+uint32_t ops_pieces(const struct ops *ops, const struct weight *w)
 {
     if (ops->profile == &ops_profiles[PROFILE_SOFTWARE]) return 1;
     uint64_t lanes = divide_up(w->rows, REPACK_TILE) * 8ull,
@@ -100,7 +95,7 @@ static uint32_t pieces_of(const struct ops *ops, const struct weight *w)
 static struct way by_lanes(const struct ops *ops, const struct product *p, uint32_t columns)
 {
     const struct format_modules *m = ops_format(p->first->type);
-    uint32_t matrices = p->second ? 2 : 1, pieces = pieces_of(ops, p->first),
+    uint32_t matrices = p->second ? 2 : 1, pieces = ops_pieces(ops, p->first),
              lanes = pieces > 16 ? 4 : 8;
     return (struct way){.module = ops_pick(ops, m->mat),
                         .spec = {lanes, pieces, columns, matrices, p->add},
@@ -115,7 +110,7 @@ static struct way by_tiles(const struct ops *ops, const struct product *p, uint3
     const struct format_modules *m = ops_format(p->first->type);
     return (struct way){
         .module = m->mat + 2, /* the row of kernels.def after the one with texel buffers */
-        .spec = {rows, columns, pieces_of(ops, p->first), p->second ? 2 : 1, p->add},
+        .spec = {rows, columns, ops_pieces(ops, p->first), p->second ? 2 : 1, p->add},
         .n_spec = 5,
         .rows = rows,
         .columns = columns};
@@ -163,16 +158,33 @@ uint32_t ops_ways(const struct ops *ops, const struct product *p, uint32_t n_row
     return n;
 }
 
-static llm_status choose_way(struct ops *ops, const struct product *p, uint32_t n_rows,
-                             struct way *out, struct llm_error *error)
+llm_status ops_refuse(struct ops *ops, const char *name, struct llm_error *error)
+{
+    const struct verdict v = kernels_verdict(ops->kernels, name);
+    return error_set(error, LLM_UNSUPPORTED,
+                     "the kernel %s computes wrong results on %.100s (%.60s): its error is %g, at "
+                     "most %g is right, and no other kernel does the same",
+                     name, ops->info->name, ops->info->driver, (double)v.error, (double)v.bound);
+}
+
+llm_status ops_choose(struct ops *ops, const struct product *p, uint32_t n_rows, struct way *way,
+                      uint32_t *number, struct llm_error *error)
 {
     struct way ways[OPS_WAYS];
-    uint32_t n = ops_ways(ops, p, n_rows, ways);
-    *out = ways[0];
+    char names[OPS_WAYS][CHOICE_NAME];
+    uint32_t n = ops_ways(ops, p, n_rows, ways), time = 0;
     if (n == 0)
         return error_set(error, LLM_UNSUPPORTED, "no kernel for weight format %d",
                          (int)p->first->type);
-    if (ops->forced) *out = ways[minimum(ops->forced, n) - 1];
+    for (uint32_t i = 0; i < n; i++)
+        kernels_name(ways[i].module, ways[i].spec, ways[i].n_spec, names[i]);
+    while (time + 1 < CHOICE_TIMES && 1u << time < n_rows) time++;
+    size_t best = ops->forced
+                      ? minimum(ops->forced, n) - 1
+                      : kernels_pick(ops->kernels, (const char(*)[CHOICE_NAME])names, n, time);
+    if (best == n) return ops_refuse(ops, names[0], error);
+    *way = ways[best];
+    *number = (uint32_t)best;
     return LLM_OK;
 }
 
@@ -182,10 +194,10 @@ llm_status ops_multiply(struct ops *ops, struct gpu_commands *c, const struct pr
     const struct weight *first = p->first;
     const struct gpu_kernel *kernel;
     struct way way;
-    uint32_t cut = 0;
-    TRY(check_product(ops, p, n_rows, error));
+    uint32_t cut = 0, number;
+    TRY(check_arguments(ops, p, n_rows, error));
     TRY(ops_tiles_a_binding(ops, first, &cut, error));
-    TRY(choose_way(ops, p, n_rows, &way, error));
+    TRY(ops_choose(ops, p, n_rows, &way, &number, error));
     TRY(kernels_get(ops->kernels, way.module, way.spec, way.n_spec, &kernel, error));
 
     uint32_t tiles = divide_up(first->rows, REPACK_TILE);
@@ -241,7 +253,7 @@ static bool fits_norm(const struct ops *ops, const struct weight *w, enum values
                       uint32_t n_rows)
 {
     uint32_t tiles = divide_up(w->rows, REPACK_TILE);
-    return x_values == VALUES_INT && n_rows <= NORM_ROWS && w->rows % 32 == 0 &&
+    return x_values == VALUES_INT && n_rows <= OPS_NORM_ROWS && w->rows % 32 == 0 &&
            tiles <= OPS_AXIS &&
            tiles * repack_tile_size(w->type, w->cols) <= ops->info->binding_size;
 }

@@ -57,6 +57,8 @@ double root_deadline(double seconds);
  * below. */
 llm_status root_gpu(llm *root, struct gpu **out, struct llm_error *error);
 
+enum { CACHE_PATH = 1024 };
+
 struct device {
     struct device *next;
     llm *root;
@@ -64,8 +66,8 @@ struct device {
     struct kernels *kernels;
     uint32_t index; /* UINT32_MAX: lent */
     uint32_t n_users;
-    char cache_path[1024]; /* "" : none */
-    size_t cache_size;     /* of the file as it is */
+    char cache_path[CACHE_PATH], choice_path[CACHE_PATH]; /* pipelines, verdicts; "": none */
+    size_t cache_size;                                    /* of the pipelines' file as it is */
 };
 
 /* Finds an open device or opens it; index, name and lent device as in struct llm_load_options.
@@ -73,8 +75,8 @@ struct device {
 llm_status device_open(llm *root, const struct llm_load_options *o, struct device **out,
                        struct llm_error *error);
 void device_release(struct device *d);
-/* Writes the pipeline cache beside and renames, if it has grown. Failing is no error: the next
- * start is slower. */
+/* Writes the pipeline cache and the verdicts on kernels beside and renames, if they have changed.
+ * Failing is no error: the next start is slower. */
 void device_save_cache(struct device *d);
 void device_info_fill(struct gpu *gpu, const struct gpu_info *info, uint32_t index,
                       struct llm_device_info *out);

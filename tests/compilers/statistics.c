@@ -191,11 +191,13 @@ static bool run_matrices(struct run *r)
         const char *shape;
         struct operation operation;
     } cases[] = {
-        {"1", {.kind = PLAIN, .n_rows = 1}},        {"1 add", {.kind = ADD, .n_rows = 1}},
-        {"1 gate", {.kind = GATE_UP, .n_rows = 1}}, {"4", {.kind = PLAIN, .n_rows = 4}},
-        {"4 add", {.kind = ADD, .n_rows = 4}},      {"4 gate", {.kind = GATE_UP, .n_rows = 4}},
-        {"8", {.kind = PLAIN, .n_rows = 8}},        {"8 add", {.kind = ADD, .n_rows = 8}},
-        {"8 gate", {.kind = GATE_UP, .n_rows = 8}}, {"1", {.kind = EMBED, .n_rows = 1}},
+        {"1", {.kind = PLAIN, .n_rows = 1}},          {"1 add", {.kind = ADD, .n_rows = 1}},
+        {"1 gate", {.kind = GATE_UP, .n_rows = 1}},   {"4", {.kind = PLAIN, .n_rows = 4}},
+        {"4 add", {.kind = ADD, .n_rows = 4}},        {"4 gate", {.kind = GATE_UP, .n_rows = 4}},
+        {"8", {.kind = PLAIN, .n_rows = 8}},          {"8 add", {.kind = ADD, .n_rows = 8}},
+        {"8 gate", {.kind = GATE_UP, .n_rows = 8}},   {"16", {.kind = PLAIN, .n_rows = 16}},
+        {"32 gate", {.kind = GATE_UP, .n_rows = 32}}, {"64", {.kind = PLAIN, .n_rows = 64}},
+        {"64 add", {.kind = ADD, .n_rows = 64}},      {"1", {.kind = EMBED, .n_rows = 1}},
     };
     for (size_t f = 0; f < sizeof formats / sizeof *formats; f++) {
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

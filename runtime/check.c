@@ -1,0 +1,243 @@
+#include "check_impl.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "repack.h"
+
+static const uint32_t poison = 0x7fc0dead; /* a NaN */
+
+llm_status check_buffer(struct trial *b, uint64_t size, enum gpu_memory memory,
+                        struct gpu_buffer **out, struct llm_error *error)
+{
+    *out = &b->buffers[b->n_buffers];
+    TRY_GPU(gpu_buffer_create(b->device, *out, (size + 15) / 16 * 16, memory, &gpu_error_), error);
+    b->n_buffers++;
+    uint32_t *words = (*out)->map;
+    for (uint64_t i = 0; i < (*out)->size / 4; i++) words[i] = poison;
+    return LLM_OK;
+}
+
+llm_status check_memory(struct trial *b, size_t size, void *out, struct llm_error *error)
+{
+    void *at = alloc_zero(b->alloc, size, 1);
+    if (!at) return error_memory(error, "the check of a kernel", size);
+    b->memory[b->n_memory].at = at;
+    b->memory[b->n_memory++].size = size;
+    memcpy(out, &at, sizeof at);
+    return LLM_OK;
+}
+
+float check_random(struct trial *b)
+{
+    b->random ^= b->random << 13; /* xorshift64: Marsaglia 2003 */
+    b->random ^= b->random >> 7;
+    b->random ^= b->random << 17;
+    return (float)((int32_t)(b->random >> 32) / 2147483648.0);
+}
+
+llm_status check_floats(struct trial *b, uint32_t n, struct gpu_buffer **out,
+                        struct llm_error *error)
+{
+    TRY(check_buffer(b, n * sizeof(float), GPU_MEMORY_READBACK, out, error));
+    float *values = (*out)->map;
+    for (uint32_t i = 0; i < n; i++) values[i] = check_random(b);
+    return LLM_OK;
+}
+
+llm_status check_weight(struct trial *b, enum quant_type type, uint32_t rows, uint32_t cols,
+                        struct weight *w, float **values, struct llm_error *error)
+{
+    const struct quant_info *info = quant_info((uint32_t)type);
+    const size_t n = (size_t)rows * cols;
+    struct gpu_buffer *buffer;
+    void *blocks = NULL;
+    TRY(check_memory(b, n * sizeof(float), values, error));
+    TRY(check_memory(b, n / info->block * info->block_size, &blocks, error));
+    for (size_t i = 0; i < n; i++) (*values)[i] = check_random(b);
+    quant_encode(type, *values, blocks, n);
+    quant_decode(type, blocks, *values, n);
+    TRY(check_buffer(b, repack_size(type, rows, cols), GPU_MEMORY_READBACK, &buffer, error));
+    repack_tiles(type, cols, blocks, rows, buffer->map);
+    *w = (struct weight){type, rows, cols, buffer, 0};
+    return LLM_OK;
+}
+
+/* The layout: shaders/int.glsl. */
+void check_round(float *values, uint32_t n)
+{
+    for (uint32_t at = 0; at < n; at += 32) {
+        float most = 0, *block = values + at;
+        int16_t q[32], sums[2] = {0, 0};
+        for (uint32_t k = 0; k < 32; k++) most = fmaxf(most, fabsf(block[k]));
+        for (uint32_t k = 0; k < 32; k++) {
+            q[k] = (int16_t)(most > 0 ? lrintf(block[k] * 255 / most) : 0);
+            sums[k / 16] = (int16_t)(sums[k / 16] + q[k]);
+        }
+        const float scale = most / 255;
+        for (uint32_t lane = 0; lane < 8; lane++) {
+            memcpy(block + lane * 4, q + lane * 4, 8);
+            memcpy(block + lane * 4 + 2, &scale, 4);
+            memcpy(block + lane * 4 + 3, sums, 4);
+        }
+    }
+}
+
+double check_value(const float *row, enum values values, uint32_t k)
+{
+    int16_t q[4];
+    if (values == VALUES_F32) return (double)row[k];
+    memcpy(q, row + k / 4 * 4, sizeof q);
+    return (double)q[k % 4] * (double)row[k / 4 * 4 + 2];
+}
+
+static uint64_t take(uint64_t *at, uint64_t size)
+{
+    const uint64_t start = *at;
+    *at += (size + 255) / 256 * 256;
+    return start;
+}
+
+llm_status check_step(struct trial *b, struct step *step, struct llm_error *error)
+{
+    struct gpu_buffer *buffer;
+    uint64_t size = 0;
+    step->rows = take(&size, step->max_rows * sizeof(struct step_row));
+    step->rope = take(&size, (uint64_t)step->max_rows * step->rope_pairs * 2 * sizeof(float));
+    step->pages = take(&size, step->max_pages * sizeof(uint32_t));
+    step->outputs = take(&size, step->max_outputs * sizeof(uint32_t));
+    step->counts = take(&size, 4 * sizeof(uint32_t));
+    TRY(check_buffer(b, size, GPU_MEMORY_STEP, &buffer, error));
+    memset(buffer->map, 0, (size_t)buffer->size);
+    step->buffer = *buffer;
+    return LLM_OK;
+}
+
+llm_status check_submit(struct trial *b, struct llm_error *error)
+{
+    uint64_t ticket;
+    TRY_GPU(gpu_commands_end(b->c, &gpu_error_), error);
+    TRY_GPU(gpu_submit(b->device, &b->c, 1, &ticket, &gpu_error_), error);
+    TRY_GPU(gpu_wait(b->device, ticket, UINT64_MAX, &gpu_error_), error);
+    return LLM_OK;
+}
+
+void check_compare(struct trial *b, double got, double want)
+{
+    b->error += (got - want) * (got - want);
+    b->norm += want * want;
+}
+
+static void check_free(struct trial *b)
+{
+    gpu_commands_free(b->device, b->c);
+    for (uint32_t i = 0; i < b->n_buffers; i++) gpu_buffer_free(b->device, &b->buffers[i]);
+    for (uint32_t i = 0; i < b->n_memory; i++)
+        alloc_free(b->alloc, b->memory[i].at, b->memory[i].size);
+}
+
+/* ---- names ---- */
+
+static const char *const value_names[] = {[VALUES_F32] = "f32", [VALUES_INT] = "int"};
+
+/* A product as t wants it, of no matrix in particular. */
+struct shape {
+    struct weight w;
+    struct norm norm;
+    struct product p;
+};
+
+static void shape_of(const struct check *t, struct shape *s)
+{
+    s->w = (struct weight){.type = t->type, .rows = CHECK_ROWS, .cols = t->cols};
+    s->norm = (struct norm){.values = t->out};
+    s->p = (struct product){.first = &s->w,
+                            .second = t->kind == CHECK_GATED ? &s->w : NULL,
+                            .x_values = t->in,
+                            .y_values = t->kind == CHECK_GATED ? t->out : VALUES_F32,
+                            .add = t->add,
+                            .norm = t->kind == CHECK_PRODUCT_NORM ? &s->norm : NULL};
+}
+
+uint32_t check_ways(const struct ops *ops, const struct check *t, struct way ways[OPS_WAYS])
+{
+    struct shape s;
+    shape_of(t, &s);
+    return ops_ways(ops, &s.p, t->n_rows, ways);
+}
+
+llm_status check_choose(struct ops *ops, struct check *t, struct llm_error *error)
+{
+    struct shape s;
+    struct way way;
+    shape_of(t, &s);
+    return ops_choose(ops, &s.p, t->n_rows, &way, &t->way, error);
+}
+
+uint32_t check_cols(const struct ops *ops, const struct weight *w)
+{
+    const struct weight few = {.type = w->type, .rows = CHECK_ROWS, .cols = 512};
+    return ops_pieces(ops, w) == ops_pieces(ops, &few) ? 512 : 2048;
+}
+
+static void name_product(const struct ops *ops, const struct check *t, char out[CHOICE_NAME])
+{
+    struct way ways[OPS_WAYS];
+    if (check_ways(ops, t, ways) > t->way)
+        kernels_name(ways[t->way].module, ways[t->way].spec, ways[t->way].n_spec, out);
+}
+
+void check_name(const struct ops *ops, const struct check *t, char out[CHOICE_NAME])
+{
+    const struct attention_shape *s = &t->shape;
+    memset(out, 0, CHOICE_NAME);
+    switch (t->kind) {
+    case CHECK_PRODUCT:
+    case CHECK_GATED:
+    case CHECK_PRODUCT_NORM: name_product(ops, t, out); break;
+    case CHECK_EMBED:
+        snprintf(out, CHOICE_NAME, "embed %s", quant_info((uint32_t)t->type)->name);
+        break;
+    case CHECK_NORM: snprintf(out, CHOICE_NAME, "norm %s", value_names[t->out]); break;
+    case CHECK_ARGMAX: snprintf(out, CHOICE_NAME, "argmax"); break;
+    case CHECK_ATTENTION:
+        snprintf(out, CHOICE_NAME, "attention %s %" PRIu32 " %" PRIu32 "/%" PRIu32 "%s%s%s%s",
+                 s->kv_f16 ? "f16" : "f32", s->head_dim, s->n_heads, s->n_kv_heads,
+                 t->out == VALUES_INT ? " int" : "", t->bias ? " bias" : "",
+                 t->head_norm ? " norm" : "", t->short_context ? " short" : "");
+        break;
+    }
+}
+
+/* ---- a check ---- */
+
+llm_status check_run(struct ops *ops, const struct check *t, struct verdict *v,
+                     struct llm_error *error)
+{
+    static llm_status (*const checks[])(struct trial *, const struct check *, struct verdict *,
+                                        struct llm_error *) = {
+        [CHECK_PRODUCT] = check_product,
+        [CHECK_GATED] = check_product,
+        [CHECK_PRODUCT_NORM] = check_product,
+        [CHECK_EMBED] = check_embed,
+        [CHECK_NORM] = check_norm,
+        [CHECK_ARGMAX] = check_argmax,
+        [CHECK_ATTENTION] = check_attention,
+    };
+    struct trial b = {.ops = ops,
+                      .device = ops->kernels->device,
+                      .alloc = ops->alloc,
+                      .random = 88172645463325252u};
+    *v = (struct verdict){.state = CHOICE_UNKNOWN};
+    check_name(ops, t, v->name);
+    TRY_GPU(gpu_commands_create(b.device, &b.c, false, &gpu_error_), error);
+    llm_status status = checks[t->kind](&b, t, v, error);
+    check_free(&b);
+    TRY(status);
+    const double nmse = b.norm > 0 ? b.error / b.norm : b.error;
+    v->error = (float)nmse;
+    v->state = nmse <= (double)v->bound ? CHOICE_RIGHT : CHOICE_WRONG; /* NaN is wrong */
+    return LLM_OK;
+}

@@ -1,0 +1,39 @@
+/* check.h - small problems for the kernels of a device, solved by them and in double precision. */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include "choice.h"
+#include "ops.h"
+
+enum check_kind {
+    CHECK_PRODUCT,
+    CHECK_GATED,
+    CHECK_PRODUCT_NORM,
+    CHECK_EMBED,
+    CHECK_NORM,
+    CHECK_ATTENTION, /* with the rotation before it and the cache between them */
+    CHECK_ARGMAX
+};
+
+/* What to check; fields that do not concern the kind are 0. */
+struct check {
+    enum check_kind kind;
+    enum quant_type type; /* of the weights */
+    enum values in, out;
+    bool add;
+    uint32_t cols;        /* of the weights, a multiple of 256 */
+    uint32_t n_rows, way; /* rows of x; number in the list of ops_ways */
+    struct attention_shape shape;
+    bool bias, head_norm, short_context;
+};
+
+/* A check that cannot be run is an error; one that comes out wrong is a verdict. */
+llm_status check_run(struct ops *ops, const struct check *t, struct verdict *v,
+                     struct llm_error *error);
+
+struct forward;
+/* Checks what a model uses and nothing is known of yet. LLM_UNSUPPORTED where nothing but wrong
+ * kernels are left for something. */
+llm_status check_forward(struct forward *f, struct llm_error *error);
+
+#endif

@@ -1,0 +1,155 @@
+/* The check of rotation, cache and attention: one sequence whose rows are stored and attended to in
+ * one go, so that the layout of the cache does not matter here. */
+#include <math.h>
+#include <string.h>
+
+#include "check_impl.h"
+
+enum { MOST_DIMS = 1024 };
+
+struct scene {
+    struct attention_shape s; /* with few KV heads, stride and places filled in */
+    struct head_terms terms;
+    struct step step;
+    struct gpu_buffer *qkv, *k, *v, *partial, *out, *data;
+    float *before; /* qkv */
+    uint32_t n_rows, n_pages, max_groups;
+};
+
+static llm_status make(struct trial *b, const struct check *t, struct scene *e,
+                       struct llm_error *error)
+{
+    struct attention_shape *s = &e->s;
+    const uint32_t dims = (s->n_heads + 2 * s->n_kv_heads) * s->head_dim;
+    s->stride = ops_stride(dims);
+    s->q = 0;
+    s->k = s->n_heads * s->head_dim;
+    s->v = s->k + s->n_kv_heads * s->head_dim;
+    e->n_pages = (e->n_rows + ATTENTION_PIECE - 1) / ATTENTION_PIECE;
+    e->max_groups = (e->n_rows + ATTENTION_GROUP - 1) / ATTENTION_GROUP;
+    e->step.max_rows = e->n_rows;
+    e->step.max_outputs = 1;
+    e->step.max_pages = e->n_pages;
+    e->step.rope_pairs = s->rope_dim / 2 + s->rope_dim / 2 % 2 + 2;
+    const size_t size = (size_t)e->n_rows * s->stride * sizeof(float);
+    TRY(check_floats(b, e->n_rows * s->stride, &e->qkv, error));
+    TRY(check_memory(b, size, &e->before, error));
+    memcpy(e->before, e->qkv->map, size);
+    TRY(check_floats(b, s->stride + 2 * s->head_dim, &e->data, error));
+    e->terms = (struct head_terms){{e->data, 0, 0}, t->bias, t->head_norm, 0.01f};
+    TRY(check_buffer(b, e->n_pages * ops_page_size(s), GPU_MEMORY_READBACK, &e->k, error));
+    TRY(check_buffer(b, e->n_pages * ops_page_size(s), GPU_MEMORY_READBACK, &e->v, error));
+    TRY(check_buffer(b, ops_partial_size(s, e->n_rows, e->max_groups * ATTENTION_GROUP),
+                     GPU_MEMORY_READBACK, &e->partial, error));
+    TRY(check_buffer(b, (uint64_t)e->n_rows * ops_stride(s->n_heads * s->head_dim) * sizeof(float),
+                     GPU_MEMORY_READBACK, &e->out, error));
+    return check_step(b, &e->step, error);
+}
+
+static float *turns_of(const struct scene *e, uint32_t row)
+{
+    return (float *)((char *)e->step.buffer.map + e->step.rope) + row * e->step.rope_pairs * 2;
+}
+
+static void fill_step(struct scene *e)
+{
+    char *map = e->step.buffer.map;
+    struct step_row *rows = (struct step_row *)(map + e->step.rows);
+    uint32_t *pages = (uint32_t *)(map + e->step.pages);
+    uint32_t *counts = (uint32_t *)(map + e->step.counts);
+    for (uint32_t i = 0; i < e->n_pages; i++) pages[i] = e->n_pages - 1 - i;
+    for (uint32_t i = 0; i < e->n_rows; i++) {
+        rows[i].position = i;
+        for (uint32_t p = 0; p < e->s.rope_dim / 2; p++) {
+            const double angle = i * pow(10000, -2.0 * p / e->s.rope_dim);
+            turns_of(e, i)[2 * p] = (float)cos(angle);
+            turns_of(e, i)[2 * p + 1] = (float)sin(angle);
+        }
+    }
+    counts[0] = e->max_groups;
+    counts[1] = e->s.n_kv_heads;
+    counts[2] = e->n_rows;
+}
+
+/* What becomes of the head at place `at` of a row: bias, norm (gain NULL: none), rotation. */
+static void head_of(const struct scene *e, uint32_t row, uint32_t at, const float *gain, bool turn,
+                    double out[MOST_DIMS])
+{
+    const struct attention_shape *s = &e->s;
+    const float *x = e->before + (size_t)row * s->stride + at, *bias = e->data->map;
+    double in[MOST_DIMS], squares = 0;
+    for (uint32_t d = 0; d < s->head_dim; d++) {
+        in[d] = (double)x[d] + (e->terms.bias ? (double)bias[at + d] : 0);
+        squares += in[d] * in[d];
+    }
+    const double scale = 1 / sqrt(squares / s->head_dim + (double)e->terms.eps);
+    for (uint32_t d = 0; d < s->head_dim; d++)
+        out[d] = in[d] = gain ? in[d] * scale * (double)gain[d] : in[d];
+    const float *turns = turns_of(e, row);
+    for (uint32_t p = 0; turn && p < s->rope_dim / 2; p++) {
+        const uint32_t u = s->rope_neox ? p : 2 * p,
+                       w = s->rope_neox ? p + s->rope_dim / 2 : 2 * p + 1;
+        const double c = (double)turns[2 * p], i = (double)turns[2 * p + 1];
+        out[u] = in[u] * c - in[w] * i;
+        out[w] = in[u] * i + in[w] * c;
+    }
+}
+
+/* Softmax summed as it comes, with the largest score so far (Milakov and Gimelshein 2018). */
+static void attend(const struct scene *e, uint32_t row, uint32_t head, double out[MOST_DIMS])
+{
+    const struct attention_shape *s = &e->s;
+    const uint32_t kv = head / (s->n_heads / s->n_kv_heads) * s->head_dim;
+    const float *gains = (const float *)e->data->map + s->stride;
+    const float *q_gain = e->terms.norm ? gains : NULL,
+                *k_gain = e->terms.norm ? gains + s->head_dim : NULL;
+    double q[MOST_DIMS], k[MOST_DIMS], v[MOST_DIMS], most = -INFINITY, sum = 0;
+    head_of(e, row, s->q + head * s->head_dim, q_gain, true, q);
+    memset(out, 0, MOST_DIMS * sizeof *out);
+    for (uint32_t p = 0; p <= row; p++) {
+        double score = 0;
+        head_of(e, p, s->k + kv, k_gain, true, k);
+        head_of(e, p, s->v + kv, NULL, false, v);
+        for (uint32_t d = 0; d < s->head_dim; d++) score += q[d] * k[d];
+        score *= (double)s->scale;
+        const double top = score > most ? score : most, before = exp(most - top),
+                     weight = exp(score - top);
+        for (uint32_t d = 0; d < s->head_dim; d++) out[d] = out[d] * before + weight * v[d];
+        sum = sum * before + weight;
+        most = top;
+    }
+    for (uint32_t d = 0; d < s->head_dim; d++) out[d] /= sum;
+}
+
+static void compare(struct trial *b, const struct check *t, const struct scene *e)
+{
+    static const uint32_t rows[] = {0, 63, 64, 199, 255, 256, 299};
+    const struct attention_shape *s = &e->s;
+    double want[MOST_DIMS];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows && rows[i] < e->n_rows; i++) {
+        const float *row =
+            (const float *)e->out->map + (size_t)rows[i] * ops_stride(s->n_heads * s->head_dim);
+        for (uint32_t h = 0; h < s->n_heads; h++) {
+            attend(e, rows[i], h, want);
+            for (uint32_t d = 0; d < s->head_dim; d++)
+                check_compare(b, check_value(row, t->out, h * s->head_dim + d), want[d]);
+        }
+    }
+}
+
+llm_status check_attention(struct trial *b, const struct check *t, struct verdict *v,
+                           struct llm_error *error)
+{
+    struct scene e = {.s = t->shape, .n_rows = t->short_context ? 200 : 300};
+    TRY(make(b, t, &e, error));
+    fill_step(&e);
+    const struct gpu_range k = {e.k, 0, 0}, vs = {e.v, 0, 0};
+    TRY(ops_rope_store(b->ops, b->c, &e.s, &e.terms, &e.step, e.qkv, &k, &vs, e.n_rows, error));
+    gpu_commands_barrier(b->c);
+    TRY(ops_attention(b->ops, b->c, &e.s, &e.step, e.qkv, &k, &vs, e.partial, e.out, t->out,
+                      e.max_groups, e.n_rows, error));
+    TRY(check_submit(b, error));
+    v->bound = t->out == VALUES_INT ? 1e-4f : e.s.kv_f16 ? 1e-6f : 1e-9f;
+    compare(b, t, &e);
+    return LLM_OK;
+}

@@ -1,0 +1,165 @@
+/* Checks of the products with a matrix, and of rows of one. */
+#include <math.h>
+#include <string.h>
+
+#include "check_impl.h"
+
+enum { ROWS = CHECK_ROWS };
+
+struct problem {
+    struct weight w[2];
+    float *values[2];
+    struct gpu_buffer *x, *y, *gain, *normed;
+    float *before; /* y */
+};
+
+static llm_status make(struct trial *b, const struct check *t, struct problem *p,
+                       struct llm_error *error)
+{
+    const uint32_t n_x = t->n_rows * t->cols, n_y = t->n_rows * ROWS;
+    TRY(check_weight(b, t->type, ROWS, t->cols, &p->w[0], &p->values[0], error));
+    if (t->kind == CHECK_GATED)
+        TRY(check_weight(b, t->type, ROWS, t->cols, &p->w[1], &p->values[1], error));
+    TRY(check_floats(b, n_x, &p->x, error));
+    if (t->in == VALUES_INT) check_round(p->x->map, n_x);
+    TRY(check_memory(b, n_y * sizeof(float), &p->before, error));
+    if (t->add) {
+        TRY(check_floats(b, n_y, &p->y, error));
+        memcpy(p->before, p->y->map, n_y * sizeof(float));
+    } else {
+        TRY(check_buffer(b, n_y * sizeof(float), GPU_MEMORY_READBACK, &p->y, error));
+    }
+    if (t->kind != CHECK_PRODUCT_NORM) return LLM_OK;
+    TRY(check_floats(b, ROWS, &p->gain, error));
+    return check_buffer(b, n_y * sizeof(float), GPU_MEMORY_READBACK, &p->normed, error);
+}
+
+static double dot(const struct problem *p, const struct check *t, uint32_t matrix, uint32_t row,
+                  uint32_t r)
+{
+    const float *w = p->values[matrix] + (size_t)r * t->cols,
+                *x = (const float *)p->x->map + (size_t)row * t->cols;
+    double sum = 0;
+    for (uint32_t k = 0; k < t->cols; k++) sum += (double)w[k] * check_value(x, t->in, k);
+    return sum;
+}
+
+static void compare(struct trial *b, const struct check *t, const struct problem *p, float eps)
+{
+    const enum values y_values = t->kind == CHECK_GATED ? t->out : VALUES_F32;
+    const uint32_t by = t->n_rows > 16 ? 7 : 1;
+    for (uint32_t row = 0; row < t->n_rows; row += by) {
+        const float *y = (const float *)p->y->map + row * ROWS;
+        double want[ROWS], squares = 0;
+        for (uint32_t r = 0; r < ROWS; r++) {
+            want[r] = dot(p, t, 0, row, r) + (double)p->before[row * ROWS + r];
+            if (t->kind == CHECK_GATED) want[r] *= dot(p, t, 1, row, r) / (1 + exp(-want[r]));
+            squares += want[r] * want[r];
+            check_compare(b, check_value(y, y_values, r), want[r]);
+        }
+        if (!p->normed) continue;
+        const float *normed = (const float *)p->normed->map + row * ROWS, *gain = p->gain->map;
+        const double scale = 1 / sqrt(squares / ROWS + (double)eps);
+        for (uint32_t r = 0; r < ROWS; r++)
+            check_compare(b, check_value(normed, t->out, r), want[r] * scale * (double)gain[r]);
+    }
+}
+
+llm_status check_product(struct trial *b, const struct check *t, struct verdict *v,
+                         struct llm_error *error)
+{
+    struct problem p = {.x = NULL};
+    TRY(make(b, t, &p, error));
+    const struct gpu_range gain = {p.gain, 0, ROWS * sizeof(float)};
+    const struct norm norm = {&gain, p.normed, t->out, 1e-5f};
+    const struct product product = {.first = &p.w[0],
+                                    .second = t->kind == CHECK_GATED ? &p.w[1] : NULL,
+                                    .x = p.x,
+                                    .y = p.y,
+                                    .x_values = t->in,
+                                    .y_values = t->kind == CHECK_GATED ? t->out : VALUES_F32,
+                                    .y_stride = ROWS,
+                                    .add = t->add,
+                                    .norm = p.normed ? &norm : NULL};
+    v->bound = t->out == VALUES_INT ? 1e-4f : 1e-10f;
+    b->ops->forced = t->way + 1;
+    llm_status status = ops_multiply(b->ops, b->c, &product, t->n_rows, error);
+    b->ops->forced = 0;
+    TRY(status);
+    TRY(check_submit(b, error));
+    compare(b, t, &p, norm.eps);
+    return LLM_OK;
+}
+
+llm_status check_embed(struct trial *b, const struct check *t, struct verdict *v,
+                       struct llm_error *error)
+{
+    const uint32_t n = 8;
+    const float scale = 1.5f;
+    struct weight w;
+    struct step step = {.max_rows = n, .max_outputs = 1, .max_pages = 1, .rope_pairs = 2};
+    struct gpu_buffer *out;
+    float *values;
+    TRY(check_weight(b, t->type, ROWS, t->cols, &w, &values, error));
+    TRY(check_step(b, &step, error));
+    TRY(check_buffer(b, n * t->cols * sizeof(float), GPU_MEMORY_READBACK, &out, error));
+    for (uint32_t i = 0; i < n; i++)
+        ((struct step_row *)((char *)step.buffer.map + step.rows))[i].token = (i * 37 + 5) % ROWS;
+    TRY(ops_embed(b->ops, b->c, &w, scale, &step, out, n, error));
+    TRY(check_submit(b, error));
+    v->bound = 1e-12f;
+    const float *got = out->map;
+    for (uint32_t i = 0; i < n * t->cols; i++) {
+        const uint32_t token = (i / t->cols * 37 + 5) % ROWS;
+        check_compare(b, (double)got[i],
+                      (double)values[token * t->cols + i % t->cols] * (double)scale);
+    }
+    return LLM_OK;
+}
+
+llm_status check_norm(struct trial *b, const struct check *t, struct verdict *v,
+                      struct llm_error *error)
+{
+    enum { DIM = 608, N = 3 };
+    const float eps = 1e-5f;
+    const struct step step = {.max_rows = 1};
+    struct gpu_buffer *in, *gain, *out;
+    TRY(check_floats(b, N * DIM, &in, error));
+    TRY(check_floats(b, DIM, &gain, error));
+    TRY(check_buffer(b, N * DIM * sizeof(float), GPU_MEMORY_READBACK, &out, error));
+    const struct gpu_range range = {gain, 0, DIM * sizeof(float)};
+    TRY(ops_norm(b->ops, b->c, in, &range, out, t->out, DIM, eps, &step, false, N, error));
+    TRY(check_submit(b, error));
+    v->bound = t->out == VALUES_INT ? 1e-4f : 1e-12f;
+    for (uint32_t row = 0; row < N; row++) {
+        const float *x = (const float *)in->map + row * DIM, *g = gain->map;
+        double sum = 0;
+        for (uint32_t k = 0; k < DIM; k++) sum += (double)x[k] * (double)x[k];
+        const double scale = 1 / sqrt(sum / DIM + (double)eps);
+        for (uint32_t k = 0; k < DIM; k++)
+            check_compare(b, check_value((const float *)out->map + row * DIM, t->out, k),
+                          (double)x[k] * scale * (double)g[k]);
+    }
+    return LLM_OK;
+}
+
+llm_status check_argmax(struct trial *b, const struct check *t, struct verdict *v,
+                        struct llm_error *error)
+{
+    enum { N = 5000, ROWS_OF = 3 };
+    const uint32_t stride = ops_stride(N);
+    struct gpu_buffer *logits, *out;
+    (void)t;
+    TRY(check_floats(b, ROWS_OF * stride, &logits, error));
+    TRY(check_buffer(b, ROWS_OF * sizeof(uint32_t), GPU_MEMORY_READBACK, &out, error));
+    for (uint32_t row = 0; row < ROWS_OF; row++) { /* a tie: the lower one wins */
+        float *x = (float *)logits->map + row * stride;
+        x[row * 1700 + 40] = x[row * 1700 + 900] = 2;
+    }
+    TRY(ops_argmax(b->ops, b->c, logits, N, out, ROWS_OF, error));
+    TRY(check_submit(b, error));
+    v->bound = 0;
+    for (uint32_t row = 0; row < ROWS_OF; row++)
+        check_compare(b, ((const uint32_t *)out->map)[row], row * 1700 + 40);
+    return LLM_OK;
+}

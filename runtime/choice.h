@@ -1,0 +1,55 @@
+/* choice.h - what is known of the kernels on one device and driver: which are right, and how fast
+ * they are. Pure; kept in a file beside the pipeline cache. */
+#ifndef CHOICE_H
+#define CHOICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "alloc.h"
+#include "llm.h"
+
+enum { CHOICE_NAME = 48, CHOICE_TIMES = 8 };
+enum choice_state { CHOICE_UNKNOWN, CHOICE_RIGHT, CHOICE_WRONG };
+
+struct verdict {
+    char name[CHOICE_NAME];      /* of the kernel and its constants; ends with NUL */
+    uint32_t state;              /* enum choice_state */
+    float error, bound;          /* NMSE against double precision, and the most that is right */
+    float seconds[CHOICE_TIMES]; /* with 2^i rows of activations; 0: not timed */
+};
+
+struct choice {
+    const struct alloc *alloc;
+    struct verdict *items;
+    size_t n, capacity;
+    bool changed; /* since it was read or written */
+};
+
+/* Verdicts hold for one device, driver and set of kernels. */
+struct choice_owner {
+    uint8_t device_uuid[16], driver_uuid[16];
+    uint32_t driver_version, pad;
+    uint64_t kernels; /* checksum of their code */
+};
+
+/* NULL where nothing is known. */
+const struct verdict *choice_find(const struct choice *c, const char *name);
+/* Replaces what was known. */
+llm_status choice_set(struct choice *c, const struct verdict *v, struct llm_error *error);
+/* Of n ways to do the same thing, the default first: the fastest that was timed with 2^time rows,
+ * else the first; never one that is known to be wrong. n where all are. */
+size_t choice_pick(const struct choice *c, const char (*names)[CHOICE_NAME], size_t n,
+                   uint32_t time);
+void choice_free(struct choice *c);
+
+/* The file's bytes, from the allocator. */
+llm_status choice_write(const struct choice *c, const struct choice_owner *owner, void **bytes,
+                        size_t *size, struct llm_error *error);
+/* Adds what the bytes say; those that are damaged, of another version or of another owner say
+ * nothing. */
+llm_status choice_read(struct choice *c, const struct choice_owner *owner, const void *bytes,
+                       size_t size, struct llm_error *error);
+
+#endif
