@@ -65,11 +65,7 @@ static llm_status open_source(llm_job *job, struct source *s, struct llm_error *
 {
     memset(s, 0, sizeof *s);
     const struct llm_load_options *o = &job->options;
-    if (!o->read) {
-        TRY(os_map_open(&s->map, job->path, error));
-        s->size = s->map.size;
-        return LLM_OK;
-    }
+    if (!o->read) return source_add_file(s, job->path, &job->root->alloc, error);
     s->size = o->read_size;
     s->read = o->read_any_thread ? o->read : read_through_pump;
     s->user = o->read_any_thread ? o->read_user : job;
@@ -82,6 +78,7 @@ static void run(void *user)
     struct source source;
     llm_status status = open_source(job, &source, &job->error);
     if (status == LLM_OK) status = model_load(job, &source, &job->model, &job->error);
+    else source_close(&source);
     os_lock(job->root->lock);
     job->status = status;
     job->finished = true;

@@ -7,6 +7,7 @@
 #include "error.h"
 #include "generation.h"
 #include "leave.h"
+#include "split.h"
 
 /* ---- loading, on the worker ---- */
 
@@ -16,7 +17,10 @@ static llm_status read_header(llm_model *m, struct llm_error *error)
 {
     const struct alloc *a = &m->root->alloc;
     const struct source *s = &m->source;
-    if (!s->read) return gguf_parse(&m->gguf, s->map.data, (size_t)s->size, s->size, a, error);
+    if (!s->read) {
+        const struct os_map *map = &s->maps[0];
+        return gguf_parse(&m->gguf, map->data, (size_t)map->size, map->size, a, error);
+    }
     size_t n = 1 << 18;
     for (;;) {
         if (n > s->size) n = (size_t)s->size;
@@ -37,10 +41,10 @@ static llm_status read_header(llm_model *m, struct llm_error *error)
 static void take_fingerprint(llm_model *m)
 {
     struct blob_sum sum;
-    uint64_t known = m->source.read ? m->header_size : m->source.size, n = m->gguf.data_offset;
+    const struct os_map *map = m->source.maps;
+    uint64_t known = map ? map->size : m->header_size, n = m->gguf.data_offset;
     blob_sum_start(&sum);
-    blob_sum_add(&sum, m->source.read ? m->header : m->source.map.data,
-                 (size_t)(n < known ? n : known));
+    blob_sum_add(&sum, map ? map->data : m->header, (size_t)(n < known ? n : known));
     blob_sum_add(&sum, &m->source.size, sizeof m->source.size);
     m->fingerprint = blob_sum_end(&sum);
 }
@@ -158,6 +162,7 @@ static llm_status load_onto_device(llm_model *m, llm_job *job, struct llm_error 
 static llm_status load_parts(llm_model *m, llm_job *job, struct llm_error *error)
 {
     TRY(read_header(m, error));
+    TRY(split_open(&m->source, &m->gguf, job->path, &m->root->alloc, error));
     take_fingerprint(m);
     TRY(job_progress(job, 0.01, error));
     TRY(tokenizer_create(&m->tokenizer, &m->gguf, &m->root->alloc, error));
