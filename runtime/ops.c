@@ -34,7 +34,7 @@ static const struct profile *profile_of(const struct gpu_info *info)
 }
 
 struct ops {
-    struct kernels kernels;
+    struct kernels *kernels; /* not owned */
     const struct gpu_info *info;
     const struct profile *profile;
     bool texels, integers;
@@ -91,13 +91,13 @@ static llm_status modules_of(const struct weight *w, const struct format_modules
 static llm_status make_counter(struct ops *ops, struct llm_error *error)
 {
     TRY_GPU(
-        gpu_buffer_create(ops->kernels.device, &ops->finished, 256, GPU_MEMORY_DEVICE, &gpu_error_),
+        gpu_buffer_create(ops->kernels->device, &ops->finished, 256, GPU_MEMORY_DEVICE, &gpu_error_),
         error);
     memset(ops->finished.map, 0, (size_t)ops->finished.size);
     return LLM_OK;
 }
 
-llm_status ops_create(struct ops **out, struct gpu_device *device, bool high, bool deterministic,
+llm_status ops_create(struct ops **out, struct kernels *kernels, bool high, bool deterministic,
                       const struct alloc *alloc, struct llm_error *error)
 {
     (void)deterministic; /* every kernel so far gives a row the same bits in any company */
@@ -105,9 +105,8 @@ llm_status ops_create(struct ops **out, struct gpu_device *device, bool high, bo
     struct ops *ops = alloc_zero(alloc, 1, sizeof *ops);
     if (!ops) return error_memory(error, "the operations", sizeof *ops);
     ops->alloc = alloc;
-    ops->kernels.device = device;
-    ops->kernels.alloc = alloc;
-    ops->info = gpu_device_info(device);
+    ops->kernels = kernels;
+    ops->info = gpu_device_info(kernels->device);
     ops->profile = profile_of(ops->info);
     ops->texels = ops->info->texel_loads && ops->info->subgroup == 8 && ops->info->subgroup_shuffle;
     ops->integers = ops->texels && ops->info->software && ops->info->unified && !high;
@@ -120,8 +119,7 @@ llm_status ops_create(struct ops **out, struct gpu_device *device, bool high, bo
 void ops_free(struct ops *ops)
 {
     if (!ops) return;
-    gpu_buffer_free(ops->kernels.device, &ops->finished);
-    kernels_free(&ops->kernels);
+    gpu_buffer_free(ops->kernels->device, &ops->finished);
     alloc_free(ops->alloc, ops, sizeof *ops);
 }
 
@@ -229,11 +227,11 @@ static llm_status product_kernel(struct ops *ops, const struct product *p, uint3
         enum module module = p->norm ? m->integers + 1 : m->integers;
         *columns = minimum(n_rows, m->columns);
         const uint32_t spec[] = {8, *columns, matrices, p->add, round};
-        return kernels_get(&ops->kernels, module, spec, 5, out, error);
+        return kernels_get(ops->kernels, module, spec, 5, out, error);
     }
     *columns = minimum(n_rows, f->mat_columns / matrices);
     const uint32_t spec[] = {8 * f->mat_tiles, f->mat_pieces, *columns, matrices, p->add};
-    return kernels_get(&ops->kernels, pick(ops, m->mat), spec, 5, out, error);
+    return kernels_get(ops->kernels, pick(ops, m->mat), spec, 5, out, error);
 }
 
 static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct product *p,
@@ -359,7 +357,7 @@ llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weigh
              tiles = divide_up(w->rows, REPACK_TILE);
     TRY(modules_of(w, &m, error));
     TRY(tiles_a_binding(ops, w, &cut, error));
-    TRY(kernels_get(&ops->kernels, m->embed, &lanes, 1, &kernel, error));
+    TRY(kernels_get(ops->kernels, m->embed, &lanes, 1, &kernel, error));
     for (uint32_t tile = 0; tile < tiles; tile += cut) {
         uint32_t n = minimum(cut, tiles - tile), row = tile * REPACK_TILE,
                  blocks = ops_stride(w->cols) / 32;
@@ -386,7 +384,7 @@ llm_status ops_norm(struct ops *ops, struct gpu_commands *c, const struct gpu_bu
     if (dim == 0 || dim % many)
         return error_set(error, LLM_UNSUPPORTED,
                          "a norm of %" PRIu32 " values: not a multiple of %" PRIu32, dim, many);
-    TRY(kernels_get(&ops->kernels, module_for(ops, MODULE_norm, out_values),
+    TRY(kernels_get(ops->kernels, module_for(ops, MODULE_norm, out_values),
                     &ops->profile->norm_lanes, 1, &kernel, error));
     const struct norm_args args = {dim / 4, ops_stride(dim) / 4, (float)dim, eps, gather};
     const struct gpu_range outputs = {gather ? &step->buffer : in, gather ? step->outputs : 0,
@@ -401,7 +399,7 @@ llm_status ops_argmax(struct ops *ops, struct gpu_commands *c, const struct gpu_
                       struct llm_error *error)
 {
     const struct gpu_kernel *kernel;
-    TRY(kernels_get(&ops->kernels, pick(ops, MODULE_argmax), &ops->profile->norm_lanes, 1, &kernel,
+    TRY(kernels_get(ops->kernels, pick(ops, MODULE_argmax), &ops->profile->norm_lanes, 1, &kernel,
                     error));
     const struct argmax_args args = {n, ops_stride(n)};
     const struct gpu_range ranges[] = {all_of(logits), all_of(out)};
@@ -455,7 +453,7 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
     }
     const bool bias = terms && terms->bias, norm = terms && terms->norm;
     const uint32_t lanes = ops->profile->lanes, spec[] = {lanes, s->kv_f16, bias, norm};
-    TRY(kernels_get(&ops->kernels, pick(ops, MODULE_rope_store), spec, 4, &kernel, error));
+    TRY(kernels_get(ops->kernels, pick(ops, MODULE_rope_store), spec, 4, &kernel, error));
     const struct rope_args args = {
         .stride = s->stride,
         .q = s->q,
@@ -506,9 +504,9 @@ llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct a
     while (shared % heads) heads--;
     const uint32_t spec[] = {p->attention_lanes, heads,          s->head_dim,
                              s->kv_f16,          shared / heads, alone};
-    TRY(kernels_get(&ops->kernels, pick(ops, MODULE_attention), spec, 6, &attention, error));
+    TRY(kernels_get(ops->kernels, pick(ops, MODULE_attention), spec, 6, &attention, error));
     const uint32_t merge_spec[] = {p->attention_lanes, s->head_dim};
-    TRY(kernels_get(&ops->kernels, module_for(ops, MODULE_merge, out_values), merge_spec, 2, &merge,
+    TRY(kernels_get(ops->kernels, module_for(ops, MODULE_merge, out_values), merge_spec, 2, &merge,
                     error));
 
     const struct attention_args args = {

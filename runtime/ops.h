@@ -59,9 +59,10 @@ enum {
 enum values { VALUES_F32, VALUES_INT };
 
 struct ops;
-/* The kernels of one model on one device; pipelines are made when first recorded. high: never round
+struct kernels;
+/* What one model does with a device's kernels; pipelines are made when first recorded. high: never round
  * activations to integers. */
-llm_status ops_create(struct ops **out, struct gpu_device *device, bool high, bool deterministic,
+llm_status ops_create(struct ops **out, struct kernels *kernels, bool high, bool deterministic,
                       const struct alloc *alloc, struct llm_error *error);
 void ops_free(struct ops *ops);
 /* What products with w should be given: integers where the device, the precision and the format of
