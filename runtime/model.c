@@ -135,7 +135,7 @@ static llm_status load_onto_device(llm_model *m, llm_job *job, struct llm_error 
                      weights_advanced, &progress, a, error));
     h->rope.factors = m->weights.rope_factors;
     TRY(rope_open(&h->rope, a, error));
-    TRY(forward_open(&m->forward, m->device->gpu, h, &m->weights, &c, a, error));
+    TRY(forward_open(&m->forward, m->device->kernels, h, &m->weights, &c, a, error));
     TRY(job_progress(job, 0.92, error));
     TRY(forward_record(&m->forward, error));
     TRY(job_progress(job, 0.96, error));

@@ -15,7 +15,7 @@ struct profile {
 };
 
 struct ops {
-    struct kernels kernels;
+    struct kernels *kernels; /* of the device, not owned */
     const struct gpu_info *info;
     const struct profile *profile;
     bool texels, integers;

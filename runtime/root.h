@@ -61,6 +61,7 @@ struct device {
     struct device *next;
     llm *root;
     struct gpu_device *gpu;
+    struct kernels *kernels;
     uint32_t index; /* UINT32_MAX: lent */
     uint32_t n_users;
     char cache_path[1024]; /* "" : none */

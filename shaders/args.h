@@ -58,6 +58,8 @@ struct attention_args {
     uint max_groups;
     uint out_stride;        /* floats */
     float scale;
+    uint window;            /* a row sees positions less than this far from its own; 0: all */
+    float softcap;
 };
 
 struct router_args {
