@@ -2,7 +2,7 @@
 #ifndef CHECK_H
 #define CHECK_H
 
-#include "choice.h"
+#include "choices.h"
 #include "ops.h"
 
 enum check_kind {

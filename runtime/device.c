@@ -168,20 +168,20 @@ static llm_status read_choices(struct device *d, struct llm_error *error)
     if (!d->choice_path[0]) return LLM_OK;
     if (os_file_read(d->choice_path, &d->root->alloc, &bytes, &size, NULL) != LLM_OK) return LLM_OK;
     const struct choice_owner owner = owner_of(gpu_device_info(d->gpu));
-    llm_status status = choice_read(&d->kernels->choice, &owner, bytes, size, error);
+    llm_status status = choices_read(&d->kernels->choices, &owner, bytes, size, error);
     alloc_free(&d->root->alloc, bytes, size);
     return status;
 }
 
 static void save_choices(struct device *d)
 {
-    struct choice *c = &d->kernels->choice;
+    struct choices *c = &d->kernels->choices;
     const struct choice_owner owner = owner_of(gpu_device_info(d->gpu));
     void *bytes = NULL;
     size_t size = 0;
     os_lock(d->kernels->lock);
     llm_status status = LLM_CLOSED;
-    if (d->choice_path[0] && c->changed) status = choice_write(c, &owner, &bytes, &size, NULL);
+    if (d->choice_path[0] && c->changed) status = choices_write(c, &owner, &bytes, &size, NULL);
     if (status == LLM_OK) c->changed = false;
     os_unlock(d->kernels->lock);
     if (status != LLM_OK) return;

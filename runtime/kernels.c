@@ -31,7 +31,7 @@ llm_status kernels_create(struct kernels **out, struct gpu_device *device,
     *out = k;
     if (!k) return error_memory(error, "the kernels", sizeof *k);
     k->device = device;
-    k->alloc = k->choice.alloc = alloc;
+    k->alloc = k->choices.alloc = alloc;
     k->lock = os_lock_create();
     if (k->lock) return LLM_OK;
     kernels_free(k);
@@ -114,7 +114,7 @@ struct verdict kernels_verdict(struct kernels *k, const char *name)
 {
     struct verdict out = {.state = CHOICE_UNKNOWN};
     os_lock(k->lock);
-    const struct verdict *found = choice_find(&k->choice, name);
+    const struct verdict *found = choices_find(&k->choices, name);
     if (found) out = *found;
     os_unlock(k->lock);
     return out;
@@ -123,7 +123,7 @@ struct verdict kernels_verdict(struct kernels *k, const char *name)
 llm_status kernels_judge(struct kernels *k, const struct verdict *v, struct llm_error *error)
 {
     os_lock(k->lock);
-    llm_status status = choice_set(&k->choice, v, error);
+    llm_status status = choices_set(&k->choices, v, error);
     os_unlock(k->lock);
     return status;
 }
@@ -131,7 +131,7 @@ llm_status kernels_judge(struct kernels *k, const struct verdict *v, struct llm_
 size_t kernels_pick(struct kernels *k, const char (*names)[CHOICE_NAME], size_t n, uint32_t time)
 {
     os_lock(k->lock);
-    size_t best = choice_pick(&k->choice, names, n, time);
+    size_t best = choices_pick(&k->choices, names, n, time);
     os_unlock(k->lock);
     return best;
 }
@@ -139,7 +139,7 @@ size_t kernels_pick(struct kernels *k, const char (*names)[CHOICE_NAME], size_t 
 void kernels_free(struct kernels *k)
 {
     if (!k) return;
-    choice_free(&k->choice);
+    choices_free(&k->choices);
     for (size_t i = 0; i < k->n; i++) gpu_kernel_free(k->device, k->items[i].gpu);
     alloc_free(k->alloc, k->items, k->capacity * sizeof *k->items);
     os_lock_free(k->lock);

@@ -4,7 +4,7 @@
 
 #include "../vk/gpu.h"
 #include "alloc.h"
-#include "choice.h"
+#include "choices.h"
 #include "llm.h"
 
 enum module {
@@ -14,7 +14,7 @@ enum module {
     N_MODULES
 };
 
-enum { KERNELS_SPEC = 6 };
+enum { KERNELS_SPEC = 8 };
 
 struct kernel {
     enum module module;
@@ -30,7 +30,7 @@ struct kernels {
     struct os_lock *lock; /* guards what follows */
     struct kernel *items;
     size_t n, capacity;
-    struct choice choice; /* what is known of them */
+    struct choices choices; /* what is known of them */
 };
 
 llm_status kernels_create(struct kernels **out, struct gpu_device *device,
@@ -42,7 +42,8 @@ llm_status kernels_get(struct kernels *k, enum module module, const uint32_t *sp
 /* Its name and constants. */
 void kernels_name(enum module module, const uint32_t *spec, uint32_t n_spec, char out[CHOICE_NAME]);
 uint64_t kernels_checksum(void); /* of the code of all modules */
-/* As choice_find (unknown: state and all else 0), choice_set and choice_pick, from any thread. */
+/* As choices_find (unknown: state and all else 0), choices_set and choices_pick, from any thread.
+ */
 struct verdict kernels_verdict(struct kernels *k, const char *name);
 llm_status kernels_judge(struct kernels *k, const struct verdict *v, struct llm_error *error);
 size_t kernels_pick(struct kernels *k, const char (*names)[CHOICE_NAME], size_t n, uint32_t time);

@@ -48,7 +48,7 @@ llm_status ops_multiply(struct ops *ops, struct gpu_commands *c, const struct pr
 /* Fills in the ways to make it, the default first; returns how many, 0 for an unknown format. */
 uint32_t ops_ways(const struct ops *ops, const struct product *p, uint32_t n_rows,
                   struct way ways[OPS_WAYS]);
-/* The one to take, by what is known of them (choice_pick), and its number. */
+/* The one to take, by what is known of them (choices_pick), and its number. */
 llm_status ops_choose(struct ops *ops, const struct product *p, uint32_t n_rows, struct way *way,
                       uint32_t *number, struct llm_error *error);
 /* The error that this kernel is wrong and nothing takes its place. */
@@ -66,7 +66,7 @@ enum {
 /* The modules of each format, see ops_pick. */
 struct format_modules {
     enum quant_type type;
-    enum module mat, embed;
+    enum module mat, embed, experts;
     enum module integers; /* 0: there is none; the one that makes the norm, too, follows */
     uint32_t columns;     /* of that one at a time: measured, four are 1.6 times slower than two, or
                              1.2 times faster */

@@ -1,7 +1,7 @@
-/* choice.h - what is known of the kernels on one device and driver: which are right, and how fast
+/* choices.h - what is known of the kernels on one device and driver: which are right, and how fast
  * they are. Pure; kept in a file beside the pipeline cache. */
-#ifndef CHOICE_H
-#define CHOICE_H
+#ifndef CHOICES_H
+#define CHOICES_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,7 +20,7 @@ struct verdict {
     float seconds[CHOICE_TIMES]; /* with 2^i rows of activations; 0: not timed */
 };
 
-struct choice {
+struct choices {
     const struct alloc *alloc;
     struct verdict *items;
     size_t n, capacity;
@@ -35,21 +35,21 @@ struct choice_owner {
 };
 
 /* NULL where nothing is known. */
-const struct verdict *choice_find(const struct choice *c, const char *name);
+const struct verdict *choices_find(const struct choices *c, const char *name);
 /* Replaces what was known. */
-llm_status choice_set(struct choice *c, const struct verdict *v, struct llm_error *error);
+llm_status choices_set(struct choices *c, const struct verdict *v, struct llm_error *error);
 /* Of n ways to do the same thing, the default first: the fastest that was timed with 2^time rows,
  * else the first; never one that is known to be wrong. n where all are. */
-size_t choice_pick(const struct choice *c, const char (*names)[CHOICE_NAME], size_t n,
-                   uint32_t time);
-void choice_free(struct choice *c);
+size_t choices_pick(const struct choices *c, const char (*names)[CHOICE_NAME], size_t n,
+                    uint32_t time);
+void choices_free(struct choices *c);
 
 /* The file's bytes, from the allocator. */
-llm_status choice_write(const struct choice *c, const struct choice_owner *owner, void **bytes,
-                        size_t *size, struct llm_error *error);
+llm_status choices_write(const struct choices *c, const struct choice_owner *owner, void **bytes,
+                         size_t *size, struct llm_error *error);
 /* Adds what the bytes say; those that are damaged, of another version or of another owner say
  * nothing. */
-llm_status choice_read(struct choice *c, const struct choice_owner *owner, const void *bytes,
-                       size_t size, struct llm_error *error);
+llm_status choices_read(struct choices *c, const struct choice_owner *owner, const void *bytes,
+                        size_t size, struct llm_error *error);
 
 #endif

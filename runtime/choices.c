@@ -1,4 +1,4 @@
-#include "choice.h"
+#include "choices.h"
 
 #include <math.h>
 #include <string.h>
@@ -25,7 +25,7 @@ static uint64_t checksum(const struct header *header, const void *verdicts)
     return blob_sum_end(&sum);
 }
 
-const struct verdict *choice_find(const struct choice *c, const char *name)
+const struct verdict *choices_find(const struct choices *c, const char *name)
 {
     for (size_t i = 0; i < c->n; i++) {
         if (strcmp(c->items[i].name, name) == 0) return &c->items[i];
@@ -33,7 +33,7 @@ const struct verdict *choice_find(const struct choice *c, const char *name)
     return NULL;
 }
 
-llm_status choice_set(struct choice *c, const struct verdict *v, struct llm_error *error)
+llm_status choices_set(struct choices *c, const struct verdict *v, struct llm_error *error)
 {
     size_t i = 0;
     while (i < c->n && strcmp(c->items[i].name, v->name) != 0) i++;
@@ -46,13 +46,13 @@ llm_status choice_set(struct choice *c, const struct verdict *v, struct llm_erro
     return LLM_OK;
 }
 
-size_t choice_pick(const struct choice *c, const char (*names)[CHOICE_NAME], size_t n,
-                   uint32_t time)
+size_t choices_pick(const struct choices *c, const char (*names)[CHOICE_NAME], size_t n,
+                    uint32_t time)
 {
     size_t best = n;
     float best_seconds = 0;
     for (size_t i = 0; i < n; i++) {
-        const struct verdict *v = choice_find(c, names[i]);
+        const struct verdict *v = choices_find(c, names[i]);
         float seconds = v ? v->seconds[time] : 0;
         if (v && v->state == CHOICE_WRONG) continue;
         if (best < n && !(seconds > 0 && best_seconds > 0 && seconds < best_seconds)) continue;
@@ -62,15 +62,15 @@ size_t choice_pick(const struct choice *c, const char (*names)[CHOICE_NAME], siz
     return best;
 }
 
-void choice_free(struct choice *c)
+void choices_free(struct choices *c)
 {
     alloc_free(c->alloc, c->items, c->capacity * sizeof *c->items);
     c->items = NULL;
     c->n = c->capacity = 0;
 }
 
-llm_status choice_write(const struct choice *c, const struct choice_owner *owner, void **bytes,
-                        size_t *size, struct llm_error *error)
+llm_status choices_write(const struct choices *c, const struct choice_owner *owner, void **bytes,
+                         size_t *size, struct llm_error *error)
 {
     struct header header = {.owner = *owner, .n = c->n};
     memcpy(header.magic, magic, sizeof magic);
@@ -91,8 +91,8 @@ static bool is_sound(const struct verdict *v)
     return sound;
 }
 
-llm_status choice_read(struct choice *c, const struct choice_owner *owner, const void *bytes,
-                       size_t size, struct llm_error *error)
+llm_status choices_read(struct choices *c, const struct choice_owner *owner, const void *bytes,
+                        size_t size, struct llm_error *error)
 {
     struct header header;
     if (!bytes || size < sizeof header) return LLM_OK;
@@ -106,7 +106,7 @@ llm_status choice_read(struct choice *c, const struct choice_owner *owner, const
     for (size_t i = 0; i < header.n; i++) {
         struct verdict v;
         memcpy(&v, items + i * sizeof v, sizeof v);
-        if (is_sound(&v)) TRY(choice_set(c, &v, error));
+        if (is_sound(&v)) TRY(choices_set(c, &v, error));
     }
     c->changed = false;
     return LLM_OK;
