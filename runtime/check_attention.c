@@ -59,7 +59,7 @@ static void fill_step(struct scene *e)
     uint32_t *counts = (uint32_t *)(map + e->step.counts);
     for (uint32_t i = 0; i < e->n_pages; i++) pages[i] = e->n_pages - 1 - i;
     for (uint32_t i = 0; i < e->n_rows; i++) {
-        rows[i].position = i;
+        rows[i].position = rows[i].last = i;
         for (uint32_t p = 0; p < e->s.rope_dim / 2; p++) {
             const double angle = i * pow(10000, -2.0 * p / e->s.rope_dim);
             turns_of(e, i)[2 * p] = (float)cos(angle);
