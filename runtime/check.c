@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "os.h"
 #include "repack.h"
 
 static const uint32_t poison = 0x7fc0dead; /* a NaN */
@@ -115,12 +116,33 @@ llm_status check_step(struct trial *b, struct step *step, struct llm_error *erro
     return LLM_OK;
 }
 
-llm_status check_submit(struct trial *b, struct llm_error *error)
+static llm_status submit(struct trial *b, struct llm_error *error)
 {
     uint64_t ticket;
-    TRY_GPU(gpu_commands_end(b->c, &gpu_error_), error);
     TRY_GPU(gpu_submit(b->device, &b->c, 1, &ticket, &gpu_error_), error);
     TRY_GPU(gpu_wait(b->device, ticket, UINT64_MAX, &gpu_error_), error);
+    return LLM_OK;
+}
+
+llm_status check_submit(struct trial *b, struct llm_error *error)
+{
+    TRY_GPU(gpu_commands_end(b->c, &gpu_error_), error);
+    return submit(b, error);
+}
+
+llm_status check_time(struct trial *b, double *seconds, struct llm_error *error)
+{
+    *seconds = INFINITY;
+    for (int i = 0; i < 3; i++) {
+        double start = os_clock(), sum = 0, nanoseconds;
+        TRY(submit(b, error));
+        const double wall = os_clock() - start;
+        for (uint32_t k = 0; k < gpu_commands_count(b->c); k++) {
+            gpu_commands_time(b->c, k, &nanoseconds);
+            sum += nanoseconds * 1e-9;
+        }
+        *seconds = fmin(*seconds, sum > 0 ? sum : wall);
+    }
     return LLM_OK;
 }
 
@@ -130,7 +152,17 @@ void check_compare(struct trial *b, double got, double want)
     b->norm += want * want;
 }
 
-static void check_free(struct trial *b)
+llm_status check_open(struct trial *b, struct ops *ops, bool timed, struct llm_error *error)
+{
+    *b = (struct trial){.ops = ops,
+                        .device = ops->kernels->device,
+                        .alloc = ops->alloc,
+                        .random = 88172645463325252u};
+    TRY_GPU(gpu_commands_create(b->device, &b->c, timed, &gpu_error_), error);
+    return LLM_OK;
+}
+
+void check_close(struct trial *b)
 {
     gpu_commands_free(b->device, b->c);
     for (uint32_t i = 0; i < b->n_buffers; i++) gpu_buffer_free(b->device, &b->buffers[i]);
@@ -213,7 +245,7 @@ void check_name(const struct ops *ops, const struct check *t, char out[CHOICE_NA
 
 /* ---- a check ---- */
 
-llm_status check_run(struct ops *ops, const struct check *t, struct verdict *v,
+llm_status check_run(struct ops *ops, const struct check *t, struct verdict *v, double *seconds,
                      struct llm_error *error)
 {
     static llm_status (*const checks[])(struct trial *, const struct check *, struct verdict *,
@@ -226,15 +258,13 @@ llm_status check_run(struct ops *ops, const struct check *t, struct verdict *v,
         [CHECK_ARGMAX] = check_argmax,
         [CHECK_ATTENTION] = check_attention,
     };
-    struct trial b = {.ops = ops,
-                      .device = ops->kernels->device,
-                      .alloc = ops->alloc,
-                      .random = 88172645463325252u};
+    struct trial b;
     *v = (struct verdict){.state = CHOICE_UNKNOWN};
     check_name(ops, t, v->name);
-    TRY_GPU(gpu_commands_create(b.device, &b.c, false, &gpu_error_), error);
-    llm_status status = checks[t->kind](&b, t, v, error);
-    check_free(&b);
+    llm_status status = check_open(&b, ops, seconds != NULL, error);
+    if (status == LLM_OK) status = checks[t->kind](&b, t, v, error);
+    if (status == LLM_OK && seconds) status = check_time(&b, seconds, error);
+    check_close(&b);
     TRY(status);
     const double nmse = b.norm > 0 ? b.error / b.norm : b.error;
     v->error = (float)nmse;

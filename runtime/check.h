@@ -27,8 +27,9 @@ struct check {
     bool bias, head_norm, short_context;
 };
 
-/* A check that cannot be run is an error; one that comes out wrong is a verdict. */
-llm_status check_run(struct ops *ops, const struct check *t, struct verdict *v,
+/* A check that cannot be run is an error; one that comes out wrong is a verdict. seconds, unless
+ * NULL: what the device takes for this small problem. */
+llm_status check_run(struct ops *ops, const struct check *t, struct verdict *v, double *seconds,
                      struct llm_error *error);
 
 struct forward;

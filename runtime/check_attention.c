@@ -1,11 +1,15 @@
-/* The check of rotation, cache and attention: one sequence whose rows are stored and attended to in
- * one go, so that the layout of the cache does not matter here. */
+/* The check of rotation, cache and attention: all rows of one sequence are stored, and some
+ * attended to, in one go, so that the layout of the cache does not matter here. */
 #include <math.h>
 #include <string.h>
 
 #include "check_impl.h"
 
-enum { MOST_DIMS = 1024 };
+enum { MOST_DIMS = 1024, LONG = 300, SHORT = 200 };
+
+/* Positions of the rows that are attended to; they come first in the batch. */
+static const uint32_t asked_long[] = {0, 63, 64, 199, 255, 256, LONG - 1},
+                      asked_short[] = {0, 63, 64, SHORT - 1};
 
 struct scene {
     struct attention_shape s; /* with few KV heads, stride and places filled in */
@@ -13,7 +17,9 @@ struct scene {
     struct step step;
     struct gpu_buffer *qkv, *k, *v, *partial, *out, *data;
     float *before; /* qkv */
-    uint32_t n_rows, n_pages, max_groups;
+    const uint32_t *asked;
+    uint32_t n_asked, n_rows, n_pages, max_groups;
+    uint32_t row_of[LONG]; /* by position */
 };
 
 static llm_status make(struct trial *b, const struct check *t, struct scene *e,
@@ -39,9 +45,9 @@ static llm_status make(struct trial *b, const struct check *t, struct scene *e,
     e->terms = (struct head_terms){{e->data, 0, 0}, t->bias, t->head_norm, 0.01f};
     TRY(check_buffer(b, e->n_pages * ops_page_size(s), GPU_MEMORY_READBACK, &e->k, error));
     TRY(check_buffer(b, e->n_pages * ops_page_size(s), GPU_MEMORY_READBACK, &e->v, error));
-    TRY(check_buffer(b, ops_partial_size(s, e->n_rows, e->max_groups * ATTENTION_GROUP),
+    TRY(check_buffer(b, ops_partial_size(s, e->n_asked, e->max_groups * ATTENTION_GROUP),
                      GPU_MEMORY_READBACK, &e->partial, error));
-    TRY(check_buffer(b, (uint64_t)e->n_rows * ops_stride(s->n_heads * s->head_dim) * sizeof(float),
+    TRY(check_buffer(b, (uint64_t)e->n_asked * ops_stride(s->n_heads * s->head_dim) * sizeof(float),
                      GPU_MEMORY_READBACK, &e->out, error));
     return check_step(b, &e->step, error);
 }
@@ -49,6 +55,17 @@ static llm_status make(struct trial *b, const struct check *t, struct scene *e,
 static float *turns_of(const struct scene *e, uint32_t row)
 {
     return (float *)((char *)e->step.buffer.map + e->step.rope) + row * e->step.rope_pairs * 2;
+}
+
+/* The rows that are asked for, then the others. */
+static void order_rows(struct scene *e)
+{
+    uint32_t next = e->n_asked;
+    for (uint32_t i = 0; i < e->n_rows; i++) {
+        uint32_t k = 0;
+        while (k < e->n_asked && e->asked[k] != i) k++;
+        e->row_of[i] = k < e->n_asked ? k : next++;
+    }
 }
 
 static void fill_step(struct scene *e)
@@ -59,16 +76,17 @@ static void fill_step(struct scene *e)
     uint32_t *counts = (uint32_t *)(map + e->step.counts);
     for (uint32_t i = 0; i < e->n_pages; i++) pages[i] = e->n_pages - 1 - i;
     for (uint32_t i = 0; i < e->n_rows; i++) {
-        rows[i].position = rows[i].last = i;
+        const uint32_t row = e->row_of[i];
+        rows[row].position = rows[row].last = i;
         for (uint32_t p = 0; p < e->s.rope_dim / 2; p++) {
             const double angle = i * pow(10000, -2.0 * p / e->s.rope_dim);
-            turns_of(e, i)[2 * p] = (float)cos(angle);
-            turns_of(e, i)[2 * p + 1] = (float)sin(angle);
+            turns_of(e, row)[2 * p] = (float)cos(angle);
+            turns_of(e, row)[2 * p + 1] = (float)sin(angle);
         }
     }
     counts[0] = e->max_groups;
     counts[1] = e->s.n_kv_heads;
-    counts[2] = e->n_rows;
+    counts[2] = e->n_asked;
 }
 
 /* What becomes of the head at place `at` of a row: bias, norm (gain NULL: none), rotation. */
@@ -96,7 +114,7 @@ static void head_of(const struct scene *e, uint32_t row, uint32_t at, const floa
 }
 
 /* Softmax summed as it comes, with the largest score so far (Milakov and Gimelshein 2018). */
-static void attend(const struct scene *e, uint32_t row, uint32_t head, double out[MOST_DIMS])
+static void attend(const struct scene *e, uint32_t position, uint32_t head, double out[MOST_DIMS])
 {
     const struct attention_shape *s = &e->s;
     const uint32_t kv = head / (s->n_heads / s->n_kv_heads) * s->head_dim;
@@ -104,12 +122,12 @@ static void attend(const struct scene *e, uint32_t row, uint32_t head, double ou
     const float *q_gain = e->terms.norm ? gains : NULL,
                 *k_gain = e->terms.norm ? gains + s->head_dim : NULL;
     double q[MOST_DIMS], k[MOST_DIMS], v[MOST_DIMS], most = -INFINITY, sum = 0;
-    head_of(e, row, s->q + head * s->head_dim, q_gain, true, q);
+    head_of(e, e->row_of[position], s->q + head * s->head_dim, q_gain, true, q);
     memset(out, 0, MOST_DIMS * sizeof *out);
-    for (uint32_t p = 0; p <= row; p++) {
+    for (uint32_t p = 0; p <= position; p++) {
         double score = 0;
-        head_of(e, p, s->k + kv, k_gain, true, k);
-        head_of(e, p, s->v + kv, NULL, false, v);
+        head_of(e, e->row_of[p], s->k + kv, k_gain, true, k);
+        head_of(e, e->row_of[p], s->v + kv, NULL, false, v);
         for (uint32_t d = 0; d < s->head_dim; d++) score += q[d] * k[d];
         score *= (double)s->scale;
         const double top = score > most ? score : most, before = exp(most - top),
@@ -123,14 +141,13 @@ static void attend(const struct scene *e, uint32_t row, uint32_t head, double ou
 
 static void compare(struct trial *b, const struct check *t, const struct scene *e)
 {
-    static const uint32_t rows[] = {0, 63, 64, 199, 255, 256, 299};
     const struct attention_shape *s = &e->s;
     double want[MOST_DIMS];
-    for (size_t i = 0; i < sizeof rows / sizeof *rows && rows[i] < e->n_rows; i++) {
+    for (uint32_t i = 0; i < e->n_asked; i++) {
         const float *row =
-            (const float *)e->out->map + (size_t)rows[i] * ops_stride(s->n_heads * s->head_dim);
+            (const float *)e->out->map + (size_t)i * ops_stride(s->n_heads * s->head_dim);
         for (uint32_t h = 0; h < s->n_heads; h++) {
-            attend(e, rows[i], h, want);
+            attend(e, e->asked[i], h, want);
             for (uint32_t d = 0; d < s->head_dim; d++)
                 check_compare(b, check_value(row, t->out, h * s->head_dim + d), want[d]);
         }
@@ -140,14 +157,21 @@ static void compare(struct trial *b, const struct check *t, const struct scene *
 llm_status check_attention(struct trial *b, const struct check *t, struct verdict *v,
                            struct llm_error *error)
 {
-    struct scene e = {.s = t->shape, .n_rows = t->short_context ? 200 : 300};
+    struct scene e = {.s = t->shape, .asked = asked_long, .n_rows = LONG};
+    e.n_asked = sizeof asked_long / sizeof *asked_long;
+    if (t->short_context) {
+        e.asked = asked_short;
+        e.n_rows = SHORT;
+        e.n_asked = sizeof asked_short / sizeof *asked_short;
+    }
+    order_rows(&e);
     TRY(make(b, t, &e, error));
     fill_step(&e);
     const struct gpu_range k = {e.k, 0, 0}, vs = {e.v, 0, 0};
     TRY(ops_rope_store(b->ops, b->c, &e.s, &e.terms, &e.step, e.qkv, &k, &vs, e.n_rows, error));
     gpu_commands_barrier(b->c);
     TRY(ops_attention(b->ops, b->c, &e.s, &e.step, e.qkv, &k, &vs, e.partial, e.out, t->out,
-                      e.max_groups, e.n_rows, error));
+                      e.max_groups, e.n_asked, error));
     TRY(check_submit(b, error));
     v->bound = t->out == VALUES_INT ? 1e-4f : e.s.kv_f16 ? 1e-6f : 1e-9f;
     compare(b, t, &e);

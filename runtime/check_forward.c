@@ -12,7 +12,7 @@ static llm_status judge(struct ops *ops, const struct check *t, struct verdict *
     check_name(ops, t, name);
     *v = kernels_verdict(ops->kernels, name);
     if (v->state != CHOICE_UNKNOWN) return LLM_OK;
-    TRY(check_run(ops, t, v, error));
+    TRY(check_run(ops, t, v, NULL, error));
     return kernels_judge(ops->kernels, v, error);
 }
 

@@ -26,6 +26,8 @@ struct trial {
     double error, norm; /* sums of squares of what was compared */
 };
 
+llm_status check_open(struct trial *b, struct ops *ops, bool timed, struct llm_error *error);
+void check_close(struct trial *b); /* half-built ones too */
 /* Freed with the trial. */
 llm_status check_buffer(struct trial *b, uint64_t size, enum gpu_memory memory,
                         struct gpu_buffer **out, struct llm_error *error);
@@ -42,8 +44,10 @@ void check_round(float *values, uint32_t n);
 double check_value(const float *row, enum values values, uint32_t k);
 /* A step with its rows; offsets are filled in. */
 llm_status check_step(struct trial *b, struct step *step, struct llm_error *error);
-/* Submits b->c and waits. */
+/* Ends b->c, submits it and waits. */
 llm_status check_submit(struct trial *b, struct llm_error *error);
+/* The least time that its dispatches take in a few more runs. */
+llm_status check_time(struct trial *b, double *seconds, struct llm_error *error);
 void check_compare(struct trial *b, double got, double want);
 
 llm_status check_product(struct trial *b, const struct check *t, struct verdict *v,

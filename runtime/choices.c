@@ -46,16 +46,19 @@ llm_status choices_set(struct choices *c, const struct verdict *v, struct llm_er
     return LLM_OK;
 }
 
+const uint32_t choices_rows[CHOICE_TIMES] = {1, 2, 4, 8, 16, 64};
+
 size_t choices_pick(const struct choices *c, const char (*names)[CHOICE_NAME], size_t n,
-                    uint32_t time)
+                    uint32_t rows)
 {
-    size_t best = n;
+    size_t best = n, time = 0;
     float best_seconds = 0;
+    while (time + 1 < CHOICE_TIMES && choices_rows[time] < rows) time++;
     for (size_t i = 0; i < n; i++) {
         const struct verdict *v = choices_find(c, names[i]);
         float seconds = v ? v->seconds[time] : 0;
         if (v && v->state == CHOICE_WRONG) continue;
-        if (best < n && !(seconds > 0 && best_seconds > 0 && seconds < best_seconds)) continue;
+        if (best < n && !(seconds > 0 && seconds < best_seconds * 0.95f)) continue;
         best = i;
         best_seconds = seconds;
     }

@@ -10,14 +10,14 @@
 #include "alloc.h"
 #include "llm.h"
 
-enum { CHOICE_NAME = 48, CHOICE_TIMES = 8 };
+enum { CHOICE_NAME = 48, CHOICE_TIMES = 6 };
 enum choice_state { CHOICE_UNKNOWN, CHOICE_RIGHT, CHOICE_WRONG };
 
 struct verdict {
     char name[CHOICE_NAME];      /* of the kernel and its constants; ends with NUL */
     uint32_t state;              /* enum choice_state */
     float error, bound;          /* NMSE against double precision, and the most that is right */
-    float seconds[CHOICE_TIMES]; /* with 2^i rows of activations; 0: not timed */
+    float seconds[CHOICE_TIMES]; /* with so many rows as choices_rows says; 0: not timed */
 };
 
 struct choices {
@@ -38,10 +38,13 @@ struct choice_owner {
 const struct verdict *choices_find(const struct choices *c, const char *name);
 /* Replaces what was known. */
 llm_status choices_set(struct choices *c, const struct verdict *v, struct llm_error *error);
-/* Of n ways to do the same thing, the default first: the fastest that was timed with 2^time rows,
- * else the first; never one that is known to be wrong. n where all are. */
+/* Rows of activations that a kernel is timed with, rising. */
+extern const uint32_t choices_rows[CHOICE_TIMES];
+/* Of n ways to do the same thing for so many rows, the default first: another one where both were
+ * timed and it is faster by more than chance, never one that is known to be wrong. n where all
+ * are. */
 size_t choices_pick(const struct choices *c, const char (*names)[CHOICE_NAME], size_t n,
-                    uint32_t time);
+                    uint32_t rows);
 void choices_free(struct choices *c);
 
 /* The file's bytes, from the allocator. */

@@ -128,10 +128,10 @@ llm_status kernels_judge(struct kernels *k, const struct verdict *v, struct llm_
     return status;
 }
 
-size_t kernels_pick(struct kernels *k, const char (*names)[CHOICE_NAME], size_t n, uint32_t time)
+size_t kernels_pick(struct kernels *k, const char (*names)[CHOICE_NAME], size_t n, uint32_t rows)
 {
     os_lock(k->lock);
-    size_t best = choices_pick(&k->choices, names, n, time);
+    size_t best = choices_pick(&k->choices, names, n, rows);
     os_unlock(k->lock);
     return best;
 }

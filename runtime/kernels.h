@@ -46,7 +46,7 @@ uint64_t kernels_checksum(void); /* of the code of all modules */
  */
 struct verdict kernels_verdict(struct kernels *k, const char *name);
 llm_status kernels_judge(struct kernels *k, const struct verdict *v, struct llm_error *error);
-size_t kernels_pick(struct kernels *k, const char (*names)[CHOICE_NAME], size_t n, uint32_t time);
+size_t kernels_pick(struct kernels *k, const char (*names)[CHOICE_NAME], size_t n, uint32_t rows);
 void kernels_free(struct kernels *k); /* before its device is closed */
 
 #endif

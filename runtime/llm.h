@@ -209,6 +209,38 @@ LLM_API llm_model *llm_job_model(llm_job *job);
 LLM_API void llm_job_cancel(llm_job *job);
 LLM_API void llm_job_free(llm_job *job); /* cancels first */
 
+/* ---- the self-test of a device ---- */
+
+/* One kernel for one operation. */
+struct llm_kernel_info {
+    uint32_t size;
+    const char *operation; /* such as "Q4_K product" */
+    const char *kernel;    /* its name and constants */
+    uint32_t rows;         /* of activations; 0: does not depend on it */
+    uint32_t ok, chosen;   /* computes what it should; is the one that is used */
+    double error, bound;   /* NMSE against double precision; the most that is ok */
+    double seconds;        /* of one call, 0: not timed */
+    double bytes_per_second, operations_per_second; /* where that is known, else 0 */
+};
+
+struct llm_selftest {
+    uint32_t size;
+    uint32_t ok; /* all of them */
+    struct llm_device_info device;
+    double seconds; /* that it took */
+    size_t n_kernels;
+    const struct llm_kernel_info *kernels; /* live as long as the job */
+};
+
+/* Checks every kernel that the device would use, and times those among which there is a choice:
+ * models that are loaded from then on use the fastest, also in other processes if there is a cache.
+ * Of the options, device, device_name, vulkan_device and cache are read; they may be NULL. */
+LLM_API llm_status llm_selftest_start(llm *root, const struct llm_load_options *options,
+                                      llm_job **out, struct llm_error *error);
+/* What it found, once the job is done; LLM_BAD_ARGUMENT for another job. */
+LLM_API llm_status llm_job_selftest(const llm_job *job, struct llm_selftest *out,
+                                    struct llm_error *error);
+
 /* ---- models ---- */
 
 struct llm_model_info {

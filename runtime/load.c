@@ -17,6 +17,7 @@ static void load_free(llm_job *job)
     struct load *ld = (struct load *)job;
     const struct alloc *a = &job->root->alloc;
     if (ld->model) llm_model_free(ld->model);
+    selftest_free(&ld->selftest);
     struct llm_load_options *o = &ld->options;
     if (o->progress_release) o->progress_release(o->progress_user);
     if (o->read_release) o->read_release(o->read_user); /* still ours: the model never took it */
@@ -51,7 +52,9 @@ llm_status load_progress(struct load *ld, double fraction, struct llm_error *err
         os_unlock(ld->job.root->lock);
     }
     if (!atomic_load(&ld->job.cancel)) return LLM_OK;
-    return error_set(error, LLM_CANCELLED, "the load of %s was cancelled", ld->path);
+    return error_set(error, LLM_CANCELLED, "%s%s was cancelled",
+                     ld->is_selftest ? "the self-test" : "the load of ",
+                     ld->is_selftest ? "" : ld->path);
 }
 
 /* The host's read function may only run in the pump: post the wish, wait for the answer. */
@@ -84,13 +87,34 @@ static llm_status open_source(struct load *ld, struct source *s, struct llm_erro
     return LLM_OK;
 }
 
+static llm_status make_model(struct load *ld, struct llm_error *error)
+{
+    struct source source;
+    llm_status status = open_source(ld, &source, error);
+    if (status == LLM_OK) return model_load(ld, &source, &ld->model, error);
+    source_close(&source);
+    return status;
+}
+
+static llm_status selftest_advanced(void *user, double fraction, struct llm_error *error)
+{
+    return load_progress(user, fraction, error);
+}
+
+static llm_status make_selftest(struct load *ld, struct llm_error *error)
+{
+    struct device *device;
+    TRY(device_open(ld->job.root, &ld->options, &device, error));
+    llm_status status = selftest_run(&ld->selftest, device, selftest_advanced, ld, error);
+    device_release(device);
+    return status;
+}
+
 static void run(void *user)
 {
     struct load *ld = user;
-    struct source source;
-    llm_status status = open_source(ld, &source, &ld->job.error);
-    if (status == LLM_OK) status = model_load(ld, &source, &ld->model, &ld->job.error);
-    else source_close(&source);
+    llm_status status =
+        ld->is_selftest ? make_selftest(ld, &ld->job.error) : make_model(ld, &ld->job.error);
     os_lock(ld->job.root->lock);
     ld->job.status = status;
     ld->finished = true;
@@ -235,12 +259,13 @@ static llm_status check_options(const struct llm_load_options *o, struct llm_err
 }
 
 static llm_status start(llm *root, const char *path, const struct llm_load_options *options,
-                        llm_job **out, struct llm_error *error)
+                        bool is_selftest, llm_job **out, struct llm_error *error)
 {
     if (root->closed) return error_set(error, LLM_CLOSED, "the library was closed");
     struct load *ld = alloc_zero(&root->alloc, 1, sizeof *ld);
     if (!ld) return error_memory(error, "a load", sizeof *ld);
     job_open(&ld->job, &load_kind, root);
+    ld->is_selftest = is_selftest;
     llm_status status = copy_options(ld, path, options, error);
     if (status == LLM_OK) status = check_options(&ld->options, error);
     if (status == LLM_OK) {
@@ -263,7 +288,25 @@ llm_status llm_load_start(llm *root, const char *path, const struct llm_load_opt
                           llm_job **out, struct llm_error *error)
 {
     *out = NULL;
-    return start(root, path, options, out, error);
+    return start(root, path, options, false, out, error);
+}
+
+llm_status llm_selftest_start(llm *root, const struct llm_load_options *options, llm_job **out,
+                              struct llm_error *error)
+{
+    *out = NULL;
+    return start(root, "(self-test)", options, true, out, error);
+}
+
+llm_status llm_job_selftest(const llm_job *job, struct llm_selftest *out, struct llm_error *error)
+{
+    const struct load *ld = (const struct load *)job;
+    if (job->kind != &load_kind || !ld->is_selftest || !job->done || job->status != LLM_OK)
+        return error_set(error, LLM_BAD_ARGUMENT, "the job is no self-test that is done");
+    const uint32_t size = out->size;
+    memcpy(out, &ld->selftest.result, size < sizeof *out ? size : sizeof *out);
+    out->size = size;
+    return LLM_OK;
 }
 
 llm_model *llm_job_model(llm_job *job)

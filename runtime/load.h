@@ -1,9 +1,10 @@
-/* load.h - loading on a worker thread. The worker never calls the host: reads and progress go
- * through a mailbox that the pump empties. */
+/* load.h - loading, and a device's self-test, on a worker thread. The worker never calls the host:
+ * reads and progress go through a mailbox that the pump empties. */
 #ifndef LOAD_H
 #define LOAD_H
 
 #include "job.h"
+#include "selftest.h"
 #include "source.h"
 
 struct load {
@@ -27,6 +28,9 @@ struct load {
     int64_t read_result;
 
     llm_model *model;
+
+    bool is_selftest; /* no model then */
+    struct selftest selftest;
 };
 
 /* Runs what has come in; true when something moved. */

@@ -173,16 +173,15 @@ llm_status ops_choose(struct ops *ops, const struct product *p, uint32_t n_rows,
 {
     struct way ways[OPS_WAYS];
     char names[OPS_WAYS][CHOICE_NAME];
-    uint32_t n = ops_ways(ops, p, n_rows, ways), time = 0;
+    uint32_t n = ops_ways(ops, p, n_rows, ways);
     if (n == 0)
         return error_set(error, LLM_UNSUPPORTED, "no kernel for weight format %d",
                          (int)p->first->type);
     for (uint32_t i = 0; i < n; i++)
         kernels_name(ways[i].module, ways[i].spec, ways[i].n_spec, names[i]);
-    while (time + 1 < CHOICE_TIMES && 1u << time < n_rows) time++;
     size_t best = ops->forced
                       ? minimum(ops->forced, n) - 1
-                      : kernels_pick(ops->kernels, (const char(*)[CHOICE_NAME])names, n, time);
+                      : kernels_pick(ops->kernels, (const char(*)[CHOICE_NAME])names, n, n_rows);
     if (best == n) return ops_refuse(ops, names[0], error);
     *way = ways[best];
     *number = (uint32_t)best;
