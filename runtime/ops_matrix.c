@@ -27,6 +27,9 @@ static const struct format_modules format_modules[] = {
     FORMAT_MODULES(QUANT_Q4_K, q4_k, MODULE_mat_int_q4_k, 4),
     FORMAT_MODULES(QUANT_Q5_K, q5_k, 0, 0),
     FORMAT_MODULES(QUANT_Q6_K, q6_k, 0, 0),
+    FORMAT_MODULES(QUANT_IQ4_NL, iq4_nl, 0, 0),
+    FORMAT_MODULES(QUANT_IQ4_XS, iq4_xs, 0, 0),
+    FORMAT_MODULES(QUANT_MXFP4, mxfp4, 0, 0),
 };
 
 llm_status ops_format(const struct weight *w, const struct format_modules **out,
