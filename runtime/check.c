@@ -174,6 +174,11 @@ void check_close(struct trial *b)
 
 static const char *const value_names[] = {[VALUES_F32] = "f32", [VALUES_INT] = "int"};
 
+enum values check_y_values(const struct check *t)
+{
+    return t->kind == CHECK_PRODUCT_NORM ? VALUES_F32 : t->out;
+}
+
 /* A product as t wants it, of no matrix in particular. */
 struct shape {
     struct weight w;
@@ -188,8 +193,8 @@ static void shape_of(const struct check *t, struct shape *s)
     s->p = (struct product){.first = &s->w,
                             .second = t->kind == CHECK_GATED ? &s->w : NULL,
                             .x_values = t->in,
-                            .y_values = t->kind == CHECK_GATED ? t->out : VALUES_F32,
-                            .add = t->add,
+                            .y_values = check_y_values(t),
+                            .into = t->into,
                             .norm = t->kind == CHECK_PRODUCT_NORM ? &s->norm : NULL};
 }
 

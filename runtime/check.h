@@ -3,7 +3,7 @@
 #define CHECK_H
 
 #include "choices.h"
-#include "ops.h"
+#include "ops_impl.h"
 
 enum check_kind {
     CHECK_PRODUCT,
@@ -20,7 +20,7 @@ struct check {
     enum check_kind kind;
     enum quant_type type; /* of the weights */
     enum values in, out;
-    bool add;
+    enum into into;
     uint32_t cols;        /* of the weights, a multiple of 256 */
     uint32_t n_rows, way; /* rows of x; number in the list of ops_ways */
     struct attention_shape shape;

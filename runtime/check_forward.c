@@ -25,7 +25,7 @@ static llm_status require(struct ops *ops, const struct check *t, struct llm_err
 
 /* One way that is right for each number of rows: the one that ops_multiply takes. */
 static llm_status require_product(struct ops *ops, enum check_kind kind, const struct weight *w,
-                                  enum values in, enum values out, bool add,
+                                  enum values in, enum values out, enum into into,
                                   struct llm_error *error)
 {
     for (const uint32_t *n = ops_buckets; *n && *n <= FORWARD_MAX_ROWS; n++) {
@@ -34,7 +34,7 @@ static llm_status require_product(struct ops *ops, enum check_kind kind, const s
                           .type = w->type,
                           .in = in,
                           .out = out,
-                          .add = add,
+                          .into = into,
                           .cols = check_cols(ops, w),
                           .n_rows = *n};
         struct verdict v;
@@ -63,8 +63,9 @@ static llm_status require_layer(struct forward *f, const struct layer_weights *w
 {
     struct ops *ops = f->ops;
     const enum values o = f->h.head_dim % 32 ? VALUES_F32 : ops_values(ops, &w->o),
-                      gate = ops_values(ops, &w->gate),
+                      gate = ops_values(ops, &w->gate) ? ops_values(ops, &w->up) : VALUES_F32,
                       down = gate ? ops_values(ops, &w->down) : VALUES_F32;
+    const bool alike = w->gate.type == w->up.type;
     enum values qkv = VALUES_INT;
     for (uint32_t i = 0; i < w->n_qkv; i++)
         if (ops_values(ops, &w->qkv[i]) == VALUES_F32) qkv = VALUES_F32;
@@ -72,19 +73,23 @@ static llm_status require_layer(struct forward *f, const struct layer_weights *w
         enum check_kind kind;
         const struct weight *w;
         enum values in, out;
-        bool add;
+        enum into into;
     } uses[] = {
-        {CHECK_PRODUCT, &w->o, o, VALUES_F32, true},
-        {CHECK_PRODUCT_NORM, &w->o, o, gate, true},
-        {CHECK_GATED, &w->gate, gate, down, false},
-        {CHECK_PRODUCT, &w->down, down, VALUES_F32, true},
-        {CHECK_PRODUCT_NORM, &w->down, down, qkv, true},
+        {CHECK_PRODUCT, &w->o, o, VALUES_F32, INTO_SUM},
+        {CHECK_PRODUCT_NORM, &w->o, o, gate, INTO_SUM},
+        {alike ? CHECK_GATED : CHECK_PRODUCT, &w->gate, gate, alike ? down : VALUES_F32,
+         INTO_NOTHING},
+        {CHECK_PRODUCT, &w->up, gate, down, alike ? INTO_NOTHING : INTO_GATE},
+        {CHECK_PRODUCT, &w->down, down, VALUES_F32, INTO_SUM},
+        {CHECK_PRODUCT_NORM, &w->down, down, qkv, INTO_SUM},
     };
     for (uint32_t i = 0; i < w->n_qkv; i++)
-        TRY(require_product(ops, CHECK_PRODUCT, &w->qkv[i], qkv, VALUES_F32, false, error));
-    for (size_t i = 0; i < sizeof uses / sizeof *uses; i++)
-        TRY(require_product(ops, uses[i].kind, uses[i].w, uses[i].in, uses[i].out, uses[i].add,
+        TRY(require_product(ops, CHECK_PRODUCT, &w->qkv[i], qkv, VALUES_F32, INTO_NOTHING, error));
+    for (size_t i = 0; i < sizeof uses / sizeof *uses; i++) {
+        if (alike && uses[i].w == &w->up) continue;
+        TRY(require_product(ops, uses[i].kind, uses[i].w, uses[i].in, uses[i].out, uses[i].into,
                             error));
+    }
     const struct check norm = {.kind = CHECK_NORM, .out = qkv};
     TRY(require(ops, &norm, error));
     const struct check attention = {.kind = CHECK_ATTENTION,
@@ -99,7 +104,7 @@ static llm_status require_layer(struct forward *f, const struct layer_weights *w
 static bool same_types(const struct layer_weights *a, const struct layer_weights *b)
 {
     bool same = a->n_qkv == b->n_qkv && a->o.type == b->o.type && a->gate.type == b->gate.type &&
-                a->down.type == b->down.type;
+                a->up.type == b->up.type && a->down.type == b->down.type;
     for (uint32_t i = 0; i < a->n_qkv && same; i++) same = a->qkv[i].type == b->qkv[i].type;
     return same;
 }
@@ -113,7 +118,8 @@ llm_status check_forward(struct forward *f, struct llm_error *error)
     TRY(require(f->ops, &embed, error));
     TRY(require(f->ops, &norm, error));
     TRY(require(f->ops, &argmax, error));
-    TRY(require_product(f->ops, CHECK_PRODUCT, &w->output, normed, VALUES_F32, false, error));
+    TRY(require_product(f->ops, CHECK_PRODUCT, &w->output, normed, VALUES_F32, INTO_NOTHING,
+                        error));
     for (uint32_t l = 0; l < w->n_layers; l++) {
         if (l == 0 || !same_types(&w->layers[l], &w->layers[l - 1]))
             TRY(require_layer(f, &w->layers[l], error));

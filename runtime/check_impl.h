@@ -61,6 +61,7 @@ llm_status check_argmax(struct trial *b, const struct check *t, struct verdict *
 llm_status check_attention(struct trial *b, const struct check *t, struct verdict *v,
                            struct llm_error *error);
 
+enum values check_y_values(const struct check *t); /* else it is the norm's that t->out says */
 uint32_t check_ways(const struct ops *ops, const struct check *t, struct way ways[OPS_WAYS]);
 /* Sets t->way to the one that ops_multiply takes now. */
 llm_status check_choose(struct ops *ops, struct check *t, struct llm_error *error);

@@ -23,7 +23,7 @@ static llm_status make(struct trial *b, const struct check *t, struct problem *p
     TRY(check_floats(b, n_x, &p->x, error));
     if (t->in == VALUES_INT) check_round(p->x->map, n_x);
     TRY(check_memory(b, n_y * sizeof(float), &p->before, error));
-    if (t->add) {
+    if (t->into) {
         TRY(check_floats(b, n_y, &p->y, error));
         memcpy(p->before, p->y->map, n_y * sizeof(float));
     } else {
@@ -44,16 +44,23 @@ static double dot(const struct problem *p, const struct check *t, uint32_t matri
     return sum;
 }
 
+static double silu(double v)
+{
+    return v / (1 + exp(-v));
+}
+
 static void compare(struct trial *b, const struct check *t, const struct problem *p, float eps)
 {
-    const enum values y_values = t->kind == CHECK_GATED ? t->out : VALUES_F32;
+    const enum values y_values = check_y_values(t);
     const uint32_t by = t->n_rows > 16 ? 7 : 1;
     for (uint32_t row = 0; row < t->n_rows; row += by) {
         const float *y = (const float *)p->y->map + row * ROWS;
         double want[ROWS], squares = 0;
         for (uint32_t r = 0; r < ROWS; r++) {
-            want[r] = dot(p, t, 0, row, r) + (double)p->before[row * ROWS + r];
-            if (t->kind == CHECK_GATED) want[r] *= dot(p, t, 1, row, r) / (1 + exp(-want[r]));
+            const double before = (double)p->before[row * ROWS + r], made = dot(p, t, 0, row, r);
+            if (t->kind == CHECK_GATED) want[r] = silu(made) * dot(p, t, 1, row, r);
+            else if (t->into == INTO_GATE) want[r] = silu(before) * made;
+            else want[r] = before + made;
             squares += want[r] * want[r];
             check_compare(b, check_value(y, y_values, r), want[r]);
         }
@@ -77,9 +84,9 @@ llm_status check_product(struct trial *b, const struct check *t, struct verdict 
                                     .x = p.x,
                                     .y = p.y,
                                     .x_values = t->in,
-                                    .y_values = t->kind == CHECK_GATED ? t->out : VALUES_F32,
+                                    .y_values = check_y_values(t),
                                     .y_stride = ROWS,
-                                    .add = t->add,
+                                    .into = t->into,
                                     .norm = p.normed ? &norm : NULL};
     v->bound = t->out == VALUES_INT ? 1e-4f : 1e-10f;
     b->ops->forced = t->way + 1;

@@ -34,13 +34,16 @@ struct way {
 };
 enum { OPS_WAYS = 4 };
 
+/* What becomes of what y holds, as in mat.comp. */
+enum into { INTO_NOTHING, INTO_SUM, INTO_GATE };
+
 /* A product, or with second the gated one; x, and y in integers if x is. */
 struct product {
     const struct weight *first, *second;
     const struct gpu_buffer *x, *y;
     enum values x_values, y_values;
     uint32_t y_stride, y_at;
-    bool add;
+    enum into into;
     const struct norm *norm; /* of y, or NULL */
 };
 llm_status ops_multiply(struct ops *ops, struct gpu_commands *c, const struct product *p,

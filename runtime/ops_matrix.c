@@ -25,6 +25,9 @@ static const struct format_modules format_modules[] = {
     FORMAT_MODULES(QUANT_Q4_K, q4_k, MODULE_mat_int_q4_k, 4),
     FORMAT_MODULES(QUANT_Q5_K, q5_k, 0, 0),
     FORMAT_MODULES(QUANT_Q6_K, q6_k, 0, 0),
+    FORMAT_MODULES(QUANT_IQ4_NL, iq4_nl, 0, 0),
+    FORMAT_MODULES(QUANT_IQ4_XS, iq4_xs, 0, 0),
+    FORMAT_MODULES(QUANT_MXFP4, mxfp4, 0, 0),
 };
 
 const struct format_modules *ops_format(enum quant_type type)
@@ -99,7 +102,7 @@ static struct way by_lanes(const struct ops *ops, const struct product *p, uint3
     uint32_t matrices = p->second ? 2 : 1, pieces = ops_pieces(ops, p->first),
              lanes = pieces > 16 ? 4 : 8;
     return (struct way){.module = ops_pick(ops, m->mat),
-                        .spec = {lanes, pieces, columns, matrices, p->add},
+                        .spec = {lanes, pieces, columns, matrices, p->into},
                         .n_spec = 5,
                         .rows = lanes * 4,
                         .columns = columns};
@@ -111,7 +114,7 @@ static struct way by_tiles(const struct ops *ops, const struct product *p, uint3
     const struct format_modules *m = ops_format(p->first->type);
     return (struct way){
         .module = m->mat + 2, /* the row of kernels.def after the one with texel buffers */
-        .spec = {rows, columns, ops_pieces(ops, p->first), p->second ? 2 : 1, p->add},
+        .spec = {rows, columns, ops_pieces(ops, p->first), p->second ? 2 : 1, p->into},
         .n_spec = 5,
         .rows = rows,
         .columns = columns};
@@ -122,7 +125,7 @@ static struct way by_integers(const struct product *p, uint32_t columns)
     const struct format_modules *m = ops_format(p->first->type);
     bool round = (p->norm ? p->norm->values : p->y_values) == VALUES_INT;
     return (struct way){.module = p->norm ? m->integers + 1 : m->integers,
-                        .spec = {8, columns, p->second ? 2 : 1, p->add, round},
+                        .spec = {8, columns, p->second ? 2 : 1, p->into, round},
                         .n_spec = 5,
                         .rows = REPACK_TILE,
                         .columns = columns};
@@ -243,7 +246,7 @@ llm_status ops_matrix(struct ops *ops, struct gpu_commands *c, const struct weig
         .x_values = x_values,
         .y_stride = y_stride,
         .y_at = y_at,
-        .add = add,
+        .into = add ? INTO_SUM : INTO_NOTHING,
     };
     return ops_multiply(ops, c, &p, n_rows, error);
 }
@@ -270,7 +273,7 @@ llm_status ops_matrix_norm(struct ops *ops, struct gpu_commands *c, const struct
         .y = y,
         .x_values = x_values,
         .y_stride = ops_stride(w->rows),
-        .add = true,
+        .into = INTO_SUM,
         .norm = together ? norm : NULL,
     };
     TRY(ops_multiply(ops, c, &p, n_rows, error));
@@ -285,14 +288,13 @@ llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct wei
                        const struct gpu_buffer *y, enum values y_values, uint32_t n_rows,
                        struct llm_error *error)
 {
-    if (gate->type != up->type || gate->rows != up->rows || gate->cols != up->cols) {
+    if (gate->rows != up->rows || gate->cols != up->cols) {
         return error_set(error, LLM_UNSUPPORTED,
-                         "gate (%" PRIu32 " x %" PRIu32 ", format %d) and up (%" PRIu32
-                         " x %" PRIu32 ", format %d) differ",
-                         gate->rows, gate->cols, (int)gate->type, up->rows, up->cols,
-                         (int)up->type);
+                         "gate (%" PRIu32 " x %" PRIu32 ") and up (%" PRIu32 " x %" PRIu32
+                         ") differ",
+                         gate->rows, gate->cols, up->rows, up->cols);
     }
-    const struct product p = {
+    struct product p = {
         .first = gate,
         .second = up,
         .x = x,
@@ -301,6 +303,15 @@ llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct wei
         .y_values = y_values,
         .y_stride = ops_stride(gate->rows),
     };
+    if (gate->type == up->type) return ops_multiply(ops, c, &p, n_rows, error);
+    /* Each format by its own kernel: the gate waits in y. */
+    p.second = NULL;
+    p.y_values = VALUES_F32;
+    TRY(ops_multiply(ops, c, &p, n_rows, error));
+    gpu_commands_barrier(c);
+    p.first = up;
+    p.y_values = y_values;
+    p.into = INTO_GATE;
     return ops_multiply(ops, c, &p, n_rows, error);
 }
 

@@ -115,7 +115,7 @@ static llm_status record_products(struct run *r, struct trial *b, const struct c
                                   .x_values = t->in,
                                   .y_values = t->out,
                                   .y_stride = z->rows,
-                                  .add = t->add};
+                                  .into = t->into};
         if (i) gpu_commands_barrier(b->c);
         b->ops->forced = t->way + 1;
         llm_status status = ops_multiply(b->ops, b->c, &p, t->n_rows, error);
@@ -204,9 +204,9 @@ static llm_status try_format(struct run *r, enum quant_type type, struct llm_err
         struct check t;
     } kinds[] = {
         {"product", {.kind = CHECK_PRODUCT}},
-        {"product, added", {.kind = CHECK_PRODUCT, .add = true}},
+        {"product, added", {.kind = CHECK_PRODUCT, .into = INTO_SUM}},
         {"gate, up", {.kind = CHECK_GATED}},
-        {"product, norm", {.kind = CHECK_PRODUCT_NORM, .add = true}},
+        {"product, norm", {.kind = CHECK_PRODUCT_NORM, .into = INTO_SUM}},
     };
     for (enum values in = VALUES_F32; in <= ops_values(r->ops, &w); in++) {
         for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {

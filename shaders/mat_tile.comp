@@ -12,7 +12,7 @@ layout(constant_id = 0) const int ROWS = 64;     // 64 or 128
 layout(constant_id = 1) const int COLUMNS = 32;  // a multiple of 32, 16 where ROWS is 128
 layout(constant_id = 2) const int PIECES = 1;    // of K, each summed alone
 layout(constant_id = 3) const int MATRICES = 1;  // 2: y = silu(first) * second
-layout(constant_id = 4) const bool ADD = false;  // to what y holds
+layout(constant_id = 4) const int INTO = 0;      // what y holds: 1: added; 2: y = silu(it) * y
 
 WORDS(0, first);
 WORDS(1, second);
@@ -157,7 +157,8 @@ void main()
         uint column = first_column + (uint(i / 4 * SIDE) + side) * 4 + uint(i % 4);
         uint y_at = column * a.y_stride + a.y_at + row / 4;
         vec4 v = MATRICES == 2 ? silu(gates[i]) * total[i] : total[i];
-        if (ADD) v += y[y_at];
+        if (INTO == 1) v += y[y_at];
+        if (INTO == 2) v *= silu(y[y_at]);
         y[y_at] = v;
     }
 }

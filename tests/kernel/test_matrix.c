@@ -278,7 +278,7 @@ static void try_ways(struct bench *b, const struct gpu_ways *t)
                               .second = t->gated ? &p.w : NULL,
                               .x = &p.x,
                               .y_stride = stride,
-                              .add = t->add};
+                              .into = t->add ? INTO_SUM : INTO_NOTHING};
     struct way ways[OPS_WAYS];
     uint32_t n_ways = ops_ways(b->ops, &product, t->n, ways);
     assert_in_range(n_ways, 2, OPS_WAYS);
