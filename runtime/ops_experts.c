@@ -83,8 +83,9 @@ uint64_t ops_order_size(const struct router *r, uint32_t n_rows)
 }
 
 llm_status ops_route(struct ops *ops, struct gpu_commands *c, const struct router *r,
-                     const struct step *step, const struct gpu_buffer *logits,
-                     const struct pairs *p, struct llm_error *error)
+                     const struct router_terms *t, const struct step *step,
+                     const struct gpu_buffer *logits, const struct pairs *p,
+                     struct llm_error *error)
 {
     const struct gpu_kernel *kernel;
     const uint32_t groups = r->n_groups ? r->n_groups : 1;
@@ -95,7 +96,7 @@ llm_status ops_route(struct ops *ops, struct gpu_commands *c, const struct route
                          " groups: at most %d of at most %d are supported, in equal groups",
                          r->n_used, r->n_experts, groups, EXPERTS_USED_MAX, EXPERTS_MAX);
     }
-    const uint32_t terms = (uint32_t)r->logit_bias | (uint32_t)r->choice_bias << 1;
+    const uint32_t terms = t ? (uint32_t)t->logits | (uint32_t)t->choice << 1 : 0;
     const uint32_t spec[] = {ops->profile->norm_lanes,
                              r->n_experts,
                              r->n_used,
@@ -116,7 +117,7 @@ llm_status ops_route(struct ops *ops, struct gpu_commands *c, const struct route
     const struct gpu_range ranges[] = {
         all_of(logits),
         {&step->buffer, step->rows, p->n_rows * sizeof(struct step_row)},
-        terms ? r->terms : all_of(logits),
+        terms ? t->data : all_of(logits),
         all_of(p->chosen),
     };
     gpu_commands_dispatch(c, kernel, ranges, &args, p->n_rows, 1, 1);
