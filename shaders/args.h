@@ -13,10 +13,12 @@ struct mat_args {
     uint blocks;            /* of 32 columns */
     uint x_stride;          /* of a row of x */
     uint y_stride, y_at;    /* of a row of y; where the first row of weights goes */
+    float act[4];           /* struct activation */
 };
 
 struct mat_norm_args {
     uint rows, blocks, x_stride, y_stride, y_at; /* as above */
+    float act[4];
     float n, eps;           /* floats in a row */
     uint all_rows;          /* of y */
 };

@@ -243,8 +243,10 @@ static void matrix_refused(void **state)
     assert_int_equal(ops_matrix(b->ops, c, &w, &x, VALUES_INT, &y, 32, 0, false, 1, &error),
                      LLM_UNSUPPORTED); /* F32 weights take no integers */
     other.rows = 31;
-    assert_int_equal(ops_gate_up(b->ops, c, &w, &other, &x, VALUES_F32, &y, VALUES_F32, 1, &error),
-                     LLM_UNSUPPORTED);
+    const struct activation silu = {ACTIVATION_SILU, {0}};
+    assert_int_equal(
+        ops_gate_up(b->ops, c, &w, &other, &silu, &x, VALUES_F32, &y, VALUES_F32, 1, &error),
+        LLM_UNSUPPORTED);
     other.type = (enum quant_type)99;
     assert_int_equal(ops_matrix(b->ops, c, &other, &x, VALUES_F32, &y, 32, 0, false, 1, &error),
                      LLM_UNSUPPORTED);
