@@ -130,6 +130,8 @@ static llm_status record_heads(struct forward *f, struct gpu_commands *c, uint32
     struct attention_shape shape = f->shape;
     shape.rope = kind->rope == NO_ROPE ? 0 : (uint32_t)kind->rope;
     if (kind->rope == NO_ROPE) shape.rope_dim = 0;
+    shape.window = kind->window;
+    shape.softcap = f->h.attention_softcap;
     TRY(ops_rope_store(f->ops, c, &shape, &w->terms, &f->step, &f->qkv, &k, &v, n, error));
     gpu_commands_barrier(c);
     return ops_attention(f->ops, c, &shape, &f->step, &f->qkv, &k, &v, &f->partial, &f->attended,

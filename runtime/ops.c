@@ -26,14 +26,14 @@ const uint32_t ops_buckets[] = {1, 2, 4, 8, 16, 32, 64, 128, 0};
 
 static llm_status make_counter(struct ops *ops, struct llm_error *error)
 {
-    TRY_GPU(
-        gpu_buffer_create(ops->kernels.device, &ops->finished, 256, GPU_MEMORY_DEVICE, &gpu_error_),
-        error);
+    TRY_GPU(gpu_buffer_create(ops->kernels->device, &ops->finished, 256, GPU_MEMORY_DEVICE,
+                              &gpu_error_),
+            error);
     memset(ops->finished.map, 0, (size_t)ops->finished.size);
     return LLM_OK;
 }
 
-llm_status ops_create(struct ops **out, struct gpu_device *device, bool high, bool deterministic,
+llm_status ops_create(struct ops **out, struct kernels *kernels, bool high, bool deterministic,
                       const struct alloc *alloc, struct llm_error *error)
 {
     (void)deterministic; /* every kernel so far gives a row the same bits in any company */
@@ -41,9 +41,8 @@ llm_status ops_create(struct ops **out, struct gpu_device *device, bool high, bo
     struct ops *ops = alloc_zero(alloc, 1, sizeof *ops);
     if (!ops) return error_memory(error, "the operations", sizeof *ops);
     ops->alloc = alloc;
-    ops->kernels.device = device;
-    ops->kernels.alloc = alloc;
-    ops->info = gpu_device_info(device);
+    ops->kernels = kernels;
+    ops->info = gpu_device_info(kernels->device);
     ops->profile = profile_of(ops->info);
     ops->texels = ops->info->texel_loads && ops->info->subgroup == 8 && ops->info->subgroup_shuffle;
     ops->integers = ops->texels && ops->info->software && ops->info->unified && !high;
@@ -56,8 +55,7 @@ llm_status ops_create(struct ops **out, struct gpu_device *device, bool high, bo
 void ops_free(struct ops *ops)
 {
     if (!ops) return;
-    gpu_buffer_free(ops->kernels.device, &ops->finished);
-    kernels_free(&ops->kernels);
+    gpu_buffer_free(ops->kernels->device, &ops->finished);
     alloc_free(ops->alloc, ops, sizeof *ops);
 }
 
@@ -74,7 +72,7 @@ llm_status ops_norm(struct ops *ops, struct gpu_commands *c, const struct gpu_bu
                          dim, many);
     const uint32_t spec[] = {ops->profile->norm_lanes, norm->centered, norm->bias != NULL,
                              norm->add};
-    TRY(kernels_get(&ops->kernels, ops_pick_for(ops, MODULE_norm, norm->values), spec, 4, &kernel,
+    TRY(kernels_get(ops->kernels, ops_pick_for(ops, MODULE_norm, norm->values), spec, 4, &kernel,
                     error));
     const struct norm_args args = {dim / 4, ops_stride(dim) / 4, (float)dim, norm->eps, gather};
     const struct gpu_range outputs = {gather ? &step->buffer : in, gather ? step->outputs : 0,
@@ -90,7 +88,7 @@ llm_status ops_argmax(struct ops *ops, struct gpu_commands *c, const struct gpu_
                       struct llm_error *error)
 {
     const struct gpu_kernel *kernel;
-    TRY(kernels_get(&ops->kernels, ops_pick(ops, MODULE_argmax), &ops->profile->norm_lanes, 1,
+    TRY(kernels_get(ops->kernels, ops_pick(ops, MODULE_argmax), &ops->profile->norm_lanes, 1,
                     &kernel, error));
     const struct argmax_args args = {n, ops_stride(n)};
     const struct gpu_range ranges[] = {all_of(logits), all_of(out)};

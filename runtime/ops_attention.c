@@ -23,7 +23,7 @@ static llm_status check_shape(const struct attention_shape *s, struct llm_error 
     if (s->n_kv_heads && s->n_heads && s->n_heads % s->n_kv_heads == 0 && s->head_dim &&
         s->head_dim % wide == 0 && s->head_dim <= 256 && s->rope_dim % 4 == 0 &&
         s->rope_dim <= s->head_dim && s->stride % 4 == 0 && s->q % 4 == 0 && s->k % 4 == 0 &&
-        s->v % 4 == 0) {
+        s->v % 4 == 0 && s->softcap >= 0) {
         return LLM_OK;
     }
     return error_set(
@@ -49,7 +49,7 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
     }
     const bool bias = terms && terms->bias, norm = terms && terms->norm;
     const uint32_t lanes = ops->profile->lanes, spec[] = {lanes, s->kv_f16, bias, norm};
-    TRY(kernels_get(&ops->kernels, ops_pick(ops, MODULE_rope_store), spec, 4, &kernel, error));
+    TRY(kernels_get(ops->kernels, ops_pick(ops, MODULE_rope_store), spec, 4, &kernel, error));
     const struct rope_args args = {
         .stride = s->stride,
         .q = s->q,
@@ -78,6 +78,14 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
     return LLM_OK;
 }
 
+/* The most that a row sees positions of. */
+static uint32_t groups_in_window(uint32_t window)
+{
+    uint64_t positions = 2ull * window - 1;
+    return window ? (uint32_t)((positions + 2 * ATTENTION_GROUP - 2) / ATTENTION_GROUP)
+                  : UINT32_MAX;
+}
+
 llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s,
                          const struct step *step, const struct gpu_buffer *qkv,
                          const struct gpu_range *k_pages, const struct gpu_range *v_pages,
@@ -88,7 +96,8 @@ llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct a
     const struct profile *p = ops->profile;
     const struct gpu_kernel *attention, *merge;
     TRY(check_shape(s, error));
-    bool alone = max_groups == 1 && out_values == VALUES_F32;
+    max_groups = minimum(max_groups, groups_in_window(s->window));
+    bool alone = max_groups == 1 && out_values == VALUES_F32 && !s->sinks;
     uint64_t needed = ops_partial_size(s, n_rows, max_groups * ATTENTION_GROUP);
     if (!alone && (needed > partial->size || needed > ops->info->binding_size)) {
         return error_set(error, LLM_BAD_ARGUMENT,
@@ -98,15 +107,23 @@ llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct a
     }
     uint32_t shared = s->n_heads / s->n_kv_heads, heads = minimum(shared, p->attention_heads);
     while (shared % heads) heads--;
-    const uint32_t spec[] = {p->attention_lanes, heads,          s->head_dim,
-                             s->kv_f16,          shared / heads, alone};
-    TRY(kernels_get(&ops->kernels, ops_pick(ops, MODULE_attention), spec, 6, &attention, error));
-    const uint32_t merge_spec[] = {p->attention_lanes, s->head_dim};
-    TRY(kernels_get(&ops->kernels, ops_pick_for(ops, MODULE_merge, out_values), merge_spec, 2,
+    const uint32_t spec[] = {p->attention_lanes, heads, s->head_dim,    s->kv_f16,
+                             shared / heads,     alone, s->softcap != 0};
+    TRY(kernels_get(ops->kernels, ops_pick(ops, MODULE_attention), spec, 7, &attention, error));
+    const uint32_t merge_spec[] = {p->attention_lanes, s->head_dim, s->sinks != NULL};
+    TRY(kernels_get(ops->kernels, ops_pick_for(ops, MODULE_merge, out_values), merge_spec, 3,
                     &merge, error));
 
     const struct attention_args args = {
-        s->stride, s->q, s->n_kv_heads, max_groups, ops_stride(s->n_heads * s->head_dim), s->scale};
+        .stride = s->stride,
+        .q = s->q,
+        .n_kv_heads = s->n_kv_heads,
+        .max_groups = max_groups,
+        .out_stride = ops_stride(s->n_heads * s->head_dim),
+        .scale = s->scale,
+        .window = s->window,
+        .softcap = s->softcap,
+    };
     const struct gpu_range rows = {&step->buffer, step->rows, n_rows * sizeof(struct step_row)};
     const struct gpu_range pages = {&step->buffer, step->pages,
                                     (uint64_t)step->max_pages * sizeof(uint32_t)};
@@ -116,7 +133,8 @@ llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct a
     gpu_commands_dispatch_indirect(c, attention, ranges, &args, &step->buffer, step->counts);
     if (alone) return LLM_OK;
     gpu_commands_barrier(c);
-    const struct gpu_range merge_ranges[] = {rows, {partial, 0, needed}, all_of(out)};
+    const struct gpu_range merge_ranges[] = {
+        rows, {partial, 0, needed}, all_of(out), s->sinks ? *s->sinks : rows};
     gpu_commands_dispatch(c, merge, merge_ranges, &args, s->n_heads, n_rows, 1);
     return LLM_OK;
 }

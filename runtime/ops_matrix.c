@@ -12,7 +12,8 @@ enum { NORM_ROWS = 4 };
 
 #define FORMAT_MODULES(constant, name, integers, columns)                                          \
     {                                                                                              \
-        constant, MODULE_mat_##name, MODULE_embed_##name, integers, columns                        \
+        constant, MODULE_mat_##name, MODULE_embed_##name, MODULE_mat_experts_##name, integers,     \
+            columns                                                                                \
     }
 static const struct format_modules format_modules[] = {
     FORMAT_MODULES(QUANT_F32, f32, 0, 0),
@@ -116,12 +117,12 @@ static llm_status product_kernel(struct ops *ops, const struct product *p, uint3
         enum module module = p->norm ? m->integers + 1 : m->integers;
         *columns = minimum(n_rows, m->columns);
         const uint32_t spec[] = {8, *columns, matrices, p->add, round, activation, bias};
-        return kernels_get(&ops->kernels, module, spec, 7, out, error);
+        return kernels_get(ops->kernels, module, spec, 7, out, error);
     }
     *columns = minimum(n_rows, f->mat_columns / matrices);
     const uint32_t spec[] = {8 * f->mat_tiles, f->mat_pieces, *columns, matrices,
                              p->add,           activation,    bias};
-    return kernels_get(&ops->kernels, ops_pick(ops, m->mat), spec, 7, out, error);
+    return kernels_get(ops->kernels, ops_pick(ops, m->mat), spec, 7, out, error);
 }
 
 /* From a row on, or what stands for a bias that is not read. */
@@ -276,7 +277,7 @@ llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weigh
              tiles = divide_up(w->rows, REPACK_TILE);
     TRY(ops_format(w, &m, error));
     TRY(ops_tiles_a_binding(ops, w, &cut, error));
-    TRY(kernels_get(&ops->kernels, m->embed, &lanes, 1, &kernel, error));
+    TRY(kernels_get(ops->kernels, m->embed, &lanes, 1, &kernel, error));
     for (uint32_t tile = 0; tile < tiles; tile += cut) {
         uint32_t n = minimum(cut, tiles - tile), row = tile * REPACK_TILE,
                  blocks = ops_stride(w->cols) / 32;

@@ -2,7 +2,7 @@
 // ACT(i). Of exp(x), x is bounded where infinity would become NaN.
 const int SILU = 1, GELU = 2, GELU_ERF = 3, RELU2 = 4, XIELU = 5, SOFTCAP = 6;
 
-vec4 silu(vec4 v) { return v / (1.0 + exp(-max(v, vec4(-80.0)))); }
+#include "silu.glsl"
 
 // v / 2 (1 + tanh u), u = sqrt(2 / pi) (v + 0.044715 v^3), is v / (1 + exp(-2u))
 vec4 gelu(vec4 v)

@@ -48,13 +48,15 @@ int bench_setup(void **state)
     }
     b->complaints = 0; /* what the loader says of the machine's drivers */
     b->info = gpu_device_info(b->device);
-    return ops_create(&b->ops, b->device, false, false, &alloc_libc, &error) == LLM_OK ? 0 : -1;
+    if (kernels_create(&b->kernels, b->device, &alloc_libc, &error) != LLM_OK) return -1;
+    return ops_create(&b->ops, b->kernels, false, false, &alloc_libc, &error) == LLM_OK ? 0 : -1;
 }
 
 int bench_teardown(void **state)
 {
     struct bench *b = *state;
     ops_free(b->ops);
+    kernels_free(b->kernels);
     gpu_device_close(b->device);
     gpu_close(b->gpu);
     int complaints = (int)b->complaints;
@@ -125,7 +127,7 @@ struct weight bench_weight(struct bench *b, enum quant_type type, uint32_t rows,
 {
     *buffer = bench_buffer(b, repack_size(type, rows, cols));
     repack_tiles(type, cols, bytes, rows, buffer->map);
-    return (struct weight){type, rows, cols, buffer, 0};
+    return (struct weight){.type = type, .rows = rows, .cols = cols, .buffer = buffer};
 }
 
 static uint64_t take(uint64_t *at, uint64_t size)
