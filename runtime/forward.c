@@ -74,7 +74,7 @@ static struct scratch scratch_sizes(const struct hparams *h, const struct attent
         .added = h->post_norms ? row * ops_stride(h->dim) : 0,
         .qkv = row * s->stride,
         .attended = row * ops_stride(h->n_heads * h->head_dim),
-        .hidden = row * ops_stride(h->hidden),
+        .hidden = row * ops_stride(h->hidden > h->shared_hidden ? h->hidden : h->shared_hidden),
         .partial = ops_partial_size(s, FORWARD_MAX_ROWS, context),
         .logits = (uint64_t)FORWARD_MAX_OUTPUTS * ops_stride(h->vocab) * sizeof(float),
         .best = FORWARD_MAX_OUTPUTS * sizeof(uint32_t),
@@ -86,7 +86,7 @@ uint64_t forward_scratch_size(const struct hparams *h, const struct forward_conf
     struct attention_shape s = shape_of(h, false, c->kv_f16);
     struct scratch n = scratch_sizes(h, &s, c->context);
     return 2 * n.x + n.added + n.qkv + n.attended + n.hidden + n.partial + 2 * n.logits +
-           2 * n.best;
+           2 * n.best + experts_scratch_size(h, FORWARD_MAX_ROWS);
 }
 
 /* ---- opening ---- */
@@ -136,6 +136,7 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
                                   &gpu_error_),
                 error);
     }
+    TRY(experts_open(&f->experts, f->gpu, &f->h, FORWARD_MAX_ROWS, error));
     for (uint32_t l = 0; l < f->h.n_layers; l++)
         TRY_GPU(gpu_buffer_create(f->gpu, &f->kv[l], f->kv_v + f->page_size * f->n_pages,
                                   GPU_MEMORY_DEVICE, &gpu_error_),
@@ -162,6 +163,7 @@ static llm_status clear_buffers(struct forward *f, struct llm_error *error)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (all[i]->size) gpu_commands_fill(c, all[i], 0, all[i]->size, 0);
     }
+    experts_clear(&f->experts, c);
     llm_status status = run_now(f, c, error);
     gpu_commands_free(f->gpu, c);
     return status;
@@ -208,6 +210,7 @@ void forward_free(struct forward *f)
         &f->x,       &f->added,  &f->normed, &f->qkv,         &f->attended,  &f->hidden,
         &f->partial, &f->logits, &f->best,   &f->logits_host, &f->best_host, &f->step.buffer};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) gpu_buffer_free(f->gpu, all[i]);
+    experts_free(&f->experts, f->gpu);
     for (uint32_t l = 0; f->kv && l < f->h.n_layers; l++) gpu_buffer_free(f->gpu, &f->kv[l]);
     if (f->kv) alloc_free(f->alloc, f->kv, f->h.n_layers * sizeof *f->kv);
     memset(f, 0, sizeof *f);

@@ -145,7 +145,7 @@ struct expert_product {
     const struct experts *first, *second; /* second: gated */
     const struct gpu_buffer *x, *y;
     uint32_t x_slots;
-    bool clamped;
+    const struct activation *activation; /* of the gate */
 };
 
 static llm_status check_product(const struct expert_product *p, const struct pairs *pairs,
@@ -190,12 +190,21 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
     const uint32_t columns = columns_of(ops, pairs), tiles = divide_up(e->one.rows, REPACK_TILE);
     const bool bias = e->bias.buffer != NULL;
     uint32_t cut = 0;
+    if (bias && both_biases(p).size > ops->info->binding_size)
+        return error_set(error, LLM_UNSUPPORTED,
+                         "experts' biases of %" PRIu64
+                         " bytes are too many for bindings of %" PRIu64,
+                         both_biases(p).size, ops->info->binding_size);
     TRY(check_product(p, pairs, error));
     TRY(ops_format(&e->one, &m, error));
     TRY(ops_tiles_a_binding(ops, &e->one, &cut, error));
-    const uint32_t spec[] = {8 * f->mat_tiles,  f->mat_pieces, columns ? columns : 1,
-                             p->second ? 2 : 1, columns > 0,   bias,
-                             p->clamped};
+    const uint32_t spec[] = {8 * f->mat_tiles,
+                             f->mat_pieces,
+                             columns ? columns : 1,
+                             p->second ? 2 : 1,
+                             columns > 0,
+                             bias,
+                             p->activation ? p->activation->kind : ACTIVATION_NONE};
     TRY(kernels_get(ops->kernels, ops_pick(ops, m->experts), spec, 7, &kernel, error));
 
     const uint32_t x =
@@ -237,11 +246,11 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
 }
 
 llm_status ops_experts_gate_up(struct ops *ops, struct gpu_commands *c, const struct experts *gate,
-                               const struct experts *up, bool clamped, const struct pairs *pairs,
-                               const struct gpu_buffer *x, const struct gpu_buffer *y,
-                               struct llm_error *error)
+                               const struct experts *up, const struct activation *a,
+                               const struct pairs *pairs, const struct gpu_buffer *x,
+                               const struct gpu_buffer *y, struct llm_error *error)
 {
-    const struct expert_product p = {gate, up, x, y, pairs->slots, clamped};
+    const struct expert_product p = {gate, up, x, y, pairs->slots, a};
     return multiply(ops, c, &p, pairs, error);
 }
 
@@ -249,7 +258,7 @@ llm_status ops_experts_down(struct ops *ops, struct gpu_commands *c, const struc
                             const struct pairs *pairs, const struct gpu_buffer *x,
                             const struct gpu_buffer *y, struct llm_error *error)
 {
-    const struct expert_product p = {down, NULL, x, y, 1, false};
+    const struct expert_product p = {down, NULL, x, y, 1, NULL};
     return multiply(ops, c, &p, pairs, error);
 }
 

@@ -54,12 +54,12 @@ llm_status ops_route(struct ops *ops, struct gpu_commands *c, const struct route
  * ops_route and the products. */
 llm_status ops_order(struct ops *ops, struct gpu_commands *c, const struct pairs *pairs,
                      struct llm_error *error);
-/* y(pair) = act(gate x(row)) * (up x(row)) of the pair's expert; clamped: as gpt-oss has it, else
- * silu. y: ops_stride(gate rows) floats a pair. up's biases lie after gate's in their buffer. */
+/* y(pair) = act(gate x(row)) * (up x(row)) of the pair's expert. y: ops_stride(gate rows) floats a
+ * pair. up's biases lie after gate's in their buffer. */
 llm_status ops_experts_gate_up(struct ops *ops, struct gpu_commands *c, const struct experts *gate,
-                               const struct experts *up, bool clamped, const struct pairs *pairs,
-                               const struct gpu_buffer *x, const struct gpu_buffer *y,
-                               struct llm_error *error);
+                               const struct experts *up, const struct activation *a,
+                               const struct pairs *pairs, const struct gpu_buffer *x,
+                               const struct gpu_buffer *y, struct llm_error *error);
 /* y(pair) = down x(pair) */
 llm_status ops_experts_down(struct ops *ops, struct gpu_commands *c, const struct experts *down,
                             const struct pairs *pairs, const struct gpu_buffer *x,

@@ -358,13 +358,13 @@ static void run_layer(const struct layer *y, uint32_t n, const float *x_rows,
     zero(&hidden, (uint64_t)n * slots * hidden_stride * 4);
     zero(&sum, (uint64_t)n * dim_stride * 4);
     zero(&made, (uint64_t)n * slots * dim_stride * 4);
+    const struct activation act = {y->clamped ? ACTIVATION_SILU_CLAMPED : ACTIVATION_SILU, {0}};
     struct gpu_commands *c = bench_begin(b);
     bench_ok(ops_route(b->ops, c, &y->r, NULL, &s.step, &logits, &p, &error), &error);
     bench_ok(ops_order(b->ops, c, &p, &error), &error);
     gpu_commands_barrier(c);
-    bench_ok(
-        ops_experts_gate_up(b->ops, c, &y->gate.e, &y->up.e, y->clamped, &p, &x, &hidden, &error),
-        &error);
+    bench_ok(ops_experts_gate_up(b->ops, c, &y->gate.e, &y->up.e, &act, &p, &x, &hidden, &error),
+             &error);
     gpu_commands_barrier(c);
     bench_ok(ops_experts_down(b->ops, c, &y->down.e, &p, &hidden, &made, &error), &error);
     gpu_commands_barrier(c);
@@ -518,6 +518,7 @@ static void experts_refused(void **state)
         {.n_experts = 64, .n_used = EXPERTS_USED_MAX + 1},
         {.n_experts = 8, .n_used = 2, .n_groups = 3},
     };
+    const struct activation act = {ACTIVATION_SILU, {0}};
     struct bench_step s = bench_step(b, 1, 1, 1, 1);
     struct gpu_buffer buffer = bench_buffer(b, 4096);
     struct pairs p = {&buffer, &buffer, 1, 8, 2, 2};
@@ -528,9 +529,8 @@ static void experts_refused(void **state)
     struct experts gate = ops_experts_layout(b->info, QUANT_F32, 32, 32, 8), up = gate, few = gate;
     up.one.rows = 31;
     few.n = 7;
-    assert_int_equal(
-        ops_experts_gate_up(b->ops, c, &gate, &up, false, &p, &buffer, &buffer, &error),
-        LLM_UNSUPPORTED);
+    assert_int_equal(ops_experts_gate_up(b->ops, c, &gate, &up, &act, &p, &buffer, &buffer, &error),
+                     LLM_UNSUPPORTED);
     assert_int_equal(ops_experts_down(b->ops, c, &few, &p, &buffer, &buffer, &error),
                      LLM_UNSUPPORTED);
     assert_non_null(strstr(error.message, "7"));
