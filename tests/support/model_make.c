@@ -55,11 +55,11 @@ static void list(struct maker *m, const struct model_tensor *tensor)
 }
 
 /* Weights of mean `mean` that keep the size of what they multiply. */
-static void tensor(struct maker *m, const char *name, enum quant_type type, uint64_t cols,
-                   uint64_t rows, float mean, float spread)
+static void stack(struct maker *m, const char *name, enum quant_type type, uint64_t cols,
+                  uint64_t rows, uint64_t depth, float mean, float spread)
 {
-    const uint64_t dims[] = {cols, rows};
-    const uint32_t n_dims = rows > 1 ? 2 : 1;
+    const uint64_t dims[] = {cols, rows, depth};
+    const uint32_t n_dims = depth > 1 ? 3 : rows > 1 ? 2 : 1;
     if (m->declare) {
         struct model_tensor declared = {.type = type, .mean = mean, .spread = spread};
         snprintf(declared.name, sizeof declared.name, "%s", name);
@@ -67,12 +67,18 @@ static void tensor(struct maker *m, const char *name, enum quant_type type, uint
         list(m, &declared);
         return;
     }
-    size_t n = (size_t)(cols * rows);
+    size_t n = (size_t)(cols * rows * depth);
     float *weights = malloc(n * sizeof *weights);
     if (!weights) abort();
     for (size_t i = 0; i < n; i++) weights[i] = mean + spread * model_uniform(&m->random);
     gguf_write_tensor(&m->out, name, type, n_dims, dims, weights);
     free(weights);
+}
+
+static void tensor(struct maker *m, const char *name, enum quant_type type, uint64_t cols,
+                   uint64_t rows, float mean, float spread)
+{
+    stack(m, name, type, cols, rows, 1, mean, spread);
 }
 
 /* Blocks of 256 that do not fit a row give way to these (llama.cpp's llama-quant.cpp). */
@@ -117,6 +123,8 @@ static void heads(struct maker *m, uint32_t l)
         {"attn_v.bias", kv, s->bias, 0},
         {"attn_q_norm.weight", s->head_dim, s->qk_norm, 1},
         {"attn_k_norm.weight", s->head_dim, s->qk_norm, 1},
+        {"attn_output.bias", s->dim, s->experts.bias, 0},
+        {"attn_sinks.weight", s->n_heads, s->sinks, 0},
     };
     char name[64];
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
@@ -128,7 +136,46 @@ static void heads(struct maker *m, uint32_t l)
 
 static const char *ffn_norm_name(const struct model_shape *s)
 {
-    return s->arch && strcmp(s->arch, "seed_oss") == 0 ? "post_attention_norm" : "ffn_norm";
+    static const char *const after_attention[] = {"seed_oss", "gpt-oss", "glm4moe"};
+    for (size_t i = 0; i < sizeof after_attention / sizeof *after_attention; i++)
+        if (s->arch && strcmp(s->arch, after_attention[i]) == 0) return "post_attention_norm";
+    return "ffn_norm";
+}
+
+/* What a layer with experts has instead of a ffn's three matrices. */
+static void experts(struct maker *m, uint32_t l)
+{
+    const struct model_shape *s = m->shape;
+    const struct model_experts *e = &s->experts;
+    const struct {
+        const char *name;
+        uint32_t cols, rows, n;
+        enum quant_type type;
+        bool wanted;
+        float spread; /* 0: as a matrix' */
+    } parts[] = {
+        {"ffn_gate_inp.weight", s->dim, e->n, 1, QUANT_F32, true, 0},
+        {"ffn_gate_exps.weight", s->dim, e->hidden, e->n, s->ffn, true, 0},
+        {"ffn_up_exps.weight", s->dim, e->hidden, e->n, s->ffn, true, 0},
+        {"ffn_down_exps.weight", e->hidden, s->dim, e->n, s->ffn, true, 0},
+        {"ffn_gate_inp.bias", e->n, 1, 1, QUANT_F32, e->bias, 0.5f},
+        {"ffn_gate_exps.bias", e->hidden, e->n, 1, QUANT_F32, e->bias, 4},
+        {"ffn_up_exps.bias", e->hidden, e->n, 1, QUANT_F32, e->bias, 4},
+        {"ffn_down_exps.bias", s->dim, e->n, 1, QUANT_F32, e->bias, 0.5f},
+        {"exp_probs_b.bias", e->n, 1, 1, QUANT_F32, e->choice_bias, 0.25f},
+        {"ffn_gate_inp_shexp.weight", s->dim, 1, 1, QUANT_F32, e->shared_gate, 0},
+        {"ffn_gate_shexp.weight", s->dim, e->shared, 1, s->ffn, e->shared, 0},
+        {"ffn_up_shexp.weight", s->dim, e->shared, 1, s->ffn, e->shared, 0},
+        {"ffn_down_shexp.weight", e->shared, s->dim, 1, s->ffn, e->shared, 0},
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        char name[64];
+        if (!parts[i].wanted) continue;
+        snprintf(name, sizeof name, "blk.%u.%s", l, parts[i].name);
+        stack(m, name, fitting(parts[i].type, parts[i].cols), parts[i].cols, parts[i].rows,
+              parts[i].n, 0,
+              parts[i].spread != 0 ? parts[i].spread : sqrtf(3 / (float)parts[i].cols));
+    }
 }
 
 static void layer(struct maker *m, uint32_t l)
@@ -160,11 +207,30 @@ static void layer(struct maker *m, uint32_t l)
     norm(m, name);
     snprintf(name, sizeof name, "blk.%u.%s.weight", l, ffn_norm_name(s));
     norm(m, name);
+    const bool choice = s->experts.n && l >= s->experts.dense;
     for (size_t i = 0; i < n; i++) {
+        if (choice && strncmp(matrices[i].name, "ffn_", 4) == 0) continue;
         snprintf(name, sizeof name, "blk.%u.%s.weight", l, matrices[i].name);
         matrix(m, name, matrices[i].type, matrices[i].cols, matrices[i].rows);
     }
+    if (choice) experts(m, l);
     heads(m, l);
+}
+
+/* What the layers that are left out have besides. */
+static void next_layer(struct maker *m, uint32_t l)
+{
+    const struct model_shape *s = m->shape;
+    char name[64];
+    snprintf(name, sizeof name, "blk.%u.nextn.eh_proj.weight", l);
+    matrix(m, name, QUANT_F32, 2 * s->dim, s->dim);
+    snprintf(name, sizeof name, "blk.%u.nextn.enorm.weight", l);
+    norm(m, name);
+    snprintf(name, sizeof name, "blk.%u.nextn.hnorm.weight", l);
+    norm(m, name);
+    if (strcmp(s->arch, "bailingmoe2") != 0) return;
+    snprintf(name, sizeof name, "blk.%u.layer_output_norm.weight", l);
+    norm(m, name);
 }
 
 static uint32_t rope_dims(const struct model_shape *s)
@@ -210,7 +276,10 @@ static void tensors(struct maker *m)
     matrix(m, "token_embd.weight", s->embedding, s->dim, s->vocab);
     if (s->rope == MODEL_ROPE_LLAMA3) llama3_factors(m);
     if (s->rope == MODEL_ROPE_LONG) long_factors(m);
-    for (uint32_t l = 0; l < s->n_layers; l++) layer(m, l);
+    for (uint32_t l = 0; l < s->n_layers + s->next_layers; l++) {
+        layer(m, l);
+        if (l >= s->n_layers) next_layer(m, l);
+    }
     norm(m, "output_norm.weight");
     if (!s->tied) matrix(m, "output.weight", s->output, s->dim, s->vocab);
 }
@@ -330,15 +399,51 @@ static void write_numbers(struct maker *m)
         const char *key;
         uint32_t value;
     } numbers[] = {
-        {"context_length", s->context},         {"embedding_length", s->dim},
-        {"block_count", s->n_layers},           {"feed_forward_length", s->hidden},
-        {"attention.head_count", s->n_heads},   {"attention.head_count_kv", s->n_kv_heads},
-        {"attention.key_length", s->head_dim},  {"attention.value_length", s->head_dim},
-        {"rope.dimension_count", rope_dims(s)}, {"vocab_size", s->vocab},
+        {"context_length", s->context},
+        {"embedding_length", s->dim},
+        {"block_count", s->n_layers + s->next_layers},
+        {"feed_forward_length", s->hidden},
+        {"attention.head_count", s->n_heads},
+        {"attention.head_count_kv", s->n_kv_heads},
+        {"attention.key_length", s->head_dim},
+        {"attention.value_length", s->head_dim},
+        {"rope.dimension_count", rope_dims(s)},
+        {"vocab_size", s->vocab},
     };
     char name[128];
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         gguf_write_u32(&m->out, key(m, name, numbers[i].key), numbers[i].value);
+}
+
+static void write_experts(struct maker *m)
+{
+    const struct model_shape *s = m->shape;
+    const struct model_experts *e = &s->experts;
+    const struct {
+        const char *key;
+        uint32_t value;
+        bool wanted;
+    } numbers[] = {
+        {"expert_count", e->n, true},
+        {"expert_used_count", e->used, true},
+        {"expert_feed_forward_length", e->hidden, true},
+        {"expert_shared_feed_forward_length", e->shared, e->shared && !e->gating},
+        {"expert_shared_count", e->shared / e->hidden, e->shared && e->gating},
+        {"leading_dense_block_count", e->dense, true},
+        {"interleave_moe_layer_step", 1, true},
+        {"expert_group_count", e->groups, e->groups},
+        {"expert_group_used_count", e->groups_used, e->groups},
+        {"expert_gating_func", e->gating, e->gating},
+        {"nextn_predict_layers", s->next_layers, s->next_layers},
+    };
+    char name[128];
+    if (e->n == 0) return;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (numbers[i].wanted)
+            gguf_write_u32(&m->out, key(m, name, numbers[i].key), numbers[i].value);
+    if (e->gating == 0) return;
+    gguf_write_bool(&m->out, key(m, name, "expert_weights_norm"), e->norm);
+    gguf_write_f32(&m->out, key(m, name, "expert_weights_scale"), e->scale);
 }
 
 static void metadata(struct maker *m)
@@ -349,6 +454,8 @@ static void metadata(struct maker *m)
     gguf_write_string(w, "general.architecture", s->arch ? s->arch : "llama");
     gguf_write_string(w, "general.name", s->name ? s->name : "random");
     write_numbers(m);
+    write_experts(m);
+    if (s->window) gguf_write_u32(w, key(m, name, "attention.sliding_window"), s->window);
     gguf_write_f32(w, key(m, name, "attention.layer_norm_rms_epsilon"), 1e-5f);
     gguf_write_f32(w, key(m, name, "rope.freq_base"), s->rope_base);
     if (s->scales) {

@@ -13,6 +13,16 @@ enum model_rope {
     MODEL_ROPE_LONG
 };
 
+/* The first `dense` layers have none. */
+struct model_experts {
+    uint32_t n, used, hidden, shared; /* shared: its hidden size, 0: there is none */
+    uint32_t dense, groups, groups_used;
+    bool bias, choice_bias, shared_gate;
+    uint32_t gating; /* the key's number; with it norm and scale are written, too */
+    bool norm;
+    float scale;
+};
+
 struct model_shape {
     uint32_t dim, n_layers, n_heads, n_kv_heads, head_dim, hidden, vocab, context;
     /* Formats. A matrix whose width is no multiple of a block gets one of blocks of 32 that
@@ -28,6 +38,9 @@ struct model_shape {
     bool bias, qk_norm, fused; /* of q, k, v; of their heads; attn_qkv and ffn_up of both */
     bool scales;               /* of embedding, residual, attention, logits */
     const char *name;          /* general.name; NULL: "random" */
+    struct model_experts experts;
+    uint32_t window, next_layers; /* next_layers: that predict further tokens, after n_layers */
+    bool sinks;
 };
 
 /* A small F32 model: dim 64, 2 layers, 4 heads, 2 KV heads, hidden 96, vocab 320, context 512. */
