@@ -428,7 +428,7 @@ static void write_experts(struct maker *m)
         {"expert_used_count", e->used, true},
         {"expert_feed_forward_length", e->hidden, true},
         {"expert_shared_feed_forward_length", e->shared, e->shared && !e->gating},
-        {"expert_shared_count", e->shared / e->hidden, e->shared && e->gating},
+        {"expert_shared_count", e->hidden ? e->shared / e->hidden : 0, e->shared && e->gating},
         {"leading_dense_block_count", e->dense, true},
         {"interleave_moe_layer_step", 1, true},
         {"expert_group_count", e->groups, e->groups},
