@@ -101,70 +101,121 @@ static void norm(struct maker *m, const char *name)
     tensor(m, name, QUANT_F32, m->shape->dim, 1, 1, 0.5f);
 }
 
-/* Biases large enough to show. */
-static void heads(struct maker *m, uint32_t l)
+/* What a tensor of a layer looks like. Biases are large enough to show. */
+enum extent { ONE, DIM, HEAD, Q, KV, QKV, HIDDEN, TWO_HIDDEN };
+enum part_kind { ATTENTION, FFN, NORM, BIAS };
+
+static uint32_t extent_of(const struct model_shape *s, enum extent e)
 {
-    const struct model_shape *s = m->shape;
-    uint32_t q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim;
-    const struct {
-        const char *name;
-        uint32_t n;
-        bool wanted;
-        float mean;
-    } vectors[] = {
-        {"attn_q.bias", q, s->bias, 0},
-        {"attn_k.bias", kv, s->bias, 0},
-        {"attn_v.bias", kv, s->bias, 0},
-        {"attn_q_norm.weight", s->head_dim, s->qk_norm, 1},
-        {"attn_k_norm.weight", s->head_dim, s->qk_norm, 1},
-    };
-    char name[64];
-    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
-        if (!vectors[i].wanted) continue;
-        snprintf(name, sizeof name, "blk.%u.%s", l, vectors[i].name);
-        tensor(m, name, QUANT_F32, vectors[i].n, 1, vectors[i].mean, 0.5f);
-    }
+    const uint32_t q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim,
+                   extents[] = {1,  s->dim,     s->head_dim, q,
+                                kv, q + 2 * kv, s->hidden,   2 * s->hidden};
+    return extents[e];
 }
 
-static const char *ffn_norm_name(const struct model_shape *s)
+static const struct part {
+    const char *name; /* in the lists */
+    const char *full; /* in the file, after blk.0. */
+    enum part_kind kind;
+    enum extent cols, rows;
+} parts[] = {
+    {"norm1", "attn_norm.weight", NORM, DIM, ONE},
+    {"norm1b", "attn_norm.bias", BIAS, DIM, ONE},
+    {"norm1-2", "attn_norm_2.weight", NORM, DIM, ONE},
+    {"norm1-2b", "attn_norm_2.bias", BIAS, DIM, ONE},
+    {"norm2", "ffn_norm.weight", NORM, DIM, ONE},
+    {"norm2b", "ffn_norm.bias", BIAS, DIM, ONE},
+    {"post1", "post_attention_norm.weight", NORM, DIM, ONE},
+    {"post2", "post_ffw_norm.weight", NORM, DIM, ONE},
+    {"q", "attn_q.weight", ATTENTION, DIM, Q},
+    {"k", "attn_k.weight", ATTENTION, DIM, KV},
+    {"v", "attn_v.weight", ATTENTION, DIM, KV},
+    {"qkv", "attn_qkv.weight", ATTENTION, DIM, QKV},
+    {"o", "attn_output.weight", ATTENTION, Q, DIM},
+    {"gate", "ffn_gate.weight", FFN, DIM, HIDDEN},
+    {"up", "ffn_up.weight", FFN, DIM, HIDDEN},
+    {"gateup", "ffn_up.weight", FFN, DIM, TWO_HIDDEN},
+    {"down", "ffn_down.weight", FFN, HIDDEN, DIM},
+    {"qb", "attn_q.bias", BIAS, Q, ONE},
+    {"kb", "attn_k.bias", BIAS, KV, ONE},
+    {"vb", "attn_v.bias", BIAS, KV, ONE},
+    {"qkvb", "attn_qkv.bias", BIAS, QKV, ONE},
+    {"ob", "attn_output.bias", BIAS, DIM, ONE},
+    {"upb", "ffn_up.bias", BIAS, HIDDEN, ONE},
+    {"downb", "ffn_down.bias", BIAS, DIM, ONE},
+    {"qn", "attn_q_norm.weight", NORM, HEAD, ONE},
+    {"kn", "attn_k_norm.weight", NORM, HEAD, ONE},
+    {"qrow", "attn_q_norm.weight", NORM, Q, ONE},
+    {"krow", "attn_k_norm.weight", NORM, KV, ONE},
+};
+
+static const struct part *part_of(const char *name, size_t n)
 {
-    return s->arch && strcmp(s->arch, "seed_oss") == 0 ? "post_attention_norm" : "ffn_norm";
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (strlen(parts[i].name) == n && memcmp(parts[i].name, name, n) == 0) return &parts[i];
+    abort();
+}
+
+/* Layers as lists of parts; what is not here is llama with what the shape says. */
+static const struct kin {
+    const char *arch, *layer;
+    bool centered;     /* the epsilon is that of layer norm */
+    const char *model; /* more tensors of the model: b: bias of output, n: of its norm,
+                          p: positions */
+} kin[] = {
+    {"gemma2", "norm1 q k v o post1 norm2 gate up down post2", false, ""},
+    {"gemma3", "norm1 q k v qn kn o post1 norm2 gate up down post2", false, ""},
+    {"olmo2", "q k v qrow krow o post1 gate up down post2", false, ""},
+    {"exaone4", "q k v qn kn o post1 gate up down post2", false, ""},
+    {"glm4", "norm1 q qb k kb v vb o post1 norm2 gateup down post2", false, ""},
+    {"hunyuan-dense", "norm1 q k v qn kn o norm2 gate up down", false, ""},
+    {"arcee", "norm1 q k v o norm2 up down", false, ""},
+    {"command-r", "norm1 q k v o gate up down", true, ""},
+    {"cohere2", "norm1 q k v o gate up down", true, ""},
+    {"phi2", "norm1 norm1b q qb k kb v vb o ob up upb down downb", true, "nb"},
+    {"starcoder2", "norm1 norm1b q qb k kb v vb o ob norm2 norm2b up upb down downb", true, "n"},
+    {"stablelm", "norm1 norm1b q qb k kb v vb o norm2 norm2b gate up down", true, "n"},
+    {"nemotron", "norm1 norm1b q k v o norm2 norm2b up down", true, "n"},
+    {"apertus", "norm1 q k v qn kn o norm2 up down", false, ""},
+    {"gpt2", "norm1 norm1b qkv qkvb o ob norm2 norm2b up upb down downb", true, "np"},
+    {"gptneox", "norm1 norm1b qkv qkvb o ob norm2 norm2b up upb down downb", true, "n"},
+    {"falcon", "norm1 norm1b qkv o up down", true, "n"},
+};
+
+static const struct kin *kin_of(const struct model_shape *s)
+{
+    for (size_t i = 0; i < sizeof kin / sizeof *kin; i++)
+        if (s->arch && strcmp(kin[i].arch, s->arch) == 0) return &kin[i];
+    return NULL;
+}
+
+static void layer_parts(struct maker *m, uint32_t l, const char *list)
+{
+    const struct model_shape *s = m->shape;
+    for (size_t n; *list; list += n + (list[n] == ' ')) {
+        char name[64];
+        n = strcspn(list, " ");
+        const struct part *p = part_of(list, n);
+        snprintf(name, sizeof name, "blk.%u.%s", l, p->full);
+        uint32_t cols = extent_of(s, p->cols), rows = extent_of(s, p->rows);
+        if (p->kind == ATTENTION || p->kind == FFN)
+            matrix(m, name, p->kind == ATTENTION ? s->attention : s->ffn, cols, rows);
+        else tensor(m, name, QUANT_F32, cols, 1, p->kind == NORM, 0.5f);
+    }
 }
 
 static void layer(struct maker *m, uint32_t l)
 {
     const struct model_shape *s = m->shape;
-    uint32_t q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim;
-    const struct part {
-        const char *name;
-        enum quant_type type;
-        uint32_t cols, rows;
-    } apart[] =
-        {
-            {"attn_q", s->attention, s->dim, q},     {"attn_k", s->attention, s->dim, kv},
-            {"attn_v", s->attention, s->dim, kv},    {"attn_output", s->attention, q, s->dim},
-            {"ffn_gate", s->ffn, s->dim, s->hidden}, {"ffn_up", s->ffn, s->dim, s->hidden},
-            {"ffn_down", s->ffn, s->hidden, s->dim},
-        },
-      fused[] =
-          {
-              {"attn_qkv", s->attention, s->dim, q + 2 * kv},
-              {"attn_output", s->attention, q, s->dim},
-              {"ffn_up", s->ffn, s->dim, 2 * s->hidden},
-              {"ffn_down", s->ffn, s->hidden, s->dim},
-          },
-      *matrices = s->fused ? fused : apart;
-    size_t n = s->fused ? sizeof fused / sizeof *fused : sizeof apart / sizeof *apart;
-    char name[64];
-    snprintf(name, sizeof name, "blk.%u.attn_norm.weight", l);
-    norm(m, name);
-    snprintf(name, sizeof name, "blk.%u.%s.weight", l, ffn_norm_name(s));
-    norm(m, name);
-    for (size_t i = 0; i < n; i++) {
-        snprintf(name, sizeof name, "blk.%u.%s.weight", l, matrices[i].name);
-        matrix(m, name, matrices[i].type, matrices[i].cols, matrices[i].rows);
+    const struct kin *k = kin_of(s);
+    if (k || s->layer) {
+        layer_parts(m, l, s->layer ? s->layer : k->layer);
+        return;
     }
-    heads(m, l);
+    layer_parts(m, l, s->arch && strcmp(s->arch, "seed_oss") == 0 ? "norm1 post1" : "norm1 norm2");
+    layer_parts(m, l, s->fused ? "qkv o gateup down" : "q k v o gate up down");
+    if (s->bias) layer_parts(m, l, "qb kb vb");
+    if (s->qk_norm) layer_parts(m, l, "qn kn");
 }
 
 static uint32_t rope_dims(const struct model_shape *s)
@@ -213,6 +264,11 @@ static void tensors(struct maker *m)
     for (uint32_t l = 0; l < s->n_layers; l++) layer(m, l);
     norm(m, "output_norm.weight");
     if (!s->tied) matrix(m, "output.weight", s->output, s->dim, s->vocab);
+    const struct kin *k = kin_of(s);
+    if (k && strchr(k->model, 'n')) tensor(m, "output_norm.bias", QUANT_F32, s->dim, 1, 0, 0.5f);
+    if (k && strchr(k->model, 'b')) tensor(m, "output.bias", QUANT_F32, s->vocab, 1, 0, 0.5f);
+    if (k && strchr(k->model, 'p'))
+        matrix(m, "position_embd.weight", s->embedding, s->dim, s->context);
 }
 
 /* ---- vocabulary ---- */
@@ -341,6 +397,25 @@ static void write_numbers(struct maker *m)
         gguf_write_u32(&m->out, key(m, name, numbers[i].key), numbers[i].value);
 }
 
+static void write_keys(struct maker *m)
+{
+    for (const struct model_key *k = m->shape->keys; k->name; k++) {
+        char full[128];
+        float values[64];
+        const char *name = strncmp(k->name, "xielu", 5) == 0 ? k->name : key(m, full, k->name);
+        for (uint32_t l = 0; l < m->shape->n_layers && l < 64; l++)
+            values[l] = (float)k->value * (1 + 0.125f * (float)l);
+        switch (k->type) {
+        case GGUF_U32: gguf_write_u32(&m->out, name, (uint32_t)k->value); break;
+        case GGUF_BOOL: gguf_write_bool(&m->out, name, k->value != 0); break;
+        case GGUF_ARRAY:
+            gguf_write_array(&m->out, name, GGUF_F32, values, m->shape->n_layers);
+            break;
+        default: gguf_write_f32(&m->out, name, (float)k->value);
+        }
+    }
+}
+
 static void metadata(struct maker *m)
 {
     const struct model_shape *s = m->shape;
@@ -349,7 +424,13 @@ static void metadata(struct maker *m)
     gguf_write_string(w, "general.architecture", s->arch ? s->arch : "llama");
     gguf_write_string(w, "general.name", s->name ? s->name : "random");
     write_numbers(m);
-    gguf_write_f32(w, key(m, name, "attention.layer_norm_rms_epsilon"), 1e-5f);
+    const struct kin *k = kin_of(s);
+    gguf_write_f32(
+        w,
+        key(m, name,
+            k && k->centered ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon"),
+        1e-5f);
+    write_keys(m);
     gguf_write_f32(w, key(m, name, "rope.freq_base"), s->rope_base);
     if (s->scales) {
         gguf_write_f32(w, key(m, name, "embedding_scale"), 6);

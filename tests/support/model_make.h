@@ -13,6 +13,13 @@ enum model_rope {
     MODEL_ROPE_LONG
 };
 
+/* A key of the architecture. GGUF_ARRAY: a number for each layer, which grows by an eighth. */
+struct model_key {
+    const char *name;
+    enum gguf_type type;
+    double value;
+};
+
 struct model_shape {
     uint32_t dim, n_layers, n_heads, n_kv_heads, head_dim, hidden, vocab, context;
     /* Formats. A matrix whose width is no multiple of a block gets one of blocks of 32 that
@@ -28,6 +35,9 @@ struct model_shape {
     bool bias, qk_norm, fused; /* of q, k, v; of their heads; attn_qkv and ffn_up of both */
     bool scales;               /* of embedding, residual, attention, logits */
     const char *name;          /* general.name; NULL: "random" */
+    const char *layer;         /* the tensors of a layer, by the names of model_make.c; NULL: those
+                                  of the architecture */
+    struct model_key keys[8];  /* the last one nameless */
 };
 
 /* A small F32 model: dim 64, 2 layers, 4 heads, 2 KV heads, hidden 96, vocab 320, context 512. */
