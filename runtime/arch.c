@@ -160,12 +160,15 @@ static llm_status split_fused(struct blueprint *b, uint32_t groups, struct llm_e
     return LLM_OK;
 }
 
-/* Where the file has q, k and v in one tensor, so must all its layers. */
-static uint32_t as_in_file(const struct gguf *g, uint32_t groups)
+/* The groups that take others' places where the first layer has their tensor: so must all. */
+static uint32_t as_in_file(const struct arch *arch, const struct gguf *g, uint32_t groups)
 {
-    if (!gguf_tensor(g, "blk.0.attn_qkv.weight")) return groups;
-    if (groups & QKV) groups ^= QKV | FUSED_QKV;
-    if (groups & QKV_BIAS) groups ^= QKV_BIAS | FUSED_BIAS;
+    if (gguf_tensor(g, "blk.0.attn_qkv.weight")) {
+        if (groups & QKV) groups ^= QKV | FUSED_QKV;
+        if (groups & QKV_BIAS) groups ^= QKV_BIAS | FUSED_BIAS;
+    }
+    if (groups & ATTN_NORM && arch->may & SECOND_NORM && gguf_tensor(g, "blk.0.attn_norm_2.weight"))
+        groups ^= ATTN_NORM | SECOND_NORM;
     return groups;
 }
 
@@ -210,9 +213,10 @@ static llm_status refuse_others(const struct blueprint *b, const struct gguf *g,
 static llm_status find_tensors(struct blueprint *b, const struct gguf *g, uint32_t *groups,
                                struct llm_error *error)
 {
-    const uint32_t may = as_in_file(g, b->arch->may) & ~(uint32_t)(EXPERTS | SHARED);
+    const uint32_t may =
+        as_in_file(b->arch, g, b->arch->may) & ~(uint32_t)(SECOND_NORM | EXPERTS | SHARED);
     uint64_t n_taken = 0;
-    *groups = as_in_file(g, b->arch->tensors);
+    *groups = as_in_file(b->arch, g, b->arch->tensors);
     if (b->h.router.n_experts) *groups |= EXPERTS;
     if (b->h.router.shared) *groups |= SHARED;
     for (size_t i = 0; i < arch_n_rules; i++) {
@@ -245,6 +249,10 @@ llm_status arch_read(struct blueprint *b, const struct gguf *g, uint32_t n_vocab
         return error_set(
             error, LLM_BAD_MODEL,
             "of the tensors rope_factors_long.weight and rope_factors_short.weight one is missing");
+    /* The ffn of a layer with one norm is given what attention is given. */
+    const struct gguf_tensor **first = b->layers[0];
+    if (first[SLOT_ATTN_NORM] && (!first[SLOT_FFN_NORM] || groups & SECOND_NORM))
+        b->h.parallel = true;
     return split_fused(b, groups, error);
 }
 

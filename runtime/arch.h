@@ -30,10 +30,14 @@ struct hparams {
     float embedding_scale;    /* of what the first layer is given */
     float logit_scale;        /* of the logits; the gain of the output norm carries it */
     struct activation logits; /* then a soft cap, or nothing */
-    bool centered;          /* norms take the mean away: layer norm; else by the root mean square */
-    bool post_norms;        /* what layers add to x is normalised before */
-    bool parallel;          /* attention and ffn of a layer are given the same x */
-    bool rope_neox;         /* rotated pairs are (i, i + dims / 2); else (2i, 2i + 1) */
+    bool centered;       /* norms take the mean away: layer norm; else by the root mean square */
+    bool post_norms;     /* what layers add to x is normalised before */
+    bool parallel;       /* attention and ffn of a layer are given the same x */
+    bool rope_neox;      /* rotated pairs are (i, i + dims / 2); else (2i, 2i + 1) */
+    bool row_norm;       /* q and k are normalised whole; else each head, if at all, */
+    bool late_head_norm; /* with gains that multiply what was rotated */
+    float temperature;   /* q of position p times 1 + this ln(1 + floor(p / length)); 0: not */
+    uint32_t temperature_length;
     uint32_t n_next_layers; /* that the file has beyond n_layers, left out */
     uint32_t n_ropes;
     struct rope ropes[ARCH_ROPES];

@@ -12,21 +12,23 @@ enum arch_tensors {
     FUSED_QKV = 4,
     FUSED_BIAS = 8,
     ATTN_NORM = 0x10,
-    FFN_NORM = 0x20,
-    FFN_NORM_NAMED = 0x40, /* the norm before the ffn, named after the attention */
-    POST_NORMS = 0x80,
-    NORM_BIAS = 0x100, /* of the norms before attention, ffn and output */
-    GATED = 0x200,     /* ffn: gate and up are two matrices, */
-    FUSED_UP = 0x400,  /* one of both, */
-    UNGATED = 0x800,   /* or there is no gate */
-    O_BIAS = 0x1000,
-    FFN_BIAS = 0x2000,  /* up and down */
-    HEAD_NORM = 0x4000, /* each head of q and k is normalised, */
-    ROW_NORM = 0x8000,  /* or all heads together */
-    ROPE_FREQS = 0x10000,
-    LONG_ROPE = 0x20000,
-    OUTPUT_BIAS = 0x40000,
-    POSITIONS = 0x80000, /* learned ones */
+    SECOND_NORM = 0x20, /* attention has attn_norm_2 and the ffn attn_norm: like FUSED_QKV, where
+                           the file has it */
+    FFN_NORM = 0x40,
+    FFN_NORM_NAMED = 0x80, /* the norm before the ffn, named after the attention */
+    POST_NORMS = 0x100,
+    NORM_BIAS = 0x200, /* of the norms before attention, ffn and output */
+    GATED = 0x400,     /* ffn: gate and up are two matrices, */
+    FUSED_UP = 0x800,  /* one of both, */
+    UNGATED = 0x1000,  /* or there is no gate */
+    O_BIAS = 0x2000,
+    FFN_BIAS = 0x4000,  /* of up and down */
+    HEAD_NORM = 0x8000, /* each head of q and k is normalised, */
+    ROW_NORM = 0x10000, /* or all heads together */
+    ROPE_FREQS = 0x20000,
+    LONG_ROPE = 0x40000,
+    OUTPUT_BIAS = 0x80000,
+    POSITIONS = 0x100000, /* learned ones */
     /* In the layers that have a router: */
     EXPERTS = 0x1000000,
     EXPERT_BIAS = 0x2000000, /* of the router and of the experts */
@@ -40,14 +42,15 @@ enum arch_tensors {
 enum arch_traits {
     NEOX = 1,
     CENTERED = 2,
-    PARALLEL = 4,
+    PARALLEL_KEY = 4,       /* a key says whether attention and ffn are given the same x */
     SCALES = 8,             /* keys scale the embedding, what layers add, attention and logits, */
-    ALL_SCALES = 16,        /* and all but attention's must be there */
-    SCALED_EMBEDDING = 32,  /* by the root of its dimension */
-    LOGIT_SCALE = 64,       /* a key multiplies the logits */
-    SOFTCAPS = 128,         /* keys cap attention and logits */
-    XIELU = 256,            /* keys hold its parameters */
-    NEXT_LAYERS = 0x1000000 /* the last layers predict further tokens: they are left out */
+    ALL_SCALES = 0x10,      /* and all but attention's must be there */
+    ROOT_EMBEDDING = 0x20,  /* scaled by the root of its dimension */
+    LOGIT_SCALE = 0x40,     /* a key multiplies the logits */
+    SOFTCAPS = 0x80,        /* keys cap attention and logits */
+    TEMPERATURE = 0x100,    /* a key scales q by its position */
+    LATE_HEAD_NORM = 0x200, /* the gains of heads multiply what was rotated */
+    NEXT_LAYERS = 0x400     /* the last layers predict further tokens: they are left out */
 };
 
 /* Layers of which all but every `period`-th (0: all) see a window. The key sliding_window counts
@@ -75,7 +78,8 @@ struct arch {
     enum activation_kind activation; /* 0: SiLU */
     uint32_t plain_every;            /* every so many layers one does not turn; 0: all do */
     uint32_t
-        wide_heads; /* attention's scale is 1 / sqrt(dim / heads) in models of so many layers */
+        wide_heads;    /* attention's scale is 1 / sqrt(dim / heads) in models of so many layers */
+    float softcaps[2]; /* of attention and logits, where keys say nothing */
     struct window_rule window;
     struct router_rule router;
 };

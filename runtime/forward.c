@@ -1,5 +1,6 @@
 #include "forward.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "gpu_error.h"
@@ -96,7 +97,7 @@ static void layout_step(struct step *step, const struct hparams *h, uint32_t max
     step->max_rows = FORWARD_MAX_ROWS;
     step->max_outputs = FORWARD_MAX_OUTPUTS;
     step->max_pages = max_tables;
-    step->rope_pairs = h->ropes[0].dims / 2;
+    step->rope_pairs = h->ropes[0].dims / 2 + (h->temperature != 0 ? 2 : 0);
     step->rows = 0;
     step->rope = aligned(step->rows + FORWARD_MAX_ROWS * sizeof(struct step_row));
     step->rope_size = aligned((uint64_t)FORWARD_MAX_ROWS * step->rope_pairs * 2 * sizeof(float));
@@ -291,6 +292,11 @@ void forward_begin(struct forward *f, uint32_t bucket)
         rows[i] = (struct step_row){0, STEP_NO_ROW, 0, 0};
 }
 
+static float temperature_at(const struct hparams *h, uint32_t position)
+{
+    return (float)(1 + (double)h->temperature * log1p(position / h->temperature_length));
+}
+
 void forward_set_row(struct forward *f, uint32_t row, uint32_t token, uint32_t position,
                      uint32_t table)
 {
@@ -298,7 +304,9 @@ void forward_set_row(struct forward *f, uint32_t row, uint32_t token, uint32_t p
     rows[row] = (struct step_row){token, position, table, position};
     for (uint32_t i = 0; i < f->h.n_ropes; i++) {
         float *cos_sin = step_at(f, f->step.rope + i * f->step.rope_size);
-        rope_angles(&f->h.ropes[i], position, cos_sin + (size_t)row * f->step.rope_pairs * 2);
+        cos_sin += (size_t)row * f->step.rope_pairs * 2;
+        rope_angles(&f->h.ropes[i], position, cos_sin);
+        if (f->h.temperature != 0) cos_sin[f->h.ropes[i].dims] = temperature_at(&f->h, position);
     }
 }
 

@@ -121,6 +121,28 @@ static llm_status record_qkv(struct forward *f, struct gpu_commands *c,
     return LLM_OK;
 }
 
+/* Of all heads together, in place. */
+static llm_status record_row_norms(struct forward *f, struct gpu_commands *c,
+                                   const struct layer_weights *w, uint32_t n,
+                                   struct llm_error *error)
+{
+    const struct {
+        const struct gpu_range *gain;
+        uint32_t at, n_heads;
+    } parts[] = {{&w->q_norm, f->shape.q, f->h.n_heads}, {&w->k_norm, f->shape.k, f->h.n_kv_heads}};
+    for (int i = 0; i < 2; i++) {
+        const struct norm norm = {.gain = parts[i].gain,
+                                  .out = &f->qkv,
+                                  .eps = f->h.head_eps,
+                                  .stride = f->shape.stride,
+                                  .at = parts[i].at};
+        TRY(ops_norm(f->ops, c, &f->qkv, &norm, parts[i].n_heads * f->h.head_dim, &f->step, false,
+                     n, error));
+        gpu_commands_barrier(c);
+    }
+    return LLM_OK;
+}
+
 /* From the normed rows to the attended ones. */
 static llm_status record_heads(struct forward *f, struct gpu_commands *c, uint32_t l,
                                enum values attended, uint32_t n, struct llm_error *error)
@@ -135,6 +157,8 @@ static llm_status record_heads(struct forward *f, struct gpu_commands *c, uint32
     shape.window = kind->window;
     shape.softcap = f->h.attention_softcap;
     if (w->sinks.buffer) shape.sinks = &w->sinks;
+    shape.q_scaled = f->h.temperature != 0;
+    if (f->h.row_norm) TRY(record_row_norms(f, c, w, n, error));
     TRY(ops_rope_store(f->ops, c, &shape, &w->terms, &f->step, &f->qkv, &k, &v, n, error));
     gpu_commands_barrier(c);
     return ops_attention(f->ops, c, &shape, &f->step, &f->qkv, &k, &v, &f->partial, &f->attended,
@@ -195,6 +219,10 @@ static llm_status record_embedding(struct forward *f, struct gpu_commands *c, ui
     const struct norm first = attention_norm(f, f->weights->layers);
     TRY(ops_embed(f->ops, c, &f->weights->embed, f->h.embedding_scale, &f->step, &f->x, n, error));
     gpu_commands_barrier(c);
+    if (f->weights->positions.buffer) {
+        TRY(ops_embed_positions(f->ops, c, &f->weights->positions, &f->step, &f->x, n, error));
+        gpu_commands_barrier(c);
+    }
     if (!first.gain->buffer) return LLM_OK;
     return record_norm(f, c, &f->x, &first, n, error);
 }

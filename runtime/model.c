@@ -124,6 +124,11 @@ static llm_status load_onto_device(llm_model *m, struct load *ld, struct llm_err
     struct hparams *h = &m->blueprint.h;
     TRY(device_open(m->root, o, &m->device, error));
     m->context = o->context ? o->context : h->context < 4096 ? h->context : 4096;
+    if (m->blueprint.tensors[SLOT_POSITION_EMBD] && m->context > h->context)
+        return error_set(error, LLM_BAD_ARGUMENT,
+                         "a context of %" PRIu32 " tokens, but the model has learned %" PRIu32
+                         " positions",
+                         m->context, h->context);
     arch_choose_rope(&m->blueprint, m->context);
     struct forward_config c = {.context = m->context,
                                .kv_f16 = o->kv == LLM_KV_F16,

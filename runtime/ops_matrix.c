@@ -267,9 +267,9 @@ llm_status ops_activated(struct ops *ops, struct gpu_commands *c, const struct w
     return multiply(ops, c, &p, n_rows, error);
 }
 
-llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weight *w, float scale,
-                     const struct step *step, const struct gpu_buffer *out, uint32_t n_rows,
-                     struct llm_error *error)
+static llm_status embed(struct ops *ops, struct gpu_commands *c, const struct weight *w,
+                        float scale, bool position, const struct step *step,
+                        const struct gpu_buffer *out, uint32_t n_rows, struct llm_error *error)
 {
     const struct format_modules *m;
     const struct gpu_kernel *kernel;
@@ -277,7 +277,8 @@ llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weigh
              tiles = divide_up(w->rows, REPACK_TILE);
     TRY(ops_format(w, &m, error));
     TRY(ops_tiles_a_binding(ops, w, &cut, error));
-    TRY(kernels_get(ops->kernels, m->embed, &lanes, 1, &kernel, error));
+    const uint32_t spec[] = {lanes, position};
+    TRY(kernels_get(ops->kernels, m->embed, spec, 2, &kernel, error));
     for (uint32_t tile = 0; tile < tiles; tile += cut) {
         uint32_t n = minimum(cut, tiles - tile), row = tile * REPACK_TILE,
                  blocks = ops_stride(w->cols) / 32;
@@ -290,4 +291,18 @@ llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weigh
         gpu_commands_dispatch(c, kernel, ranges, &args, divide_up(blocks, lanes), n_rows, 1);
     }
     return LLM_OK;
+}
+
+llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weight *w, float scale,
+                     const struct step *step, const struct gpu_buffer *out, uint32_t n_rows,
+                     struct llm_error *error)
+{
+    return embed(ops, c, w, scale, false, step, out, n_rows, error);
+}
+
+llm_status ops_embed_positions(struct ops *ops, struct gpu_commands *c, const struct weight *w,
+                               const struct step *step, const struct gpu_buffer *out,
+                               uint32_t n_rows, struct llm_error *error)
+{
+    return embed(ops, c, w, 1, true, step, out, n_rows, error);
 }

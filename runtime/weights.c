@@ -45,6 +45,7 @@ static uint64_t terms_size(const struct blueprint *b, uint32_t l)
     uint32_t stride, k, v;
     weights_qkv_layout(&b->h, &stride, &k, &v);
     for (int i = SLOT_Q_BIAS; i < N_LAYER_SLOTS; i++) {
+        if (i >= SLOT_Q_NORM && b->h.row_norm) break;
         if (b->layers[l][i]) return stride + 2 * (uint64_t)b->h.head_dim;
     }
     return 0;
@@ -66,9 +67,16 @@ static const struct {
     {SLOT_UP_BIAS, AT(up.bias)},
     {SLOT_DOWN_BIAS, AT(down.bias)},
     {SLOT_SINKS, AT(sinks)},
+    {SLOT_Q_NORM, AT(q_norm)},
+    {SLOT_K_NORM, AT(k_norm)}, /* the last two: of whole rows only */
 #undef AT
 };
 enum { N_LAYER_VECTORS = sizeof layer_vectors / sizeof *layer_vectors };
+
+static int n_layer_vectors(const struct hparams *h)
+{
+    return h->row_norm ? N_LAYER_VECTORS : N_LAYER_VECTORS - 2;
+}
 
 /* The stacks of a layer with experts, and their biases. */
 static const struct {
@@ -119,7 +127,7 @@ static uint64_t vectors_size(const struct blueprint *b)
                     tensor_vector_size(b->tensors[SLOT_OUTPUT_BIAS]);
     for (uint32_t l = 0; l < b->h.n_layers; l++) {
         size += vector_size(terms_size(b, l));
-        for (int i = 0; i < N_LAYER_VECTORS; i++)
+        for (int i = 0; i < n_layer_vectors(&b->h); i++)
             size += tensor_vector_size(b->layers[l][layer_vectors[i].slot]);
         size += vector_size(router_terms(b->layers[l]));
         for (int i = 0; i < N_LAYER_STACKS; i++)
@@ -279,8 +287,9 @@ static llm_status load_terms(struct loader *ld, uint32_t l, struct head_terms *o
     *out = (struct head_terms){
         .data = take_vector(ld->w, n),
         .bias = t[SLOT_Q_BIAS] || t[SLOT_K_BIAS] || t[SLOT_V_BIAS],
-        .norm = t[SLOT_Q_NORM] != NULL,
+        .norm = t[SLOT_Q_NORM] && !h->row_norm,
         .eps = h->head_eps,
+        .late = h->late_head_norm,
     };
     const struct {
         const struct gguf_tensor *tensor;
@@ -295,6 +304,7 @@ static llm_status load_terms(struct loader *ld, uint32_t l, struct head_terms *o
     TRY(begin_vector(ld, &out->data, &memory, error));
     memset(memory, 0, (size_t)out->data.size);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (parts[i].at >= stride && h->row_norm) break;
         if (parts[i].tensor) TRY(copy_vector(ld, parts[i].tensor, 1, memory + parts[i].at, error));
     }
     TRY_GPU(gpu_upload_end(ld->upload, &gpu_error_), error);
@@ -439,7 +449,7 @@ static llm_status load_layer(struct loader *ld, uint32_t l, enum gpu_memory memo
     const struct gguf_tensor **t = ld->b->layers[l];
     struct layer_weights *lw = &ld->w->layers[l];
     TRY(check_formats(t, l, error));
-    for (int i = 0; i < N_LAYER_VECTORS; i++) {
+    for (int i = 0; i < n_layer_vectors(&ld->b->h); i++) {
         struct gpu_range *range = (void *)((char *)lw + layer_vectors[i].at);
         TRY(load_vector(ld, t[layer_vectors[i].slot], 1, range, error));
     }

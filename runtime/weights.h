@@ -22,7 +22,8 @@ struct layer_weights {
     /* Norms before attention and ffn, and of what they add; without a buffer where there is none.
      */
     struct gpu_range attn_norm, attn_norm_bias, attn_post, ffn_norm, ffn_norm_bias, ffn_post;
-    struct head_terms terms; /* where bias or norm is set */
+    struct gpu_range q_norm, k_norm; /* of whole rows */
+    struct head_terms terms;         /* where bias or norm is set */
     struct weight qkv[3];
     uint32_t qkv_at[3]; /* float offset of their results in a row of the qkv buffer */
     uint32_t n_qkv;
