@@ -62,7 +62,7 @@ llm_status check_weight(struct trial *b, enum quant_type type, uint32_t rows, ui
     quant_decode(type, blocks, *values, n);
     TRY(check_buffer(b, repack_size(type, rows, cols), GPU_MEMORY_READBACK, &buffer, error));
     repack_tiles(type, cols, blocks, rows, buffer->map);
-    *w = (struct weight){type, rows, cols, buffer, 0};
+    *w = (struct weight){.type = type, .rows = rows, .cols = cols, .buffer = buffer};
     return LLM_OK;
 }
 
@@ -186,15 +186,19 @@ struct shape {
     struct product p;
 };
 
+static const struct gpu_buffer some_buffer;
+
 static void shape_of(const struct check *t, struct shape *s)
 {
     s->w = (struct weight){.type = t->type, .rows = CHECK_ROWS, .cols = t->cols};
+    if (t->bias) s->w.bias.buffer = &some_buffer;
     s->norm = (struct norm){.values = t->out};
     s->p = (struct product){.first = &s->w,
                             .second = t->kind == CHECK_GATED ? &s->w : NULL,
                             .x_values = t->in,
                             .y_values = check_y_values(t),
                             .into = t->into,
+                            .activation = &t->activation,
                             .norm = t->kind == CHECK_PRODUCT_NORM ? &s->norm : NULL};
 }
 

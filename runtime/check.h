@@ -21,10 +21,12 @@ struct check {
     enum quant_type type; /* of the weights */
     enum values in, out;
     enum into into;
-    uint32_t cols;        /* of the weights, a multiple of 256 */
-    uint32_t n_rows, way; /* rows of x; number in the list of ops_ways */
+    struct activation activation; /* of a product */
+    uint32_t cols;                /* of the weights, a multiple of 256 */
+    uint32_t n_rows, way;         /* rows of x; number in the list of ops_ways */
     struct attention_shape shape;
-    bool bias, head_norm, short_context;
+    bool bias; /* of products, or of heads */
+    bool head_norm, short_context;
 };
 
 /* A check that cannot be run is an error; one that comes out wrong is a verdict. seconds, unless
@@ -33,8 +35,8 @@ llm_status check_run(struct ops *ops, const struct check *t, struct verdict *v, 
                      struct llm_error *error);
 
 struct forward;
-/* Checks what a model uses and nothing is known of yet. LLM_UNSUPPORTED where nothing but wrong
- * kernels are left for something. */
+/* Checks what a model uses and nothing is known of yet: the rest now, products when they are first
+ * recorded. LLM_UNSUPPORTED where something has nothing but wrong kernels. */
 llm_status check_forward(struct forward *f, struct llm_error *error);
 
 #endif

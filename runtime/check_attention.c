@@ -42,7 +42,8 @@ static llm_status make(struct trial *b, const struct check *t, struct scene *e,
     TRY(check_memory(b, size, &e->before, error));
     memcpy(e->before, e->qkv->map, size);
     TRY(check_floats(b, s->stride + 2 * s->head_dim, &e->data, error));
-    e->terms = (struct head_terms){{e->data, 0, 0}, t->bias, t->head_norm, 0.01f};
+    e->terms = (struct head_terms){
+        .data = {e->data, 0, 0}, .bias = t->bias, .norm = t->head_norm, .eps = 0.01f};
     TRY(check_buffer(b, e->n_pages * ops_page_size(s), GPU_MEMORY_READBACK, &e->k, error));
     TRY(check_buffer(b, e->n_pages * ops_page_size(s), GPU_MEMORY_READBACK, &e->v, error));
     TRY(check_buffer(b, ops_partial_size(s, e->n_asked, e->max_groups * ATTENTION_GROUP),

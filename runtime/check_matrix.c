@@ -9,7 +9,7 @@ enum { ROWS = CHECK_ROWS };
 struct problem {
     struct weight w[2];
     float *values[2];
-    struct gpu_buffer *x, *y, *gain, *normed;
+    struct gpu_buffer *x, *y, *gain, *normed, *bias;
     float *before; /* y */
 };
 
@@ -20,6 +20,10 @@ static llm_status make(struct trial *b, const struct check *t, struct problem *p
     TRY(check_weight(b, t->type, ROWS, t->cols, &p->w[0], &p->values[0], error));
     if (t->kind == CHECK_GATED)
         TRY(check_weight(b, t->type, ROWS, t->cols, &p->w[1], &p->values[1], error));
+    if (t->bias) {
+        TRY(check_floats(b, ROWS, &p->bias, error));
+        p->w[0].bias = (struct gpu_range){p->bias, 0, ROWS * sizeof(float)};
+    }
     TRY(check_floats(b, n_x, &p->x, error));
     if (t->in == VALUES_INT) check_round(p->x->map, n_x);
     TRY(check_memory(b, n_y * sizeof(float), &p->before, error));
@@ -44,9 +48,34 @@ static double dot(const struct problem *p, const struct check *t, uint32_t matri
     return sum;
 }
 
-static double silu(double v)
+static double activate(const struct activation *a, double v)
 {
-    return v / (1 + exp(-v));
+    const double p = (double)a->a[0], q = (double)a->a[1], beta = (double)a->a[2];
+    switch (a->kind) {
+    case ACTIVATION_NONE: return v;
+    case ACTIVATION_SILU_CLAMPED: /* of experts alone */
+    case ACTIVATION_SILU: return v / (1 + exp(-v));
+    case ACTIVATION_GELU: return v / (1 + exp(-1.5957691216057308 * (v + 0.044715 * v * v * v)));
+    case ACTIVATION_GELU_ERF: return v / 2 * erfc(-v * 0.70710678118654752);
+    case ACTIVATION_RELU2: return v > 0 ? v * v : 0;
+    case ACTIVATION_XIELU:
+        if (v > 0) return q * v * v + beta * v;
+        return (expm1(fmin(v, (double)a->a[3])) - v) * p + beta * v;
+    case ACTIVATION_SOFTCAP: return p * tanh(v / p);
+    }
+    return v;
+}
+
+/* What row r of the weights makes of a row of x, all that follows included. */
+static double made_of(const struct problem *p, const struct check *t, uint32_t row, uint32_t r)
+{
+    const struct activation *a = &t->activation;
+    const double before = (double)p->before[row * ROWS + r];
+    double v = dot(p, t, 0, row, r);
+    if (t->bias) v += (double)((const float *)p->bias->map)[r];
+    v = t->into == INTO_GATE ? v * activate(a, before) : activate(a, v);
+    if (t->kind == CHECK_GATED) v *= dot(p, t, 1, row, r);
+    return t->into == INTO_SUM ? v + before : v;
 }
 
 static void compare(struct trial *b, const struct check *t, const struct problem *p, float eps)
@@ -57,10 +86,7 @@ static void compare(struct trial *b, const struct check *t, const struct problem
         const float *y = (const float *)p->y->map + row * ROWS;
         double want[ROWS], squares = 0;
         for (uint32_t r = 0; r < ROWS; r++) {
-            const double before = (double)p->before[row * ROWS + r], made = dot(p, t, 0, row, r);
-            if (t->kind == CHECK_GATED) want[r] = silu(made) * dot(p, t, 1, row, r);
-            else if (t->into == INTO_GATE) want[r] = silu(before) * made;
-            else want[r] = before + made;
+            want[r] = made_of(p, t, row, r);
             squares += want[r] * want[r];
             check_compare(b, check_value(y, y_values, r), want[r]);
         }
@@ -78,7 +104,7 @@ llm_status check_product(struct trial *b, const struct check *t, struct verdict 
     struct problem p = {.x = NULL};
     TRY(make(b, t, &p, error));
     const struct gpu_range gain = {p.gain, 0, ROWS * sizeof(float)};
-    const struct norm norm = {&gain, p.normed, t->out, 1e-5f};
+    const struct norm norm = {.gain = &gain, .out = p.normed, .values = t->out, .eps = 1e-5f};
     const struct product product = {.first = &p.w[0],
                                     .second = t->kind == CHECK_GATED ? &p.w[1] : NULL,
                                     .x = p.x,
@@ -87,6 +113,7 @@ llm_status check_product(struct trial *b, const struct check *t, struct verdict 
                                     .y_values = check_y_values(t),
                                     .y_stride = ROWS,
                                     .into = t->into,
+                                    .activation = &t->activation,
                                     .norm = p.normed ? &norm : NULL};
     v->bound = t->out == VALUES_INT ? 1e-4f : 1e-10f;
     b->ops->forced = t->way + 1;
@@ -135,7 +162,8 @@ llm_status check_norm(struct trial *b, const struct check *t, struct verdict *v,
     TRY(check_floats(b, DIM, &gain, error));
     TRY(check_buffer(b, N * DIM * sizeof(float), GPU_MEMORY_READBACK, &out, error));
     const struct gpu_range range = {gain, 0, DIM * sizeof(float)};
-    TRY(ops_norm(b->ops, b->c, in, &range, out, t->out, DIM, eps, &step, false, N, error));
+    const struct norm norm = {.gain = &range, .out = out, .values = t->out, .eps = eps};
+    TRY(ops_norm(b->ops, b->c, in, &norm, DIM, &step, false, N, error));
     TRY(check_submit(b, error));
     v->bound = t->out == VALUES_INT ? 1e-4f : 1e-12f;
     for (uint32_t row = 0; row < N; row++) {

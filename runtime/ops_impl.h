@@ -15,7 +15,13 @@ struct profile {
 enum ops_profile { PROFILE_SOFTWARE, PROFILE_NARROW, PROFILE_GPU, PROFILE_WIDE, N_PROFILES };
 extern const struct profile ops_profiles[N_PROFILES];
 
+struct product;
+/* Leaves a verdict on a way of a product in the kernels' choices. */
+typedef llm_status (*ops_check)(struct ops *ops, const struct product *p, uint32_t n_rows,
+                                uint32_t way, struct llm_error *error);
+
 struct ops {
+    ops_check check;         /* before a kernel that nothing is known of is taken; NULL: none */
     struct kernels *kernels; /* of the device, not owned */
     const struct gpu_info *info;
     const struct profile *profile;
@@ -44,7 +50,8 @@ struct product {
     enum values x_values, y_values;
     uint32_t y_stride, y_at;
     enum into into;
-    const struct norm *norm; /* of y, or NULL */
+    const struct activation *activation; /* or NULL */
+    const struct norm *norm;             /* of y, or NULL */
 };
 llm_status ops_multiply(struct ops *ops, struct gpu_commands *c, const struct product *p,
                         uint32_t n_rows, struct llm_error *error);

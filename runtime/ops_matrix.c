@@ -1,5 +1,6 @@
 /* Products with the matrices of a model, and rows of one. */
 #include <inttypes.h>
+#include <string.h>
 
 #include "args.h"
 #include "error.h"
@@ -96,39 +97,43 @@ uint32_t ops_pieces(const struct ops *ops, const struct weight *w)
     return lanes * 16 < wanted && w->cols >= 64 * 32 ? 32 : 16;
 }
 
-static struct way by_lanes(const struct ops *ops, const struct product *p, uint32_t columns)
+/* A way to make p by a kernel whose first constants are given; the last ones are the same in all.
+ */
+static struct way way_of(const struct product *p, enum module module, const uint32_t first[3],
+                         uint32_t rows, uint32_t columns)
 {
-    const struct format_modules *m = ops_format(p->first->type);
-    uint32_t matrices = p->second ? 2 : 1, pieces = ops_pieces(ops, p->first),
-             lanes = pieces > 16 ? 4 : 8;
-    return (struct way){.module = ops_pick(ops, m->mat),
-                        .spec = {lanes, pieces, columns, matrices, p->into},
-                        .n_spec = 5,
-                        .rows = lanes * 4,
-                        .columns = columns};
+    const bool integers = p->x_values == VALUES_INT,
+               round = (p->norm ? p->norm->values : p->y_values) == VALUES_INT;
+    const uint32_t matrices = p->second ? 2 : 1,
+                   activation = p->activation ? p->activation->kind : ACTIVATION_NONE,
+                   bias = p->first->bias.buffer != NULL;
+    struct way way = {.module = module, .n_spec = 7, .rows = rows, .columns = columns};
+    const uint32_t floats[] = {first[0], first[1], first[2], matrices, p->into, activation, bias};
+    const uint32_t others[] = {first[0], first[1], matrices, p->into, round, activation, bias};
+    memcpy(way.spec, integers ? others : floats, sizeof floats);
+    return way;
 }
 
+static struct way by_lanes(const struct ops *ops, const struct product *p, uint32_t columns)
+{
+    const uint32_t pieces = ops_pieces(ops, p->first), lanes = pieces > 16 ? 4 : 8;
+    return way_of(p, ops_pick(ops, ops_format(p->first->type)->mat),
+                  (const uint32_t[]){lanes, pieces, columns}, lanes * 4, columns);
+}
+
+/* The module is the one after that with texel buffers. */
 static struct way by_tiles(const struct ops *ops, const struct product *p, uint32_t rows,
                            uint32_t columns)
 {
-    const struct format_modules *m = ops_format(p->first->type);
-    return (struct way){
-        .module = m->mat + 2, /* the row of kernels.def after the one with texel buffers */
-        .spec = {rows, columns, ops_pieces(ops, p->first), p->second ? 2 : 1, p->into},
-        .n_spec = 5,
-        .rows = rows,
-        .columns = columns};
+    return way_of(p, ops_format(p->first->type)->mat + 2,
+                  (const uint32_t[]){rows, columns, ops_pieces(ops, p->first)}, rows, columns);
 }
 
 static struct way by_integers(const struct product *p, uint32_t columns)
 {
-    const struct format_modules *m = ops_format(p->first->type);
-    bool round = (p->norm ? p->norm->values : p->y_values) == VALUES_INT;
-    return (struct way){.module = p->norm ? m->integers + 1 : m->integers,
-                        .spec = {8, columns, p->second ? 2 : 1, p->into, round},
-                        .n_spec = 5,
-                        .rows = REPACK_TILE,
-                        .columns = columns};
+    const enum module module = ops_format(p->first->type)->integers;
+    return way_of(p, p->norm ? module + 1 : module, (const uint32_t[]){8, columns, 0}, REPACK_TILE,
+                  columns);
 }
 
 /* Tiles of this many columns, for which n_rows are enough. */
@@ -176,19 +181,35 @@ llm_status ops_choose(struct ops *ops, const struct product *p, uint32_t n_rows,
 {
     struct way ways[OPS_WAYS];
     char names[OPS_WAYS][CHOICE_NAME];
-    uint32_t n = ops_ways(ops, p, n_rows, ways);
+    const uint32_t n = ops_ways(ops, p, n_rows, ways);
+    size_t best;
     if (n == 0)
         return error_set(error, LLM_UNSUPPORTED, "no kernel for weight format %d",
                          (int)p->first->type);
     for (uint32_t i = 0; i < n; i++)
         kernels_name(ways[i].module, ways[i].spec, ways[i].n_spec, names[i]);
-    size_t best = ops->forced
-                      ? minimum(ops->forced, n) - 1
-                      : kernels_pick(ops->kernels, (const char(*)[CHOICE_NAME])names, n, n_rows);
-    if (best == n) return ops_refuse(ops, names[0], error);
+    do {
+        best = ops->forced
+                   ? minimum(ops->forced, n) - 1
+                   : kernels_pick(ops->kernels, (const char(*)[CHOICE_NAME])names, n, n_rows);
+        if (best == n) return ops_refuse(ops, names[0], error);
+        if (!ops->check || ops->forced ||
+            kernels_verdict(ops->kernels, names[best]).state != CHOICE_UNKNOWN)
+            break;
+        TRY(ops->check(ops, p, n_rows, (uint32_t)best, error));
+    } while (kernels_verdict(ops->kernels, names[best]).state == CHOICE_WRONG);
     *way = ways[best];
     *number = (uint32_t)best;
     return LLM_OK;
+}
+
+/* From a row on, or what stands for a bias that is not read. */
+static struct gpu_range bias_range(const struct weight *w, uint32_t row)
+{
+    const struct gpu_range *b = &w->bias;
+    const uint64_t skip = row * sizeof(float);
+    if (!b->buffer) return ops_tile_range(w, 0, 1);
+    return (struct gpu_range){b->buffer, b->offset + skip, b->size - skip};
 }
 
 llm_status ops_multiply(struct ops *ops, struct gpu_commands *c, const struct product *p,
@@ -208,7 +229,7 @@ llm_status ops_multiply(struct ops *ops, struct gpu_commands *c, const struct pr
         uint32_t n = minimum(cut, tiles - tile), row = tile * REPACK_TILE,
                  groups = divide_up(n * REPACK_TILE, way.rows);
         /* Without a norm, only the part that is struct mat_args is read. */
-        const struct mat_norm_args args = {
+        struct mat_norm_args args = {
             .rows = minimum(first->rows - row, n * REPACK_TILE),
             .blocks = ops_stride(first->cols) / 32,
             .x_stride = ops_stride(first->cols) / 4,
@@ -220,7 +241,8 @@ llm_status ops_multiply(struct ops *ops, struct gpu_commands *c, const struct pr
         };
         const struct gpu_range a = ops_tile_range(first, tile, n),
                                b = p->second ? ops_tile_range(p->second, tile, n) : a;
-        struct gpu_range ranges[7] = {a, b, all_of(p->x), all_of(p->y)};
+        struct gpu_range ranges[7] = {a, b, all_of(p->x), all_of(p->y), bias_range(first, row)};
+        if (p->activation) memcpy(args.act, p->activation->a, sizeof args.act);
         if (p->norm) {
             ranges[4] = *p->norm->gain;
             ranges[5] = all_of(p->norm->out);
@@ -253,9 +275,10 @@ llm_status ops_matrix(struct ops *ops, struct gpu_commands *c, const struct weig
 
 /* Whether one dispatch of few rows can do both. */
 static bool fits_norm(const struct ops *ops, const struct weight *w, enum values x_values,
-                      uint32_t n_rows)
+                      const struct norm *norm, uint32_t n_rows)
 {
     uint32_t tiles = divide_up(w->rows, REPACK_TILE);
+    if (norm->centered || norm->bias || w->bias.buffer) return false;
     return x_values == VALUES_INT && n_rows <= OPS_NORM_ROWS && w->rows % 32 == 0 &&
            tiles <= OPS_AXIS &&
            tiles * repack_tile_size(w->type, w->cols) <= ops->info->binding_size;
@@ -266,7 +289,7 @@ llm_status ops_matrix_norm(struct ops *ops, struct gpu_commands *c, const struct
                            const struct gpu_buffer *y, const struct norm *norm,
                            const struct step *step, uint32_t n_rows, struct llm_error *error)
 {
-    bool together = fits_norm(ops, w, x_values, n_rows);
+    bool together = fits_norm(ops, w, x_values, norm, n_rows);
     const struct product p = {
         .first = w,
         .x = x,
@@ -279,14 +302,13 @@ llm_status ops_matrix_norm(struct ops *ops, struct gpu_commands *c, const struct
     TRY(ops_multiply(ops, c, &p, n_rows, error));
     if (together) return LLM_OK;
     gpu_commands_barrier(c);
-    return ops_norm(ops, c, y, norm->gain, norm->out, norm->values, w->rows, norm->eps, step, false,
-                    n_rows, error);
+    return ops_norm(ops, c, y, norm, w->rows, step, false, n_rows, error);
 }
 
 llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct weight *gate,
-                       const struct weight *up, const struct gpu_buffer *x, enum values x_values,
-                       const struct gpu_buffer *y, enum values y_values, uint32_t n_rows,
-                       struct llm_error *error)
+                       const struct weight *up, const struct activation *a,
+                       const struct gpu_buffer *x, enum values x_values, const struct gpu_buffer *y,
+                       enum values y_values, uint32_t n_rows, struct llm_error *error)
 {
     if (gate->rows != up->rows || gate->cols != up->cols) {
         return error_set(error, LLM_UNSUPPORTED,
@@ -302,22 +324,42 @@ llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct wei
         .x_values = x_values,
         .y_values = y_values,
         .y_stride = ops_stride(gate->rows),
+        .activation = a,
     };
     if (gate->type == up->type) return ops_multiply(ops, c, &p, n_rows, error);
     /* Each format by its own kernel: the gate waits in y. */
     p.second = NULL;
+    p.activation = NULL;
     p.y_values = VALUES_F32;
     TRY(ops_multiply(ops, c, &p, n_rows, error));
     gpu_commands_barrier(c);
     p.first = up;
+    p.activation = a;
     p.y_values = y_values;
     p.into = INTO_GATE;
     return ops_multiply(ops, c, &p, n_rows, error);
 }
 
-llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weight *w, float scale,
-                     const struct step *step, const struct gpu_buffer *out, uint32_t n_rows,
-                     struct llm_error *error)
+llm_status ops_activated(struct ops *ops, struct gpu_commands *c, const struct weight *w,
+                         const struct activation *a, const struct gpu_buffer *x,
+                         enum values x_values, const struct gpu_buffer *y, enum values y_values,
+                         uint32_t n_rows, struct llm_error *error)
+{
+    const struct product p = {
+        .first = w,
+        .x = x,
+        .y = y,
+        .x_values = x_values,
+        .y_values = y_values,
+        .y_stride = ops_stride(w->rows),
+        .activation = a,
+    };
+    return ops_multiply(ops, c, &p, n_rows, error);
+}
+
+static llm_status embed(struct ops *ops, struct gpu_commands *c, const struct weight *w,
+                        float scale, bool position, const struct step *step,
+                        const struct gpu_buffer *out, uint32_t n_rows, struct llm_error *error)
 {
     const struct format_modules *m = ops_format(w->type);
     const struct gpu_kernel *kernel;
@@ -326,7 +368,8 @@ llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weigh
     if (!m)
         return error_set(error, LLM_UNSUPPORTED, "no kernel for weight format %d", (int)w->type);
     TRY(ops_tiles_a_binding(ops, w, &cut, error));
-    TRY(kernels_get(ops->kernels, m->embed, &lanes, 1, &kernel, error));
+    const uint32_t spec[] = {lanes, position};
+    TRY(kernels_get(ops->kernels, m->embed, spec, 2, &kernel, error));
     for (uint32_t tile = 0; tile < tiles; tile += cut) {
         uint32_t n = minimum(cut, tiles - tile), row = tile * REPACK_TILE,
                  blocks = ops_stride(w->cols) / 32;
@@ -339,4 +382,18 @@ llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weigh
         gpu_commands_dispatch(c, kernel, ranges, &args, divide_up(blocks, lanes), n_rows, 1);
     }
     return LLM_OK;
+}
+
+llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weight *w, float scale,
+                     const struct step *step, const struct gpu_buffer *out, uint32_t n_rows,
+                     struct llm_error *error)
+{
+    return embed(ops, c, w, scale, false, step, out, n_rows, error);
+}
+
+llm_status ops_embed_positions(struct ops *ops, struct gpu_commands *c, const struct weight *w,
+                               const struct step *step, const struct gpu_buffer *out,
+                               uint32_t n_rows, struct llm_error *error)
+{
+    return embed(ops, c, w, 1, true, step, out, n_rows, error);
 }

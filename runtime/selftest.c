@@ -106,8 +106,10 @@ static llm_status record_products(struct run *r, struct trial *b, const struct c
     for (uint32_t i = 0; i < *n; i++) {
         const uint64_t at = i * matrices * size,
                        other = at + 2 * size > r->weights->size ? 0 : size;
-        const struct weight w = {t->type, z->rows, z->cols, r->weights, at},
-                            up = {t->type, z->rows, z->cols, r->weights, at + other};
+        const struct weight w = {
+            .type = t->type, .rows = z->rows, .cols = z->cols, .buffer = r->weights, .offset = at};
+        struct weight up = w;
+        up.offset += other;
         const struct product p = {.first = &w,
                                   .second = matrices == 2 ? &up : NULL,
                                   .x = r->x,
@@ -115,7 +117,8 @@ static llm_status record_products(struct run *r, struct trial *b, const struct c
                                   .x_values = t->in,
                                   .y_values = t->out,
                                   .y_stride = z->rows,
-                                  .into = t->into};
+                                  .into = t->into,
+                                  .activation = &t->activation};
         if (i) gpu_commands_barrier(b->c);
         b->ops->forced = t->way + 1;
         llm_status status = ops_multiply(b->ops, b->c, &p, t->n_rows, error);
@@ -205,7 +208,7 @@ static llm_status try_format(struct run *r, enum quant_type type, struct llm_err
     } kinds[] = {
         {"product", {.kind = CHECK_PRODUCT}},
         {"product, added", {.kind = CHECK_PRODUCT, .into = INTO_SUM}},
-        {"gate, up", {.kind = CHECK_GATED}},
+        {"gate, up", {.kind = CHECK_GATED, .activation = {.kind = ACTIVATION_SILU}}},
         {"product, norm", {.kind = CHECK_PRODUCT_NORM, .into = INTO_SUM}},
     };
     for (enum values in = VALUES_F32; in <= ops_values(r->ops, &w); in++) {

@@ -11,14 +11,19 @@ layout(local_size_x = 128) in;
 layout(constant_id = 0) const int ROWS = 64;     // 64 or 128
 layout(constant_id = 1) const int COLUMNS = 32;  // a multiple of 32, 16 where ROWS is 128
 layout(constant_id = 2) const int PIECES = 1;    // of K, each summed alone
-layout(constant_id = 3) const int MATRICES = 1;  // 2: y = silu(first) * second
-layout(constant_id = 4) const int INTO = 0;      // what y holds: 1: added; 2: y = silu(it) * y
+layout(constant_id = 3) const int MATRICES = 1;  // 2: y = activate(first) * second
+layout(constant_id = 4) const int INTO = 0;      // what y holds: 1: added; 2: y = activate(it) * y
+layout(constant_id = 5) const int ACTIVATION = 0;
+layout(constant_id = 6) const bool BIAS = false;
 
 WORDS(0, first);
 WORDS(1, second);
 WORDS(2, x);
 layout(std430, binding = 3) buffer Y { vec4 y[]; };
+layout(std430, binding = 4) readonly buffer Bias { vec4 bias[]; };
 layout(push_constant) uniform Push { mat_args a; };
+#define ACT(i) a.act[i]
+#include "activation.glsl"
 
 int matrix;
 uvec4 W4(uint i)
@@ -133,8 +138,6 @@ void add_matrix(int m, uint at, uint x_at, bool decodes, bool loads)
     }
 }
 
-vec4 silu(vec4 v) { return v / (1.0 + exp(-max(v, vec4(-80.0)))); }
-
 void main()
 {
     id = gl_LocalInvocationID.x;
@@ -156,9 +159,11 @@ void main()
     [[unroll]] for (int i = 0; i < MINE; i++) {
         uint column = first_column + (uint(i / 4 * SIDE) + side) * 4 + uint(i % 4);
         uint y_at = column * a.y_stride + a.y_at + row / 4;
-        vec4 v = MATRICES == 2 ? silu(gates[i]) * total[i] : total[i];
+        vec4 v = MATRICES == 2 ? gates[i] : total[i];
+        if (BIAS) v += bias[row / 4];
+        v = INTO == 2 ? v * activate(y[y_at]) : activate(v);
+        if (MATRICES == 2) v *= total[i];
         if (INTO == 1) v += y[y_at];
-        if (INTO == 2) v *= silu(y[y_at]);
         y[y_at] = v;
     }
 }
