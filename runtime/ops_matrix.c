@@ -11,7 +11,8 @@ enum { NORM_ROWS = 4 };
 
 #define FORMAT_MODULES(constant, name, integers, columns)                                          \
     {                                                                                              \
-        constant, MODULE_mat_##name, MODULE_embed_##name, integers, columns                        \
+        constant, MODULE_mat_##name, MODULE_embed_##name, MODULE_mat_experts_##name, integers,     \
+            columns                                                                                \
     }
 static const struct format_modules format_modules[] = {
     FORMAT_MODULES(QUANT_F32, f32, 0, 0),
