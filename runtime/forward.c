@@ -47,7 +47,8 @@ static struct attention_shape shape_of(const struct hparams *h, bool rope_neox, 
 llm_status forward_check(const struct hparams *h, const struct forward_config *c,
                          struct llm_error *error)
 {
-    const struct attention_shape s = shape_of(h, false, c->kv);
+    struct attention_shape s = shape_of(h, false, c->kv);
+    s.rope_dim = 0; /* rope_open says what is wrong with it */
     return ops_check_attention(&s, error);
 }
 
