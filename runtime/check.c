@@ -172,6 +172,8 @@ void check_close(struct trial *b)
 
 /* ---- names ---- */
 
+static const char *const kv_names[] = {
+    [LLM_KV_F16] = "f16", [LLM_KV_F32] = "f32", [LLM_KV_Q8_0] = "q8_0", [LLM_KV_Q4_0] = "q4_0"};
 static const char *const value_names[] = {[VALUES_F32] = "f32", [VALUES_INT] = "int"};
 
 enum values check_y_values(const struct check *t)
@@ -245,7 +247,7 @@ void check_name(const struct ops *ops, const struct check *t, char out[CHOICE_NA
     case CHECK_ARGMAX: snprintf(out, CHOICE_NAME, "argmax"); break;
     case CHECK_ATTENTION:
         snprintf(out, CHOICE_NAME, "attention %s %" PRIu32 " %" PRIu32 "/%" PRIu32 "%s%s%s%s",
-                 s->kv_f16 ? "f16" : "f32", s->head_dim, s->n_heads, s->n_kv_heads,
+                 kv_names[s->kv], s->head_dim, s->n_heads, s->n_kv_heads,
                  t->out == VALUES_INT ? " int" : "", t->bias ? " bias" : "",
                  t->head_norm ? " norm" : "", t->short_context ? " short" : "");
         break;

@@ -155,6 +155,10 @@ static void compare(struct trial *b, const struct check *t, const struct scene *
     }
 }
 
+/* Against a cache that rounds nothing. */
+static const float bounds[] = {
+    [LLM_KV_F16] = 1e-6f, [LLM_KV_F32] = 1e-9f, [LLM_KV_Q8_0] = 1e-4f, [LLM_KV_Q4_0] = 0.03f};
+
 llm_status check_attention(struct trial *b, const struct check *t, struct verdict *v,
                            struct llm_error *error)
 {
@@ -174,7 +178,8 @@ llm_status check_attention(struct trial *b, const struct check *t, struct verdic
     TRY(ops_attention(b->ops, b->c, &e.s, &e.step, e.qkv, &k, &vs, e.partial, e.out, t->out,
                       e.max_groups, e.n_asked, error));
     TRY(check_submit(b, error));
-    v->bound = t->out == VALUES_INT ? 1e-4f : e.s.kv_f16 ? 1e-6f : 1e-9f;
+    v->bound = bounds[e.s.kv];
+    if (t->out == VALUES_INT) v->bound = fmaxf(v->bound, 1e-4f);
     compare(b, t, &e);
     return LLM_OK;
 }

@@ -48,7 +48,7 @@ static struct attention_shape few_heads(const struct attention_shape *s)
                                     .head_dim = s->head_dim,
                                     .rope_dim = s->rope_dim,
                                     .rope_neox = s->rope_neox,
-                                    .kv_f16 = s->kv_f16,
+                                    .kv = s->kv,
                                     .scale = s->scale};
 }
 

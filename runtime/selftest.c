@@ -240,7 +240,7 @@ static llm_status try_other(struct run *r, const struct check *t, const char *op
     return r->progress(r->user, r->done / r->total, error);
 }
 
-static llm_status try_attention(struct run *r, uint32_t head_dim, bool kv_f16,
+static llm_status try_attention(struct run *r, uint32_t head_dim, uint32_t kv,
                                 struct llm_error *error)
 {
     struct check t = {.kind = CHECK_ATTENTION,
@@ -248,13 +248,15 @@ static llm_status try_attention(struct run *r, uint32_t head_dim, bool kv_f16,
                                 .n_kv_heads = 2,
                                 .head_dim = head_dim,
                                 .rope_dim = head_dim,
-                                .rope_neox = kv_f16,
-                                .kv_f16 = kv_f16,
+                                .rope_neox = kv == LLM_KV_F16,
+                                .kv = kv,
                                 .scale = 0.125f}};
     for (t.out = VALUES_F32; t.out <= (r->ops->integers ? VALUES_INT : VALUES_F32); t.out++) {
-        for (int i = 0; i < 2; i++) {
+        /* Others write no result of a single group. */
+        const bool both = t.out == VALUES_F32 && kv <= LLM_KV_F32;
+        for (int i = 0; i < 1 + both; i++) {
             t.short_context = i;
-            t.bias = t.head_norm = kv_f16 && i;
+            t.bias = t.head_norm = kv == LLM_KV_F16 && i;
             TRY(try_other(r, &t, "attention", error));
         }
     }
@@ -274,8 +276,8 @@ static llm_status try_all(struct run *r, struct llm_error *error)
         TRY(try_other(r, &(struct check){.kind = CHECK_NORM, .out = v}, "norm", error));
     TRY(try_other(r, &(struct check){.kind = CHECK_ARGMAX}, "argmax", error));
     for (uint32_t head_dim = 64; head_dim <= 128; head_dim *= 2) {
-        TRY(try_attention(r, head_dim, false, error));
-        TRY(try_attention(r, head_dim, true, error));
+        for (uint32_t kv = LLM_KV_F16; kv <= (head_dim == 64 ? LLM_KV_Q4_0 : LLM_KV_F32); kv++)
+            TRY(try_attention(r, head_dim, kv, error));
     }
     for (size_t i = 0; i < n_types; i++) {
         if (r->s->only && strcmp(r->s->only, quant_info((uint32_t)types[i])->name) != 0) continue;
