@@ -149,6 +149,8 @@ static llm_status read_shape(struct reference *r, const struct gguf *g, struct l
         return error_set(error, LLM_BAD_MODEL, "%u heads of %u for %u KV heads", r->n_heads,
                          r->head_dim, r->n_kv_heads);
     r->parallel = r->kin->parallel;
+    r->period = r->kin->period;
+    TRY(gguf_get_u32(g, key(r, full, "attention.sliding_window_pattern"), &r->period, error));
     TRY(gguf_get_bool(g, key(r, full, "use_parallel_residual"), &r->parallel, error));
     if (!r->kin->window_layers || r->kin->window_layers == r->n_layers) {
         r->window = r->kin->window == UINT32_MAX ? 0 : r->kin->window;
@@ -322,8 +324,7 @@ static llm_status read_layer(struct reference *r, const struct gguf *g, const ui
         y->q_row = y->k_row = NULL;
     }
     if (!y->ffn_norm && y->attn_norm) r->parallel = true;
-    const uint32_t period = r->kin->period;
-    y->window = period == 0 || (l + 1) % period != 0 ? r->window : 0;
+    y->window = r->period == 0 || (l + 1) % r->period != 0 ? r->window : 0;
     return read_xielu(r, y, g, l, error);
 }
 

@@ -55,7 +55,7 @@ struct reference {
     const struct kin *kin;
     double embedding_scale, residual_scale, attention_scale, logit_scale;
     double attention_cap, logit_cap, temperature; /* 0: none */
-    uint32_t dim, n_layers, n_heads, n_kv_heads, head_dim, hidden, vocab, context, window;
+    uint32_t dim, n_layers, n_heads, n_kv_heads, head_dim, hidden, vocab, context, window, period;
     float epsilon;
     bool parallel;
     struct rope rope, window_rope;
