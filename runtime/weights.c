@@ -420,35 +420,11 @@ static llm_status load_experts(struct loader *ld, uint32_t l, enum gpu_memory me
     return LLM_OK;
 }
 
-/* What one kernel reads together is of one format. */
-static llm_status check_formats(const struct gguf_tensor *const *t, uint32_t l,
-                                struct llm_error *error)
-{
-    static const struct {
-        int gate, up;
-        const char *names[2];
-    } pairs[] = {
-        {SLOT_GATE, SLOT_UP, {"ffn_gate", "ffn_up"}},
-        {SLOT_EXPERT_GATE, SLOT_EXPERT_UP, {"ffn_gate_exps", "ffn_up_exps"}},
-        {SLOT_SHARED_GATE, SLOT_SHARED_UP, {"ffn_gate_shexp", "ffn_up_shexp"}},
-    };
-    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
-        const struct gguf_tensor *gate = t[pairs[i].gate], *up = t[pairs[i].up];
-        if (gate && gate->type != up->type)
-            return error_set(error, LLM_UNSUPPORTED,
-                             "blk.%u.%s is %s but %s is %s; they must agree", l, pairs[i].names[0],
-                             quant_info(gate->type)->name, pairs[i].names[1],
-                             quant_info(up->type)->name);
-    }
-    return LLM_OK;
-}
-
 static llm_status load_layer(struct loader *ld, uint32_t l, enum gpu_memory memory,
                              struct llm_error *error)
 {
     const struct gguf_tensor **t = ld->b->layers[l];
     struct layer_weights *lw = &ld->w->layers[l];
-    TRY(check_formats(t, l, error));
     for (int i = 0; i < n_layer_vectors(&ld->b->h); i++) {
         struct gpu_range *range = (void *)((char *)lw + layer_vectors[i].at);
         TRY(load_vector(ld, t[layer_vectors[i].slot], 1, range, error));
