@@ -20,8 +20,8 @@ static enum values all_values(const struct forward *f, const struct weight *w, u
 static enum values ffn_values(const struct forward *f, const struct layer_weights *w)
 {
     if (w->experts.router.buffer) return VALUES_F32;
-    const struct weight taking[] = {w->up, w->gate};
-    return all_values(f, taking, w->gate.buffer ? 2 : 1);
+    if (w->gate.buffer && ops_values(f->ops, &w->gate) == VALUES_F32) return VALUES_F32;
+    return ops_values(f->ops, &w->up);
 }
 
 static bool shares_norm(const struct forward *f, const struct layer_weights *w)

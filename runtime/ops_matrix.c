@@ -74,7 +74,7 @@ struct gpu_range ops_tile_range(const struct weight *w, uint32_t tile, uint32_t 
 }
 
 /* What becomes of what y holds, as in mat.comp. */
-enum into { INTO_NOTHING, INTO_SUM, INTO_PRODUCT };
+enum into { INTO_NOTHING, INTO_SUM, INTO_GATE };
 
 /* One product, or with second the gated one; x, and y in integers if x is. */
 struct product {
@@ -253,15 +253,16 @@ llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct wei
         .activation = a,
     };
     if (gate->type == up->type) return multiply(ops, c, &p, n_rows, error);
-    /* Each format by its own kernel: what becomes of the gate waits in y. */
+    /* Each format by its own kernel: the gate waits in y. */
     p.second = NULL;
+    p.activation = NULL;
     p.y_values = VALUES_F32;
     TRY(multiply(ops, c, &p, n_rows, error));
     gpu_commands_barrier(c);
     p.first = up;
+    p.activation = a;
     p.y_values = y_values;
-    p.into = INTO_PRODUCT;
-    p.activation = NULL;
+    p.into = INTO_GATE;
     return multiply(ops, c, &p, n_rows, error);
 }
 

@@ -533,7 +533,7 @@ static const struct hostile hostile[] = {
     {"keys of 8", U32("attention.key_length", 8), LLM_UNSUPPORTED, {"8", "16"}},
     {"keys huge", U32("attention.key_length", UINT32_MAX), LLM_UNSUPPORTED, {"4294967295", NULL}},
     {"values of 32", U32("attention.value_length", 32), LLM_UNSUPPORTED, {"16", "32"}},
-    {"experts", U32("expert_count", 8), LLM_BAD_MODEL, {"llama.expert_used_count", NULL}},
+    {"experts", U32("expert_count", 8), LLM_BAD_MODEL, {"llama.expert_used_count", "missing"}},
     {"epsilon 0",
      F32("attention.layer_norm_rms_epsilon", 0),
      LLM_BAD_MODEL,
