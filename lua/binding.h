@@ -195,7 +195,7 @@ void set_text(lua_State *L, const char *name, const char *text); /* nothing for 
 /* ---- the functions of each file, for the Lua parts ---- */
 
 extern const luaL_Reg module_functions[], model_functions[], session_functions[],
-    generation_functions[];
+    generation_functions[], selftest_functions[];
 extern const luaL_Reg job_methods[], model_methods[], model_fields[], session_methods[],
     session_fields[], generation_methods[];
 void push_device(lua_State *L, const struct llm_device_info *info);

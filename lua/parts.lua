@@ -133,6 +133,29 @@ local function done_job(value, message, code)
     return finished
 end
 
+-- ---- the self-test ----
+
+function llm.selftest(device, options)
+    local async = type(options) == "table" and options.async
+    if not async then core.blocks "llm.selftest" end
+    local started, message, code = core.selftest_start(device, options, "llm.selftest")
+    if not started then
+        if async then return done_job(nil, message, code) end
+        return nil, message, code
+    end
+    local function step(seconds) return core.selftest_step(started, seconds, "llm.selftest") end
+    if async then return new_job(step, function() started:cancel() end) end
+    local yields = can_yield(options)
+    local state, value
+    repeat
+        if yields then coroutine.yield() end
+        state, value, code = step(yields and 0 or slice)
+    until state ~= "running"
+    started:close()
+    if state == "done" then return value end
+    return nil, value, code
+end
+
 -- ---- generations ----
 
 function generation:wait(seconds)
@@ -554,7 +577,7 @@ for _, name in ipairs { "embed", "suspend", "resume", "pointer" } do
         return later("model:" .. name)
     end
 end
-for _, name in ipairs { "selftest", "adopt" } do
+for _, name in ipairs { "adopt" } do
     llm[name] = function() return later("llm." .. name) end
 end
 

@@ -174,7 +174,7 @@ struct llm_load_options {
     uint32_t precision; /* LLM_PRECISION_... */
     uint32_t deterministic;
     uint32_t vocab_only;
-    const char *cache; /* folder for the pipeline cache; NULL: the platform's, "": none */
+    const char *cache; /* folder for pipelines and verdicts on kernels; NULL: the platform's, "": none */
     /* The release functions are called once, whatever the outcome: when the job, or the model that
      * reads, is gone. */
     llm_progress_fn progress; /* called by the pump */

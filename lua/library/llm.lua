@@ -97,9 +97,32 @@ function llm.sleep(seconds) end
 ---@return T
 function llm.array(t) end
 
----Not in this version.
----@return nil, string, "unsupported"
-function llm.selftest(device) end
+---@class llm.Kernel
+---@field operation string such as "Q4_K product"
+---@field name string the kernel and its constants
+---@field rows? integer of activations, where it depends on them
+---@field ok boolean computes what it should
+---@field chosen boolean is the one that is used
+---@field error number NMSE against double precision
+---@field bound number the most that is ok
+---@field microseconds? number of one call
+---@field gb_per_second? number
+---@field gflop_per_second? number
+
+---@class llm.Report
+---@field device llm.Device
+---@field ok boolean all kernels are
+---@field seconds number that it took
+---@field kernels llm.Kernel[]
+
+---Checks every kernel that the device would use, and times those among which there is a choice: models loaded from then
+---on use the fastest. device: index or part of a name; the best one without it. With async = true a job.
+---@param device? integer|string
+---@param options? { async?: boolean, yield?: boolean }
+---@return llm.Report|llm.Job|nil report
+---@return string? message
+---@return string? code
+function llm.selftest(device, options) end
 
 ---Renders a chat template (Jinja). values: messages, tools, documents, add_generation_prompt, bos_token, eos_token,
 ---now (seconds, for strftime_now), and what else it reads.

@@ -4,7 +4,7 @@
 local folder = arg[0]:match "^(.*)[/\\]" or "."
 local files = {
     "json", "template", "load", "text", "session", "generation", "chat", "callbacks", "save", "objects", "errors",
-    "hostile", "leaks",
+    "hostile", "selftest", "leaks",
 }
 
 local passed, failed, current = 0, 0, ""

@@ -1,0 +1,31 @@
+local t = ...
+local llm = require "llm"
+
+t.test("misuse of the self-test raises", function()
+    t.raises("selftest", function() llm.selftest({}) end)
+    t.raises("selftest", function() llm.selftest(0) end)
+    t.raises("async", function() llm.selftest(1, { asynch = true }) end)
+    t.raises("table", function() llm.selftest(1, 7) end)
+end)
+
+t.test("the self-test of a device that is none", function()
+    local value, message, code = llm.selftest(99)
+    t.equal(value, nil)
+    t.equal(code, "no_device", message)
+    local job = llm.selftest("no such device", { async = true })
+    value, message, code = job:wait()
+    t.equal(value, nil)
+    t.equal(code, "no_device", message)
+end)
+
+t.test("the self-test is a job that can be cancelled", function()
+    local job = llm.selftest(nil, { async = true })
+    local state, fraction = job:poll()
+    t.equal(state, "running")
+    t.check(fraction >= 0 and fraction < 1, fraction)
+    job:cancel()
+    local value, message, code = job:wait()
+    t.equal(value, nil)
+    t.equal(code, "cancelled", message)
+    job:close()
+end)
