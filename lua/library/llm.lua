@@ -97,7 +97,7 @@ function llm.sleep(seconds) end
 ---@return T
 function llm.array(t) end
 
----@class llm.Kernel
+---@class llm.kernel_report
 ---@field operation string such as "Q4_K product"
 ---@field name string the kernel and its constants
 ---@field rows? integer of activations, where it depends on them
@@ -109,17 +109,17 @@ function llm.array(t) end
 ---@field gb_per_second? number
 ---@field gflop_per_second? number
 
----@class llm.Report
----@field device llm.Device
+---@class llm.selftest_report
+---@field device llm.device
 ---@field ok boolean all kernels are
 ---@field seconds number that it took
----@field kernels llm.Kernel[]
+---@field kernels llm.kernel_report[]
 
 ---Checks every kernel that the device would use, and times those among which there is a choice: models loaded from then
 ---on use the fastest. device: index or part of a name; the best one without it. With async = true a job.
 ---@param device? integer|string
 ---@param options? { async?: boolean, yield?: boolean }
----@return llm.Report|llm.Job|nil report
+---@return llm.selftest_report|llm.job|nil report
 ---@return string? message
 ---@return string? code
 function llm.selftest(device, options) end
