@@ -26,6 +26,8 @@ static void check_integers(const float *row, const double *want, uint32_t n)
     }
 }
 
+static const struct activation silu = {ACTIVATION_SILU, {0}};
+
 /* Whether this device takes integers at all. */
 static bool has_integers(const struct bench *b)
 {
@@ -50,8 +52,8 @@ static void try_norm(struct bench *b, enum values values, uint32_t dim, uint32_t
 
     struct gpu_commands *c = bench_begin(b);
     const struct gpu_range range = {&gain, 0, dim * 4};
-    bench_ok(ops_norm(b->ops, c, &in, &range, &out, values, dim, eps, &s.step, gather, n, &error),
-             &error);
+    const struct norm norm = {.gain = &range, .out = &out, .values = values, .eps = eps};
+    bench_ok(ops_norm(b->ops, c, &in, &norm, dim, &s.step, gather, n, &error), &error);
     bench_run(b, c);
     double *want = malloc(dim * sizeof *want);
     assert_non_null(want);
@@ -127,26 +129,31 @@ static void argmax_rows(void **state)
     }
 }
 
-static void gate_up(void **state)
+static void try_gate_up(struct bench *b, enum quant_type up_type)
 {
-    struct bench *b = *state;
     struct llm_error error = {0};
+    const enum quant_type types[] = {QUANT_F32, up_type};
     const uint32_t rows = 172, cols = 64, n = 16, stride = ops_stride(rows);
-    float *bytes[2];
+    float *weights[2];
     struct gpu_buffer buffers[2];
     struct weight w[2];
     for (int i = 0; i < 2; i++) {
-        bytes[i] = malloc(rows * cols * sizeof(float));
-        assert_non_null(bytes[i]);
-        for (uint32_t k = 0; k < rows * cols; k++) bytes[i][k] = bench_uniform();
-        w[i] = bench_weight(b, QUANT_F32, rows, cols, bytes[i], &buffers[i]);
+        weights[i] = malloc(rows * cols * sizeof(float));
+        assert_non_null(weights[i]);
+        for (uint32_t k = 0; k < rows * cols; k++) weights[i][k] = bench_uniform();
+        uint8_t *blocks = malloc(rows * cols * sizeof(float));
+        assert_non_null(blocks);
+        quant_encode(types[i], weights[i], blocks, rows * cols);
+        quant_decode(types[i], blocks, weights[i], rows * cols);
+        w[i] = bench_weight(b, types[i], rows, cols, blocks, &buffers[i]);
+        free(blocks);
     }
     struct gpu_buffer x = bench_buffer(b, n * cols * 4),
                       y = bench_buffer(b, (uint64_t)n * stride * 4);
     float *in = x.map;
     for (uint32_t i = 0; i < n * cols; i++) in[i] = bench_uniform() * (i / cols == 3 ? 1000 : 2);
     struct gpu_commands *c = bench_begin(b);
-    bench_ok(ops_gate_up(b->ops, c, &w[0], &w[1], &x, VALUES_F32, &y, VALUES_F32, n, &error),
+    bench_ok(ops_gate_up(b->ops, c, &w[0], &w[1], &silu, &x, VALUES_F32, &y, VALUES_F32, n, &error),
              &error);
     bench_run(b, c);
     for (uint32_t i = 0; i < n; i++) {
@@ -155,37 +162,42 @@ static void gate_up(void **state)
             double sums[2] = {0, 0};
             for (uint32_t k = 0; k < cols; k++) {
                 for (int m = 0; m < 2; m++)
-                    sums[m] += (double)bytes[m][r * cols + k] * in[i * cols + k];
+                    sums[m] += (double)weights[m][r * cols + k] * in[i * cols + k];
             }
             want[r] = sums[0] / (1 + exp(-sums[0])) * sums[1];
         }
         assert_true(bench_nmse((const float *)y.map + (size_t)i * stride, want, rows) <= 1e-10);
     }
     for (int i = 0; i < 2; i++) {
-        free(bytes[i]);
+        free(weights[i]);
         bench_free(b, &buffers[i]);
     }
     bench_free(b, &x);
     bench_free(b, &y);
 }
 
-/* Integers in and out, against what f32 gives. */
-static void gate_up_integers(void **state)
+static void gate_up(void **state)
 {
-    struct bench *b = *state;
+    try_gate_up(*state, QUANT_F32);
+    try_gate_up(*state, QUANT_Q5_1);
+}
+
+/* Integers in and out, against what f32 gives. */
+static void try_gate_up_integers(struct bench *b, enum quant_type up_type)
+{
     struct llm_error error = {0};
+    const enum quant_type types[] = {QUANT_Q4_0, up_type};
     enum { ROWS = 96, COLS = 64, N = 4 };
-    uint8_t bytes[2][ROWS * COLS / 32 * 18];
+    uint8_t bytes[2][ROWS * COLS / 32 * 20];
     float decoded[2][ROWS * COLS];
-    if (!has_integers(b)) skip();
     struct gpu_buffer buffers[2], gain = bench_buffer(b, COLS * 4);
     struct gpu_buffer x = bench_buffer(b, N * COLS * 4), in = bench_buffer(b, N * COLS * 4),
                       y = bench_buffer(b, N * ROWS * 4);
     struct weight w[2];
     for (int i = 0; i < 2; i++) {
-        bench_random_blocks(QUANT_Q4_0, bytes[i], ROWS * COLS);
-        quant_decode(QUANT_Q4_0, bytes[i], decoded[i], ROWS * COLS);
-        w[i] = bench_weight(b, QUANT_Q4_0, ROWS, COLS, bytes[i], &buffers[i]);
+        bench_random_blocks(types[i], bytes[i], ROWS * COLS);
+        quant_decode(types[i], bytes[i], decoded[i], ROWS * COLS);
+        w[i] = bench_weight(b, types[i], ROWS, COLS, bytes[i], &buffers[i]);
     }
     float *from = in.map, *gains = gain.map;
     for (uint32_t i = 0; i < N * COLS; i++) from[i] = bench_uniform();
@@ -193,11 +205,10 @@ static void gate_up_integers(void **state)
     struct bench_step s = bench_step(b, N, N, 1, 1);
     const struct gpu_range range = {&gain, 0, COLS * 4};
     struct gpu_commands *c = bench_begin(b);
-    bench_ok(
-        ops_norm(b->ops, c, &in, &range, &x, VALUES_INT, COLS, 1e-5f, &s.step, false, N, &error),
-        &error);
+    const struct norm norm = {.gain = &range, .out = &x, .values = VALUES_INT, .eps = 1e-5f};
+    bench_ok(ops_norm(b->ops, c, &in, &norm, COLS, &s.step, false, N, &error), &error);
     gpu_commands_barrier(c);
-    bench_ok(ops_gate_up(b->ops, c, &w[0], &w[1], &x, VALUES_INT, &y, VALUES_INT, N, &error),
+    bench_ok(ops_gate_up(b->ops, c, &w[0], &w[1], &silu, &x, VALUES_INT, &y, VALUES_INT, N, &error),
              &error);
     bench_run(b, c);
     for (uint32_t i = 0; i < N; i++) {
@@ -215,6 +226,13 @@ static void gate_up_integers(void **state)
     }
     struct gpu_buffer *const all[] = {&buffers[0], &buffers[1], &x, &in, &gain, &y, &s.step.buffer};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) bench_free(b, all[i]);
+}
+
+static void gate_up_integers(void **state)
+{
+    if (!has_integers(*state)) skip();
+    try_gate_up_integers(*state, QUANT_Q4_0);
+    try_gate_up_integers(*state, QUANT_Q4_1);
 }
 
 static void residual(void **state)
@@ -268,17 +286,17 @@ static void try_matrix_norm(struct bench *b, enum quant_type type, enum values v
         ((float *)y[0].map)[i] = ((float *)y[1].map)[i] = bench_uniform();
 
     struct gpu_commands *c = bench_begin(b);
-    const struct norm norm = {&range, &normed[0], values, 1e-5f};
-    const float eps = norm.eps;
-    bench_ok(ops_norm(b->ops, c, &in, &ones, &x, values, COLS, eps, &s.step, false, n, &error),
-             &error);
+    const struct norm norm = {.gain = &range, .out = &normed[0], .values = values, .eps = 1e-5f};
+    struct norm first = norm, alone = norm;
+    first.gain = &ones;
+    first.out = &x;
+    alone.out = &normed[1];
+    bench_ok(ops_norm(b->ops, c, &in, &first, COLS, &s.step, false, n, &error), &error);
     gpu_commands_barrier(c);
     bench_ok(ops_matrix_norm(b->ops, c, &w, &x, values, &y[0], &norm, &s.step, n, &error), &error);
     bench_ok(ops_matrix(b->ops, c, &w, &x, values, &y[1], ROWS, 0, true, n, &error), &error);
     gpu_commands_barrier(c);
-    bench_ok(ops_norm(b->ops, c, &y[1], &range, &normed[1], values, ROWS, eps, &s.step, false, n,
-                      &error),
-             &error);
+    bench_ok(ops_norm(b->ops, c, &y[1], &alone, ROWS, &s.step, false, n, &error), &error);
     bench_run(b, c);
     assert_memory_equal(y[0].map, y[1].map, n * ROWS * 4);
     assert_memory_equal(normed[0].map, normed[1].map, n * ROWS * 4);
