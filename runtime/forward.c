@@ -125,7 +125,7 @@ static void layout_step(struct step *step, const struct hparams *h, uint32_t max
     step->rope_size = aligned((uint64_t)FORWARD_MAX_ROWS * step->rope_pairs * 2 * sizeof(float));
     step->pages = step->rope + h->n_ropes * step->rope_size;
     step->outputs = aligned(step->pages + (uint64_t)max_tables * sizeof(uint32_t));
-    step->counts = aligned(step->outputs + FORWARD_MAX_OUTPUTS * sizeof(uint32_t));
+    step->attention = aligned(step->outputs + FORWARD_MAX_OUTPUTS * sizeof(uint32_t));
 }
 
 static llm_status take_buffers(struct forward *f, const struct forward_config *c,
@@ -151,7 +151,8 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
         {&f->best, n.best, GPU_MEMORY_DEVICE},
         {&f->logits_host, n.logits, GPU_MEMORY_READBACK},
         {&f->best_host, n.best, GPU_MEMORY_READBACK},
-        {&f->step.buffer, f->step.counts + 256, GPU_MEMORY_STEP},
+        {&f->step.buffer, f->step.attention + step_attention_size(FORWARD_MAX_ROWS),
+         GPU_MEMORY_STEP},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         if (wanted[i].size == 0) continue;
@@ -352,17 +353,7 @@ void forward_set_outputs(struct forward *f, const uint32_t *rows, uint32_t n,
 
 void forward_end(struct forward *f, uint32_t bucket)
 {
-    const struct step_row *rows = step_at(f, f->step.rows);
-    uint32_t groups = 1;
-    for (uint32_t i = 0; i < bucket_rows(bucket); i++) {
-        if (rows[i].position == STEP_NO_ROW) continue;
-        uint32_t n = rows[i].last / ATTENTION_GROUP + 1;
-        if (n > groups) groups = n;
-    }
-    uint32_t *counts = step_at(f, f->step.counts);
-    counts[0] = groups;
-    counts[1] = f->h.n_kv_heads;
-    counts[2] = bucket_rows(bucket);
+    ops_step_end(f->ops, &f->step, f->h.n_kv_heads, bucket_rows(bucket));
 }
 
 uint32_t forward_best(const struct forward *f, uint32_t output)

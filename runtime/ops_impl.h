@@ -11,7 +11,8 @@ struct profile {
     uint32_t mat_tiles, mat_pieces,
         mat_columns;      /* a workgroup's tiles of rows, pieces of K, and the most rows of x */
     uint32_t rope_groups; /* workgroups a row */
-    uint32_t lanes, norm_lanes, attention_lanes, attention_heads;
+    uint32_t lanes, norm_lanes, attention_lanes, attention_heads,
+        attention_rows; /* that share what they read of the cache */
 };
 
 struct ops {
