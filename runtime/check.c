@@ -109,7 +109,7 @@ llm_status check_step(struct trial *b, struct step *step, struct llm_error *erro
     step->rope = take(&size, (uint64_t)step->max_rows * step->rope_pairs * 2 * sizeof(float));
     step->pages = take(&size, step->max_pages * sizeof(uint32_t));
     step->outputs = take(&size, step->max_outputs * sizeof(uint32_t));
-    step->counts = take(&size, 4 * sizeof(uint32_t));
+    step->attention = take(&size, step_attention_size(step->max_rows));
     TRY(check_buffer(b, size, GPU_MEMORY_STEP, &buffer, error));
     memset(buffer->map, 0, (size_t)buffer->size);
     step->buffer = *buffer;

@@ -69,12 +69,11 @@ static void order_rows(struct scene *e)
     }
 }
 
-static void fill_step(struct scene *e)
+static void fill_step(struct trial *b, struct scene *e)
 {
     char *map = e->step.buffer.map;
     struct step_row *rows = (struct step_row *)(map + e->step.rows);
     uint32_t *pages = (uint32_t *)(map + e->step.pages);
-    uint32_t *counts = (uint32_t *)(map + e->step.counts);
     for (uint32_t i = 0; i < e->n_pages; i++) pages[i] = e->n_pages - 1 - i;
     for (uint32_t i = 0; i < e->n_rows; i++) {
         const uint32_t row = e->row_of[i];
@@ -85,9 +84,7 @@ static void fill_step(struct scene *e)
             turns_of(e, row)[2 * p + 1] = (float)sin(angle);
         }
     }
-    counts[0] = e->max_groups;
-    counts[1] = e->s.n_kv_heads;
-    counts[2] = e->n_asked;
+    ops_step_end(b->ops, &e->step, e->s.n_kv_heads, e->n_asked);
 }
 
 /* What becomes of the head at place `at` of a row: bias, norm (gain NULL: none), rotation. */
@@ -171,7 +168,7 @@ llm_status check_attention(struct trial *b, const struct check *t, struct verdic
     }
     order_rows(&e);
     TRY(make(b, t, &e, error));
-    fill_step(&e);
+    fill_step(b, &e);
     const struct gpu_range k = {e.k, 0, 0}, vs = {e.v, 0, 0};
     TRY(ops_rope_store(b->ops, b->c, &e.s, &e.terms, &e.step, e.qkv, &k, &vs, e.n_rows, error));
     gpu_commands_barrier(b->c);

@@ -9,12 +9,13 @@
 /* A software device runs a workgroup as a loop over subgroups and pays for each barrier. A GPU
  * wants many lanes that load at once, hence many pieces of K. Where subgroups may be narrow (Intel,
  * Arm) a lane has few registers, and more columns or heads spill; where they are wide (AMD,
- * Qualcomm) half of one would idle in attention. tests/compilers has the figures. */
+ * Qualcomm) half of one would idle in attention, and the queries of two rows spill. tests/compilers
+ * has the figures. */
 const struct profile ops_profiles[N_PROFILES] = {
-    [PROFILE_SOFTWARE] = {8, 0, 2, 8, 8, 8, 4},
-    [PROFILE_NARROW] = {2, 32, 1024, 64, 128, 16, 2},
-    [PROFILE_GPU] = {8, 64, 1024, 64, 128, 32, 4},
-    [PROFILE_WIDE] = {8, 64, 1024, 64, 128, 64, 4},
+    [PROFILE_SOFTWARE] = {8, 0, 2, 8, 8, 8, 4, 4},
+    [PROFILE_NARROW] = {2, 32, 1024, 64, 128, 16, 2, 1},
+    [PROFILE_GPU] = {8, 64, 1024, 64, 128, 32, 4, 2},
+    [PROFILE_WIDE] = {8, 64, 1024, 64, 128, 64, 4, 1},
 };
 
 static enum ops_profile profile_of(const struct gpu_info *info)
@@ -47,6 +48,7 @@ llm_status ops_create(struct ops **out, struct kernels *kernels, bool high, bool
     ops->info = gpu_device_info(kernels->device);
     ops->profile = &ops_profiles[profile_of(ops->info)];
     ops->texels = ops->info->texel_loads && ops->info->subgroup == 8 && ops->info->subgroup_shuffle;
+    ops->flat = ops->info->no_unrolling;
     ops->integers = ops->texels && ops->info->software && ops->info->unified && !high;
     llm_status status = ops->integers ? make_counter(ops, error) : LLM_OK;
     if (status == LLM_OK) *out = ops;

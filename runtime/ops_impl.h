@@ -10,7 +10,8 @@ struct profile {
     uint32_t mat_columns; /* the most rows of x that a lane takes at a time */
     uint32_t mat_tile;    /* columns of the largest tile of a product of many rows, 0: none */
     uint32_t rope_groups; /* workgroups a row */
-    uint32_t lanes, norm_lanes, attention_lanes, attention_heads;
+    uint32_t lanes, norm_lanes, attention_lanes, attention_heads,
+        attention_rows; /* that share what they read of the cache */
 };
 enum ops_profile { PROFILE_SOFTWARE, PROFILE_NARROW, PROFILE_GPU, PROFILE_WIDE, N_PROFILES };
 extern const struct profile ops_profiles[N_PROFILES];
@@ -26,6 +27,7 @@ struct ops {
     const struct gpu_info *info;
     const struct profile *profile;
     bool texels, integers;
+    bool flat;                  /* the driver unrolls no loops */
     struct gpu_buffer finished; /* with integers: a count of workgroups, 0 between dispatches */
     uint32_t forced;            /* for tests and measurements: way number forced - 1 */
     const struct alloc *alloc;
@@ -76,7 +78,7 @@ enum {
 /* The modules of each format, see ops_pick. */
 struct format_modules {
     enum quant_type type;
-    enum module mat, embed, experts;
+    enum module mat, tile, flat, embed, experts;
     enum module integers; /* 0: there is none; the one that makes the norm, too, follows */
     uint32_t columns;     /* of that one at a time: measured, four are 1.6 times slower than two, or
                              1.2 times faster */

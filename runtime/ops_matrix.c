@@ -9,8 +9,8 @@
 
 #define FORMAT_MODULES(constant, name, integers, columns)                                          \
     {                                                                                              \
-        constant, MODULE_mat_##name, MODULE_embed_##name, MODULE_mat_experts_##name, integers,     \
-            columns                                                                                \
+        constant, MODULE_mat_##name, MODULE_mat_tile_##name, MODULE_mat_flat_##name,               \
+            MODULE_embed_##name, MODULE_mat_experts_##name, integers, columns                      \
     }
 static const struct format_modules format_modules[] = {
     FORMAT_MODULES(QUANT_F32, f32, 0, 0),
@@ -117,15 +117,15 @@ static struct way way_of(const struct product *p, enum module module, const uint
 static struct way by_lanes(const struct ops *ops, const struct product *p, uint32_t columns)
 {
     const uint32_t pieces = ops_pieces(ops, p->first), lanes = pieces > 16 ? 4 : 8;
-    return way_of(p, ops_pick(ops, ops_format(p->first->type)->mat),
+    const struct format_modules *m = ops_format(p->first->type);
+    return way_of(p, ops->flat ? m->flat : ops_pick(ops, m->mat),
                   (const uint32_t[]){lanes, pieces, columns}, lanes * 4, columns);
 }
 
-/* The module is the one after that with texel buffers. */
 static struct way by_tiles(const struct ops *ops, const struct product *p, uint32_t rows,
                            uint32_t columns)
 {
-    return way_of(p, ops_format(p->first->type)->mat + 2,
+    return way_of(p, ops_format(p->first->type)->tile,
                   (const uint32_t[]){rows, columns, ops_pieces(ops, p->first)}, rows, columns);
 }
 
@@ -161,6 +161,7 @@ uint32_t ops_ways(const struct ops *ops, const struct product *p, uint32_t n_row
         return n;
     }
     uint32_t columns = minimum(n_rows, ops->profile->mat_columns / (p->second ? 2 : 1));
+    if (ops->flat) columns = 1;
     if (ops->profile->mat_tile && !ops->texels) n = add_tiles(ops, p, n_rows, ways);
     ways[n++] = by_lanes(ops, p, columns);
     if (columns >= 4) ways[n++] = by_lanes(ops, p, columns / 2);
@@ -326,7 +327,7 @@ llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct wei
         .y_stride = ops_stride(gate->rows),
         .activation = a,
     };
-    if (gate->type == up->type) return ops_multiply(ops, c, &p, n_rows, error);
+    if (gate->type == up->type && !ops->flat) return ops_multiply(ops, c, &p, n_rows, error);
     /* Each format by its own kernel: the gate waits in y. */
     p.second = NULL;
     p.activation = NULL;

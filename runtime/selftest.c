@@ -218,6 +218,10 @@ static llm_status try_format(struct run *r, enum quant_type type, struct llm_err
             t.in = in;
             t.out = t.kind == CHECK_PRODUCT ? VALUES_F32 : in;
             if (t.kind == CHECK_PRODUCT_NORM && in == VALUES_F32) continue;
+            if (t.kind == CHECK_GATED && r->ops->flat) { /* there the gate waits in y */
+                t.kind = CHECK_PRODUCT;
+                t.into = INTO_GATE;
+            }
             TRY(try_product(r, &t, kinds[i].what, error));
         }
     }

@@ -329,7 +329,7 @@ static void matrix_ways(void **state)
     struct bench *b = *state;
     const struct ops before = *b->ops;
     b->ops->profile = &ops_profiles[PROFILE_GPU];
-    b->ops->texels = b->ops->integers = false;
+    b->ops->texels = b->ops->integers = b->ops->flat = false;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         const struct gpu_ways tries[] = {
             {types[i], 172, 768, 16, i % 2 == 0, i % 2 == 1},
