@@ -18,6 +18,8 @@ const char *type_name(lua_State *L, int index);
 /* Pushes nil, message, code; LLM_BAD_ARGUMENT is raised. */
 int failure(lua_State *L, const char *function, llm_status status, const char *message);
 int unsupported(lua_State *L, const char *what);
+/* Pushes a number as people write it: 5, 0.8, 1000000000, in every Lua. */
+const char *number_text(lua_State *L, double number);
 double check_number(lua_State *L, int argument, const char *function, double otherwise);
 
 /* ---- the root: one llm a Lua state (root.c) ---- */
@@ -195,7 +197,7 @@ void set_text(lua_State *L, const char *name, const char *text); /* nothing for 
 /* ---- the functions of each file, for the Lua parts ---- */
 
 extern const luaL_Reg module_functions[], model_functions[], session_functions[],
-    generation_functions[];
+    generation_functions[], job_functions[];
 extern const luaL_Reg job_methods[], model_methods[], model_fields[], session_methods[],
     session_fields[], generation_methods[];
 void push_device(lua_State *L, const struct llm_device_info *info);

@@ -63,8 +63,8 @@ static void read_bias(lua_State *L, int value, struct options *o, const struct o
         int64_t id = 0;
         if (lua_type(L, -2) != LUA_TNUMBER) options_raise(L, -2, o, row->name, "token id");
         if (!compat_toint64(L, -2, &id) || id < 0 || id > INT32_MAX)
-            raise(L, "bad option 'logit_bias' of %s (token %f is out of range)", o->function,
-                  lua_tonumber(L, -2));
+            raise(L, "bad option 'logit_bias' of %s (token %s is out of range)", o->function,
+                  number_text(L, lua_tonumber(L, -2)));
         if (lua_type(L, -1) != LUA_TNUMBER)
             options_raise(L, -1, o, row->name, "number for each token id");
         double b = lua_tonumber(L, -1);

@@ -62,8 +62,8 @@ static int session_truncate(lua_State *L)
     int64_t n = 0, length = llm_session_length(s->handle);
     if (!compat_toint64(L, 2, &n)) raise_argument(L, 2, "truncate", "integer");
     if (n < 0 || n > length)
-        raise(L, "bad argument #2 to 'truncate' (%f is not from 0 to the length, %d)", (double)n,
-              (int)length);
+        raise(L, "bad argument #2 to 'truncate' (%s is not from 0 to the length, %d)",
+              number_text(L, (double)n), (int)length);
     return truncate_to(L, s, "truncate", (uint32_t)n);
 }
 

@@ -83,7 +83,7 @@ uint64_t forward_scratch_size(const struct hparams *h, const struct forward_conf
 {
     struct attention_shape s = shape_of(h, false, c->kv_f16);
     struct scratch n = scratch_sizes(h, &s, c->context);
-    return 2 * n.x + n.qkv + n.attended + n.hidden + n.partial + 2 * n.logits + 2 * n.best;
+    return 3 * n.x + n.qkv + n.attended + n.hidden + n.partial + 2 * n.logits + 2 * n.best;
 }
 
 /* ---- opening ---- */
@@ -124,6 +124,7 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
         {&f->best, n.best, GPU_MEMORY_DEVICE},
         {&f->logits_host, n.logits, GPU_MEMORY_READBACK},
         {&f->best_host, n.best, GPU_MEMORY_READBACK},
+        {&f->states_host, n.x, GPU_MEMORY_READBACK},
         {&f->step.buffer, f->step.counts + 256, GPU_MEMORY_STEP},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
@@ -194,11 +195,12 @@ void forward_free(struct forward *f)
         plan_free(f, &f->layers[i]);
         plan_free(f, &f->heads[i]);
         gpu_commands_free(f->gpu, f->read_logits[i]);
+        gpu_commands_free(f->gpu, f->read_states[i]);
     }
     ops_free(f->ops);
-    struct gpu_buffer *const all[] = {&f->x,           &f->normed,    &f->qkv,        &f->attended,
-                                      &f->hidden,      &f->partial,   &f->logits,     &f->best,
-                                      &f->logits_host, &f->best_host, &f->step.buffer};
+    struct gpu_buffer *const all[] = {
+        &f->x,      &f->normed, &f->qkv,         &f->attended,  &f->hidden,      &f->partial,
+        &f->logits, &f->best,   &f->logits_host, &f->best_host, &f->states_host, &f->step.buffer};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) gpu_buffer_free(f->gpu, all[i]);
     for (uint32_t l = 0; f->kv && l < f->h.n_layers; l++) gpu_buffer_free(f->gpu, &f->kv[l]);
     if (f->kv) alloc_free(f->alloc, f->kv, f->h.n_layers * sizeof *f->kv);
@@ -346,11 +348,27 @@ static llm_status record_head(struct forward *f, uint32_t bucket, struct llm_err
     return LLM_OK;
 }
 
+static llm_status record_states(struct forward *f, uint32_t bucket, struct llm_error *error)
+{
+    uint32_t n = bucket_rows(bucket);
+    TRY_GPU(gpu_commands_create(f->gpu, &f->read_states[bucket], false, &gpu_error_), error);
+    struct gpu_commands *c = f->read_states[bucket];
+    gpu_commands_barrier(c);
+    TRY(ops_norm(f->ops, c, &f->x, &f->weights->output_norm, &f->normed, VALUES_F32, f->h.dim,
+                 f->h.norm_eps, &f->step, false, n, error));
+    gpu_commands_barrier(c);
+    gpu_commands_copy(c, &f->normed, 0, &f->states_host, 0,
+                      (uint64_t)n * ops_stride(f->h.dim) * sizeof(float));
+    TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
+    return LLM_OK;
+}
+
 llm_status forward_record_plan(struct forward *f, uint32_t bucket, struct llm_error *error)
 {
     if (!f->layers[bucket].n_segments) TRY(record_layers(f, bucket, error));
     if (ops_buckets[bucket] <= FORWARD_MAX_OUTPUTS && !f->heads[bucket].n_segments)
         TRY(record_head(f, bucket, error));
+    if (!f->read_states[bucket]) TRY(record_states(f, bucket, error));
     return LLM_OK;
 }
 
@@ -425,6 +443,11 @@ uint32_t forward_best(const struct forward *f, uint32_t output)
 const float *forward_logits(const struct forward *f, uint32_t output)
 {
     return (const float *)f->logits_host.map + (size_t)output * ops_stride(f->h.vocab);
+}
+
+const float *forward_states(const struct forward *f, uint32_t row)
+{
+    return (const float *)f->states_host.map + (size_t)row * ops_stride(f->h.dim);
 }
 
 llm_status forward_warm(struct forward *f, struct llm_error *error)

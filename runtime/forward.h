@@ -28,7 +28,7 @@ struct forward {
     struct step step;
     struct gpu_buffer x, normed, qkv, attended, hidden, partial; /* (max rows, stride) f32 */
     struct gpu_buffer logits, best; /* (max outputs, stride of vocab) f32; (max outputs) u32 */
-    struct gpu_buffer logits_host, best_host;
+    struct gpu_buffer logits_host, best_host, states_host;
     struct gpu_buffer *kv; /* (n_layers): K pages, then V pages from kv_v on */
     uint32_t n_pages, max_positions;
     uint64_t page_size, kv_v;
@@ -36,7 +36,9 @@ struct forward {
 
     struct plan layers[FORWARD_N_BUCKETS], heads[FORWARD_N_BUCKETS];
     struct gpu_commands
-        *read_logits[FORWARD_N_BUCKETS]; /* copies what a head has computed to logits_host */
+        *read_logits[FORWARD_N_BUCKETS], /* copies what a head has computed to logits_host */
+        *read_states[FORWARD_N_BUCKETS]; /* the norm of all rows that layers have computed, to
+                                            states_host */
 };
 
 struct forward_config {
@@ -82,6 +84,8 @@ void forward_end(struct forward *f, uint32_t bucket);
 /* After the head's plan, or after read_logits: */
 uint32_t forward_best(const struct forward *f, uint32_t output);
 const float *forward_logits(const struct forward *f, uint32_t output); /* (vocab) */
+/* After read_states: what the head would be given for a row, before the scale of logits. (dim) */
+const float *forward_states(const struct forward *f, uint32_t row);
 
 /* Copies whole pages in all layers: recorded anew; the caller submits it and frees it when it has
  * run. */

@@ -300,6 +300,40 @@ LLM_API llm_status llm_model_choose(llm_model *model, const struct llm_prompt *p
                                     uint32_t normalize, double *log_probabilities, size_t *best,
                                     struct llm_error *error);
 
+LLM_API llm_status llm_model_choose_start(llm_model *model, const struct llm_prompt *prompt,
+                                          const struct llm_prompt *choices, size_t n_choices,
+                                          uint32_t normalize, llm_job **out,
+                                          struct llm_error *error);
+/* The log-probabilities of a job of choosing that is done, n of them, which live as the job does;
+ * NULL before that. */
+LLM_API const double *llm_job_choices(const llm_job *job, size_t *n, size_t *best);
+
+/* How the hidden states of a text's tokens become one vector. DEFAULT: as the file says, else LAST
+ * for a decoder, MEAN for an encoder. */
+enum { LLM_POOLING_DEFAULT = 0, LLM_POOLING_MEAN = 1, LLM_POOLING_CLS = 2, LLM_POOLING_LAST = 3 };
+
+struct llm_embed_options {
+    uint32_t size;
+    uint32_t pooling;   /* LLM_POOLING_...; CLS: the first token's state */
+    uint32_t normalize; /* 1, the default: to the length 1 */
+    int32_t priority;   /* higher goes first */
+};
+
+LLM_API void llm_embed_defaults(struct llm_embed_options *o, size_t size);
+/* One vector of info.embedding floats a text, to vectors (n, embedding). A text gets the beginning
+ * and end tokens that the model wants; ids are taken exactly. options may be NULL. LLM_CONTEXT_FULL
+ * names the text that is longer than the context. */
+LLM_API llm_status llm_model_embed(llm_model *model, const struct llm_prompt *texts, size_t n,
+                                   const struct llm_embed_options *options, float *vectors,
+                                   struct llm_error *error);
+/* Copies the texts. */
+LLM_API llm_status llm_model_embed_start(llm_model *model, const struct llm_prompt *texts, size_t n,
+                                         const struct llm_embed_options *options, llm_job **out,
+                                         struct llm_error *error);
+/* The vectors (n, dim) of a job of embedding that is done, which live as the job does; NULL before
+ * that. */
+LLM_API const float *llm_job_embeddings(const llm_job *job, size_t *n, uint32_t *dim);
+
 /* ---- generation ---- */
 
 struct llm_piece {

@@ -8,6 +8,7 @@
 #include "generation.h"
 #include "leave.h"
 #include "split.h"
+#include "task.h"
 
 /* ---- loading, on the worker ---- */
 
@@ -291,6 +292,7 @@ bool model_pump(llm_model *m)
     for (llm_session *s = m->sessions, *next; s; s = next) {
         next = s->next;
         if (s->current) generation_settle(s->current);
+        if (s->task) task_settle(s->task);
     }
     bool moved = scheduler_pump(&m->scheduler);
     if (m->scheduler.plan_was_new) leave_watch(m->root);

@@ -6,6 +6,7 @@
 
 #include "error.h"
 #include "generation.h"
+#include "task.h"
 
 /* ---- life ---- */
 
@@ -65,12 +66,15 @@ void llm_session_close(llm_session *s)
     }
     if (s->current) generation_end_cancelled(s->current);
     if (s->evaluation) scheduler_remove(&m->scheduler, s->evaluation);
+    struct task *task = s->task;
+    if (task) scheduler_remove(&m->scheduler, &task->run);
     kv_sequence_free(&m->pool, &s->kv);
     llm_session **link = &m->sessions;
     while (*link != s) link = &(*link)->next;
     *link = s->next;
     s->open = false;
     s->n_tokens = 0;
+    if (task) task_end(task, LLM_CLOSED, "the model was closed"); /* may free it, and us */
 }
 
 int32_t llm_session_closed(const llm_session *s)

@@ -5,6 +5,8 @@
 
 #include "model.h"
 
+struct task; /* see task.h */
+
 /* tokens[0, n_tokens) is what it holds; the first kv.length of them are computed. The last one of a
  * generation is not, and what comes next computes it. */
 struct llm_session {
@@ -19,6 +21,7 @@ struct llm_session {
     struct kv_sequence kv;
     llm_generation *current; /* in flight */
     struct run *evaluation;  /* of a blocking call that is at work on it */
+    struct task *task;       /* whose own it is */
 };
 
 void session_retain(llm_session *s);
