@@ -397,7 +397,7 @@ void forward_set_row(struct forward *f, uint32_t row, uint32_t token, uint32_t p
                      uint32_t table)
 {
     struct step_row *rows = step_at(f, f->step.rows);
-    rows[row] = (struct step_row){token, position, table, 0};
+    rows[row] = (struct step_row){token, position, table, position};
     float *cos_sin = step_at(f, f->step.rope);
     rope_angles(&f->h.rope, position, cos_sin + (size_t)row * f->step.rope_pairs * 2);
 }
@@ -426,7 +426,7 @@ void forward_end(struct forward *f, uint32_t bucket)
     uint32_t groups = 1;
     for (uint32_t i = 0; i < bucket_rows(bucket); i++) {
         if (rows[i].position == STEP_NO_ROW) continue;
-        uint32_t n = rows[i].position / ATTENTION_GROUP + 1;
+        uint32_t n = rows[i].last / ATTENTION_GROUP + 1;
         if (n > groups) groups = n;
     }
     uint32_t *counts = step_at(f, f->step.counts);

@@ -13,7 +13,7 @@ enum module {
     N_MODULES
 };
 
-enum { KERNELS_SPEC = 6 };
+enum { KERNELS_SPEC = 8 };
 
 struct kernel {
     enum module module;

@@ -57,6 +57,25 @@ static const char *main_format(const struct gguf *g)
     return name;
 }
 
+/* A size that the header states, for a model without a blueprint; 0 where it does not. */
+static uint32_t stated(const llm_model *m, const char *name)
+{
+    char key[128];
+    uint32_t value = 0;
+    snprintf(key, sizeof key, "%s.%s", m->info.architecture, name);
+    return gguf_get_u32(&m->gguf, key, &value, NULL) == LLM_OK ? value : 0;
+}
+
+static uint64_t count_parameters(const struct gguf *g)
+{
+    uint64_t n = 0;
+    for (uint64_t i = 0; i < g->n_tensors; i++) {
+        const uint64_t *dims = g->tensors[i].dims;
+        n += dims[0] * dims[1] * dims[2] * dims[3];
+    }
+    return n;
+}
+
 llm_status model_fill_info(llm_model *m, struct llm_error *error)
 {
     struct llm_model_info *i = &m->info;
@@ -70,10 +89,11 @@ llm_status model_fill_info(llm_model *m, struct llm_error *error)
     i->adds_bos = t->add_bos && t->bos >= 0;
     i->n_eos_tokens = t->n_ends;
     i->eos_tokens = t->ends;
-    i->parameters = m->blueprint.parameters;
-    i->context = m->blueprint.h.context;
-    i->layers = m->blueprint.h.n_layers;
-    i->embedding = m->blueprint.h.dim;
+    const struct blueprint *b = &m->blueprint; /* zeroed with vocab_only */
+    i->parameters = b->arch ? b->parameters : count_parameters(&m->gguf);
+    i->context = b->arch ? b->h.context : stated(m, "context_length");
+    i->layers = b->arch ? b->h.n_layers : stated(m, "block_count");
+    i->embedding = b->arch ? b->h.dim : stated(m, "embedding_length");
     return LLM_OK;
 }
 

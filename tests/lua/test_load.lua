@@ -96,7 +96,12 @@ end)
 t.test("vocab_only", function()
     local m = assert(llm.load(t.stories, { vocab_only = true, device = "no such device" }))
     t.equal(m.info.device, nil)
-    t.equal(m.info.vocab_size, 512)
+    local whole = assert(t.load())
+    for _, name in ipairs { "architecture", "name", "parameters", "quantization", "file_bytes", "vocab_size", "context",
+        "layers", "embedding", "bos_token" } do
+        t.equal(m.info[name], whole.info[name], name)
+    end
+    whole:close()
     t.same(m:tokenize("Once upon a time", { bos = true }), t.prompt)
     t.fails("unsupported", m:session())
     t.fails("unsupported", m:generate "Once")
