@@ -26,6 +26,7 @@ struct forward {
     const struct alloc *alloc;
 
     struct step step;
+    struct gpu_buffer added; /* what a layer adds to x, before its norm: (max rows, stride) f32 */
     struct gpu_buffer x, normed, qkv, attended, hidden, partial; /* (max rows, stride) f32 */
     struct gpu_buffer logits, best; /* (max outputs, stride of vocab) f32; (max outputs) u32 */
     struct gpu_buffer logits_host, best_host, states_host;

@@ -64,7 +64,7 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
         .items = (s->n_heads + 2 * s->n_kv_heads) * (s->head_dim / 4),
         .eps = norm ? terms->eps : 0,
     };
-    const struct gpu_range turns = {&step->buffer, step->rope,
+    const struct gpu_range turns = {&step->buffer, step->rope + s->rope * step->rope_size,
                                     (uint64_t)n_rows * step->rope_pairs * 2 * sizeof(float)};
     const struct gpu_range ranges[] = {
         all_of(qkv), {&step->buffer, step->rows, n_rows * sizeof(struct step_row)},

@@ -1,5 +1,6 @@
 #include "weights.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "gpu_error.h"
@@ -43,33 +44,62 @@ static uint64_t terms_size(const struct blueprint *b, uint32_t l)
 {
     uint32_t stride, k, v;
     weights_qkv_layout(&b->h, &stride, &k, &v);
-    for (int i = SLOT_Q_BIAS; i <= SLOT_K_NORM; i++) {
+    for (int i = SLOT_Q_BIAS; i < N_LAYER_SLOTS; i++) {
         if (b->layers[l][i]) return stride + 2 * (uint64_t)b->h.head_dim;
     }
     return 0;
 }
 
+/* The vectors that lie alone; the others are parts of the terms. */
+static const struct {
+    int slot;
+    size_t at; /* a gpu_range of struct layer_weights */
+} layer_vectors[] = {
+#define AT(field) offsetof(struct layer_weights, field)
+    {SLOT_ATTN_NORM, AT(attn_norm)},
+    {SLOT_ATTN_NORM_BIAS, AT(attn_norm_bias)},
+    {SLOT_ATTN_POST, AT(attn_post)},
+    {SLOT_FFN_NORM, AT(ffn_norm)},
+    {SLOT_FFN_NORM_BIAS, AT(ffn_norm_bias)},
+    {SLOT_FFN_POST, AT(ffn_post)},
+    {SLOT_O_BIAS, AT(o.bias)},
+    {SLOT_UP_BIAS, AT(up.bias)},
+    {SLOT_DOWN_BIAS, AT(down.bias)},
+#undef AT
+};
+enum { N_LAYER_VECTORS = sizeof layer_vectors / sizeof *layer_vectors };
+
+static uint64_t tensor_vector_size(const struct gguf_tensor *t)
+{
+    return t ? vector_size(t->dims[0]) : 0;
+}
+
 static uint64_t vectors_size(const struct blueprint *b)
 {
-    uint64_t size = vector_size(b->h.dim);
-    for (uint32_t l = 0; l < b->h.n_layers; l++)
-        size += 2 * vector_size(b->h.dim) + vector_size(terms_size(b, l));
+    uint64_t size = tensor_vector_size(b->tensors[SLOT_OUTPUT_NORM]) +
+                    tensor_vector_size(b->tensors[SLOT_OUTPUT_NORM_BIAS]) +
+                    tensor_vector_size(b->tensors[SLOT_OUTPUT_BIAS]);
+    for (uint32_t l = 0; l < b->h.n_layers; l++) {
+        size += vector_size(terms_size(b, l));
+        for (int i = 0; i < N_LAYER_VECTORS; i++)
+            size += tensor_vector_size(b->layers[l][layer_vectors[i].slot]);
+    }
     return size;
 }
 
 uint64_t weights_size(const struct blueprint *b, const struct gpu_device *gpu,
                       uint32_t n_host_layers)
 {
-    const struct gguf_tensor *output = b->tensors[SLOT_OUTPUT];
-    uint64_t size =
-        gpu_buffer_cost(gpu, matrix_size(b->tensors[SLOT_TOKEN_EMBD]), GPU_MEMORY_DEVICE);
-    if (output) size += gpu_buffer_cost(gpu, matrix_size(output), GPU_MEMORY_DEVICE);
-    size += vectors_size(b);
+    const struct gguf_tensor *const whole[] = {
+        b->tensors[SLOT_TOKEN_EMBD], b->tensors[SLOT_POSITION_EMBD], b->tensors[SLOT_OUTPUT]};
+    uint64_t size = vectors_size(b);
+    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
+        if (whole[i]) size += gpu_buffer_cost(gpu, matrix_size(whole[i]), GPU_MEMORY_DEVICE);
+    }
     for (uint32_t l = 0; l + n_host_layers < b->h.n_layers; l++) {
-        for (int slot = 0; slot < N_LAYER_SLOTS; slot++) {
+        for (int slot = 0; slot < N_LAYER_MATRICES; slot++) {
             const struct gguf_tensor *t = b->layers[l][slot];
-            if (t && t->dims[1] > 1)
-                size += gpu_buffer_cost(gpu, matrix_size(t), GPU_MEMORY_DEVICE);
+            if (t) size += gpu_buffer_cost(gpu, matrix_size(t), GPU_MEMORY_DEVICE);
         }
     }
     return size;
@@ -127,7 +157,8 @@ static llm_status load_matrix(struct loader *ld, const struct gguf_tensor *const
 {
     struct weights *w = ld->w;
     uint64_t size = 0;
-    *out = (struct weight){.type = parts[0]->type, .cols = (uint32_t)parts[0]->dims[0]};
+    *out = (struct weight){
+        .type = parts[0]->type, .cols = (uint32_t)parts[0]->dims[0], .bias = out->bias};
     for (uint32_t i = 0; i < n; i++) {
         size += matrix_size(parts[i]);
         out->rows += (uint32_t)parts[i]->dims[1];
@@ -146,7 +177,7 @@ static llm_status load_matrix(struct loader *ld, const struct gguf_tensor *const
 
 static struct gpu_range take_vector(struct weights *w, uint64_t n)
 {
-    const struct gpu_range range = {&w->vectors, w->vectors_used, n * sizeof(float)};
+    const struct gpu_range range = {&w->vectors, w->vectors_used, vector_size(n)};
     w->vectors_used += vector_size(n);
     return range;
 }
@@ -176,12 +207,15 @@ static llm_status copy_vector(struct loader *ld, const struct gguf_tensor *t, fl
     return advance(ld, t->size, error);
 }
 
+/* Where there is a tensor. Zeros follow, as far as kernels read. */
 static llm_status load_vector(struct loader *ld, const struct gguf_tensor *t, float scale,
                               struct gpu_range *out, struct llm_error *error)
 {
     float *memory = NULL;
+    if (!t) return LLM_OK;
     *out = take_vector(ld->w, t->dims[0]);
     TRY(begin_vector(ld, out, &memory, error));
+    memset(memory, 0, (size_t)out->size);
     TRY(copy_vector(ld, t, scale, memory, error));
     TRY_GPU(gpu_upload_end(ld->upload, &gpu_error_), error);
     return LLM_OK;
@@ -214,7 +248,7 @@ static llm_status load_terms(struct loader *ld, uint32_t l, struct head_terms *o
         {t[SLOT_K_NORM], stride + h->head_dim},
     };
     TRY(begin_vector(ld, &out->data, &memory, error));
-    memset(memory, 0, (size_t)n * sizeof *memory);
+    memset(memory, 0, (size_t)out->data.size);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (parts[i].tensor) TRY(copy_vector(ld, parts[i].tensor, 1, memory + parts[i].at, error));
     }
@@ -245,16 +279,18 @@ static llm_status load_layer(struct loader *ld, uint32_t l, enum gpu_memory memo
 {
     const struct gguf_tensor **t = ld->b->layers[l];
     struct layer_weights *lw = &ld->w->layers[l];
-    if (t[SLOT_GATE]->type != t[SLOT_UP]->type)
+    if (t[SLOT_GATE] && t[SLOT_GATE]->type != t[SLOT_UP]->type)
         return error_set(error, LLM_UNSUPPORTED,
                          "blk.%u.ffn_gate is %s but ffn_up is %s; they must agree", l,
                          quant_info(t[SLOT_GATE]->type)->name, quant_info(t[SLOT_UP]->type)->name);
-    TRY(load_vector(ld, t[SLOT_ATTN_NORM], 1, &lw->attn_norm, error));
+    for (int i = 0; i < N_LAYER_VECTORS; i++) {
+        struct gpu_range *range = (void *)((char *)lw + layer_vectors[i].at);
+        TRY(load_vector(ld, t[layer_vectors[i].slot], 1, range, error));
+    }
     TRY(load_terms(ld, l, &lw->terms, error));
     TRY(load_qkv(ld, t + SLOT_Q, memory, lw, error));
     TRY(load_matrix(ld, &t[SLOT_O], 1, memory, &lw->o, error));
-    TRY(load_vector(ld, t[SLOT_FFN_NORM], 1, &lw->ffn_norm, error));
-    TRY(load_matrix(ld, &t[SLOT_GATE], 1, memory, &lw->gate, error));
+    if (t[SLOT_GATE]) TRY(load_matrix(ld, &t[SLOT_GATE], 1, memory, &lw->gate, error));
     TRY(load_matrix(ld, &t[SLOT_UP], 1, memory, &lw->up, error));
     return load_matrix(ld, &t[SLOT_DOWN], 1, memory, &lw->down, error);
 }
@@ -282,10 +318,16 @@ static llm_status load_all(struct loader *ld, uint32_t n_host_layers, struct llm
             error);
     TRY(load_rope_factors(ld, error));
     TRY(load_matrix(ld, &b->tensors[SLOT_TOKEN_EMBD], 1, GPU_MEMORY_DEVICE, &w->embed, error));
+    if (b->tensors[SLOT_POSITION_EMBD])
+        TRY(load_matrix(ld, &b->tensors[SLOT_POSITION_EMBD], 1, GPU_MEMORY_DEVICE, &w->positions,
+                        error));
     w->output = w->embed;
     if (b->tensors[SLOT_OUTPUT])
         TRY(load_matrix(ld, &b->tensors[SLOT_OUTPUT], 1, GPU_MEMORY_DEVICE, &w->output, error));
+    TRY(load_vector(ld, b->tensors[SLOT_OUTPUT_BIAS], b->h.logit_scale, &w->output.bias, error));
     TRY(load_vector(ld, b->tensors[SLOT_OUTPUT_NORM], b->h.logit_scale, &w->output_norm, error));
+    TRY(load_vector(ld, b->tensors[SLOT_OUTPUT_NORM_BIAS], b->h.logit_scale, &w->output_norm_bias,
+                    error));
     for (uint32_t l = 0; l < w->n_layers; l++)
         TRY(load_layer(ld, l, l + n_host_layers < w->n_layers ? GPU_MEMORY_DEVICE : GPU_MEMORY_HOST,
                        error));
@@ -310,7 +352,7 @@ llm_status weights_load(struct weights *w, const struct blueprint *b, const stru
     *w = (struct weights){.gpu = gpu,
                           .alloc = alloc,
                           .n_layers = b->h.n_layers,
-                          .max_buffers = 2 + 7 * b->h.n_layers};
+                          .max_buffers = 3 + N_LAYER_MATRICES * b->h.n_layers};
     w->layers = alloc_zero(alloc, w->n_layers, sizeof *w->layers);
     w->buffers = alloc_zero(alloc, w->max_buffers, sizeof *w->buffers);
     if (!w->layers || !w->buffers)

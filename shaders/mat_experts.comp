@@ -28,6 +28,7 @@ layout(push_constant) uniform Push { experts_args a; };
 uint columns_at[COLUMNS];
 #define X_AT(n) columns_at[n]
 #include "mat.glsl"
+#include "silu.glsl"
 #include "experts.glsl"
 
 // alpha 1.702, limit 7: transformers, modeling_gpt_oss.py

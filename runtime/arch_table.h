@@ -1,0 +1,101 @@
+/* arch_table.h - the rows behind arch.h: architectures, and the tensors that they are made of. */
+#ifndef ARCH_TABLE_H
+#define ARCH_TABLE_H
+
+#include "arch.h"
+
+/* Groups of tensors that architectures have or may have. Where a file has q, k and v in one tensor,
+ * FUSED_QKV and FUSED_BIAS take the places of QKV and QKV_BIAS. */
+enum arch_tensors {
+    QKV = 1,
+    QKV_BIAS = 2,
+    FUSED_QKV = 4,
+    FUSED_BIAS = 8,
+    ATTN_NORM = 0x10,
+    FFN_NORM = 0x20,
+    FFN_NORM_NAMED = 0x40, /* the norm before the ffn, named after the attention */
+    POST_NORMS = 0x80,
+    NORM_BIAS = 0x100, /* of the norms before attention, ffn and output */
+    GATED = 0x200,     /* ffn: gate and up are two matrices, */
+    FUSED_UP = 0x400,  /* one of both, */
+    UNGATED = 0x800,   /* or there is no gate */
+    O_BIAS = 0x1000,
+    FFN_BIAS = 0x2000,  /* up and down */
+    HEAD_NORM = 0x4000, /* each head of q and k is normalised, */
+    ROW_NORM = 0x8000,  /* or all heads together */
+    ROPE_FREQS = 0x10000,
+    LONG_ROPE = 0x20000,
+    OUTPUT_BIAS = 0x40000,
+    POSITIONS = 0x80000, /* learned ones */
+    PRE_NORMS = ATTN_NORM | FFN_NORM
+};
+
+enum arch_traits {
+    NEOX = 1,
+    CENTERED = 2,
+    PARALLEL = 4,
+    SCALES = 8,            /* keys scale the embedding, what layers add, attention and logits, */
+    ALL_SCALES = 16,       /* and all but attention's must be there */
+    SCALED_EMBEDDING = 32, /* by the root of its dimension */
+    LOGIT_SCALE = 64,      /* a key multiplies the logits */
+    SOFTCAPS = 128,        /* keys cap attention and logits */
+    XIELU = 256            /* keys hold its parameters */
+};
+
+/* Layers of which all but every `period`-th (0: all) see a window. The key sliding_window counts
+ * more than `size`; where both say nothing, there is none. */
+struct window_rule {
+    bool read;
+    uint32_t size, period;
+    uint32_t n_layers;  /* in models of so many layers alone; 0: in any */
+    bool rope_key;      /* a key has the rope's base of layers with a window, */
+    float rope_base;    /* which is this, or 0: that of the others */
+    bool rope_unscaled; /* they turn as trained whatever the others do */
+    bool others_plain;  /* the others do not turn */
+};
+
+struct arch {
+    const char *name;
+    uint32_t tensors, may, traits;
+    enum activation_kind activation; /* 0: SiLU */
+    uint32_t plain_every;            /* every so many layers one does not turn; 0: all do */
+    uint32_t
+        wide_heads; /* attention's scale is 1 / sqrt(dim / heads) in models of so many layers */
+    struct window_rule window;
+};
+
+extern const struct arch arch_table[];
+extern const uint32_t arch_n;
+
+enum arch_extent {
+    ONE,
+    DIM,
+    HEAD,
+    Q_ROWS,
+    KV_ROWS,
+    QKV_ROWS,
+    HIDDEN,
+    TWO_HIDDEN,
+    VOCAB,
+    CONTEXT,
+    ROPE_PAIRS
+};
+
+/* A vector has rows ONE. Names with %u belong to each layer. The rule holds for architectures that
+ * have one of the groups (0: for all), and all of those in `also`. */
+enum { EACH_LAYER = 1, OPTIONAL = 2, F32 = 4 };
+struct tensor_rule {
+    const char *name;
+    int slot;
+    enum arch_extent rows, cols;
+    uint32_t flags, groups, also;
+};
+
+extern const struct tensor_rule arch_rules[];
+extern const uint32_t arch_n_rules;
+
+/* Reads the keys of b->arch; h.kinds is taken from b->alloc. */
+llm_status arch_read_keys(struct blueprint *b, const struct gguf *g, uint32_t n_vocab,
+                          struct llm_error *error);
+
+#endif
