@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "arch_table.h"
 #include "error.h"
 #include "task.h"
 
