@@ -26,7 +26,10 @@ enum arch_tensors {
     ROPE_FREQS = 0x10000,
     LONG_ROPE = 0x20000,
     OUTPUT_BIAS = 0x40000,
-    POSITIONS = 0x80000, /* learned ones */
+    POSITIONS = 0x80000, /* learned ones, instead of turns */
+    TYPES = 0x100000,    /* an embedding of each type of token; texts are of the first */
+    EMBD_NORM = 0x200000,
+    NORMS_AFTER = 0x400000, /* x becomes the norm of its sum with what a layer adds */
     PRE_NORMS = ATTN_NORM | FFN_NORM
 };
 
@@ -39,7 +42,8 @@ enum arch_traits {
     SCALED_EMBEDDING = 32, /* by the root of its dimension */
     LOGIT_SCALE = 64,      /* a key multiplies the logits */
     SOFTCAPS = 128,        /* keys cap attention and logits */
-    XIELU = 256            /* keys hold its parameters */
+    XIELU = 256,           /* keys hold its parameters */
+    ENCODER = 512          /* each token sees the whole text, and half a window to either side */
 };
 
 /* Layers of which all but every `period`-th (0: all) see a window. The key sliding_window counts
@@ -47,6 +51,7 @@ enum arch_traits {
 struct window_rule {
     bool read;
     uint32_t size, period;
+    bool full_first;    /* the first of each period sees all, not the last */
     uint32_t n_layers;  /* in models of so many layers alone; 0: in any */
     bool rope_key;      /* a key has the rope's base of layers with a window, */
     float rope_base;    /* which is this, or 0: that of the others */
@@ -78,6 +83,7 @@ enum arch_extent {
     TWO_HIDDEN,
     VOCAB,
     CONTEXT,
+    N_TYPES,
     ROPE_PAIRS
 };
 

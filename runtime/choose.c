@@ -82,7 +82,7 @@ llm_status llm_model_choose_start(llm_model *m, const struct llm_prompt *prompt,
                                   uint32_t normalize, llm_job **out, struct llm_error *error)
 {
     *out = NULL;
-    TRY(model_check(m, error));
+    TRY(model_check_decoder(m, error));
     if (n_choices == 0)
         return error_set(error, LLM_BAD_ARGUMENT, "there is nothing to choose from");
     struct choose *c = alloc_zero(&m->root->alloc, 1, sizeof *c);
@@ -109,7 +109,7 @@ llm_status llm_model_choose(llm_model *m, const struct llm_prompt *prompt,
                             double *log_probabilities, size_t *best, struct llm_error *error)
 {
     llm_job *job;
-    TRY(model_check(m, error));
+    TRY(model_check_decoder(m, error));
     TRY(session_may_wait(m->root, "choose", error));
     TRY(llm_model_choose_start(m, prompt, choices, n_choices, normalize, &job, error));
     llm_status status = llm_job_wait(job, -1, NULL, error);

@@ -68,7 +68,9 @@ static llm_status begin(struct task *t, struct llm_error *error)
     if (status == LLM_OK) status = session_append(s, &ids, &n_cached, error);
     alloc_free(&s->model->root->alloc, ids.items, ids.capacity * sizeof *ids.items);
     t->run.upto = s->n_tokens;
-    t->run.outputs_from = e->pooling == LAST && s->n_tokens ? s->n_tokens - 1 : 0;
+    /* An encoder's tokens depend on all others: nothing that was computed before serves. */
+    bool last_only = e->pooling == LAST && s->n_tokens && !s->model->blueprint.h.encoder;
+    t->run.outputs_from = last_only ? s->n_tokens - 1 : 0;
     memset(e->sum, 0, e->dim * sizeof *e->sum);
     return status;
 }
@@ -77,6 +79,7 @@ static void output(struct task *t, uint32_t position, const float *state)
 {
     struct embed *e = (struct embed *)t;
     if (e->pooling == CLS && position > 0) return;
+    if (e->pooling == LAST && position + 1 < t->run.upto) return;
     for (uint32_t i = 0; i < e->dim; i++) e->sum[i] += (double)state[i];
 }
 
@@ -118,8 +121,8 @@ static llm_status refuse_empty(const llm_model *m, const struct llm_prompt *text
     return LLM_OK;
 }
 
-/* What the file says (llama.cpp's numbers: 0 nothing, 4 the rank of a pair), else the last token's
- * state, as a decoder's is the only one that has seen the whole text. */
+/* What the file says (llama.cpp's numbers: 0 nothing, 4 the rank of a pair). Else the mean of an
+ * encoder's states, and a decoder's last one, which alone has seen the whole text. */
 static llm_status default_pooling(const llm_model *m, enum pooling *out, struct llm_error *error)
 {
     char key[128];
@@ -133,7 +136,7 @@ static llm_status default_pooling(const llm_model *m, enum pooling *out, struct 
     if (pooling > LLM_POOLING_LAST)
         return error_set(error, LLM_UNSUPPORTED, "%s is %" PRIu32 ", which is unknown", key,
                          pooling);
-    *out = pooling ? (enum pooling)pooling : LAST;
+    *out = pooling ? (enum pooling)pooling : m->blueprint.h.encoder ? MEAN : LAST;
     return LLM_OK;
 }
 

@@ -11,12 +11,13 @@ static uint32_t bucket_rows(uint32_t bucket)
     return ops_buckets[bucket];
 }
 
-uint32_t forward_take(uint32_t n, uint32_t *bucket)
+uint32_t forward_take(const struct forward *f, uint32_t n, uint32_t *bucket)
 {
     uint32_t b = 0;
-    while (ops_buckets[b + 1] && ops_buckets[b] < n && ops_buckets[b] < FORWARD_MAX_ROWS) b++;
-    /* A plan that would run more than a quarter empty gives way to the next smaller one. */
-    while (b > 0 && n < ops_buckets[b] - ops_buckets[b] / 4) b--;
+    while (ops_buckets[b] < n && ops_buckets[b] < f->step.max_rows) b++;
+    /* A plan that would run more than a quarter empty gives way to the next smaller one, unless all
+     * rows must be in one. */
+    while (!f->h.encoder && b > 0 && n < ops_buckets[b] - ops_buckets[b] / 4) b--;
     *bucket = b;
     return n < ops_buckets[b] ? n : ops_buckets[b];
 }
@@ -26,6 +27,12 @@ uint32_t forward_output_bucket(uint32_t n)
     uint32_t b = 0;
     while (ops_buckets[b] < n) b++;
     return b;
+}
+
+/* A step of an encoder takes a whole text. */
+static uint32_t max_rows(const struct hparams *h, uint32_t context)
+{
+    return h->encoder ? bucket_rows(forward_output_bucket(context)) : FORWARD_MAX_ROWS;
 }
 
 /* ---- sizes ---- */
@@ -68,16 +75,17 @@ struct scratch {
 static struct scratch scratch_sizes(const struct hparams *h, const struct attention_shape *s,
                                     uint32_t context)
 {
-    const uint64_t row = FORWARD_MAX_ROWS * sizeof(float);
+    const uint32_t n_rows = max_rows(h, context);
+    const uint64_t row = n_rows * sizeof(float), n_outputs = h->encoder ? 0 : FORWARD_MAX_OUTPUTS;
     return (struct scratch){
         .x = row * ops_stride(h->dim),
         .added = h->post_norms ? row * ops_stride(h->dim) : 0,
         .qkv = row * s->stride,
         .attended = row * ops_stride(h->n_heads * h->head_dim),
         .hidden = row * ops_stride(h->hidden),
-        .partial = ops_partial_size(s, FORWARD_MAX_ROWS, context),
-        .logits = (uint64_t)FORWARD_MAX_OUTPUTS * ops_stride(h->vocab) * sizeof(float),
-        .best = FORWARD_MAX_OUTPUTS * sizeof(uint32_t),
+        .partial = ops_partial_size(s, n_rows, context),
+        .logits = n_outputs * ops_stride(h->vocab) * sizeof(float),
+        .best = n_outputs * sizeof(uint32_t),
     };
 }
 
@@ -91,15 +99,16 @@ uint64_t forward_scratch_size(const struct hparams *h, const struct forward_conf
 
 /* ---- opening ---- */
 
-static void layout_step(struct step *step, const struct hparams *h, uint32_t max_tables)
+static void layout_step(struct step *step, const struct hparams *h, uint32_t n_rows,
+                        uint32_t max_tables)
 {
-    step->max_rows = FORWARD_MAX_ROWS;
+    step->max_rows = n_rows;
     step->max_outputs = FORWARD_MAX_OUTPUTS;
     step->max_pages = max_tables;
     step->rope_pairs = h->ropes[0].dims / 2;
     step->rows = 0;
-    step->rope = aligned(step->rows + FORWARD_MAX_ROWS * sizeof(struct step_row));
-    step->rope_size = aligned((uint64_t)FORWARD_MAX_ROWS * step->rope_pairs * 2 * sizeof(float));
+    step->rope = aligned(step->rows + n_rows * sizeof(struct step_row));
+    step->rope_size = aligned((uint64_t)n_rows * step->rope_pairs * 2 * sizeof(float));
     step->pages = step->rope + h->n_ropes * step->rope_size;
     step->outputs = aligned(step->pages + (uint64_t)max_tables * sizeof(uint32_t));
     step->counts = aligned(step->outputs + FORWARD_MAX_OUTPUTS * sizeof(uint32_t));
@@ -110,7 +119,7 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
 {
     struct scratch n = scratch_sizes(&f->h, &f->shape, c->context);
     /* A step's rows belong to at most FORWARD_MAX_OUTPUTS sequences. */
-    layout_step(&f->step, &f->h,
+    layout_step(&f->step, &f->h, max_rows(&f->h, c->context),
                 FORWARD_MAX_OUTPUTS * ((f->max_positions + KV_PAGE - 1) / KV_PAGE));
     const struct {
         struct gpu_buffer *buffer;
@@ -267,9 +276,9 @@ static llm_status record_states(struct forward *f, uint32_t bucket, struct llm_e
     uint32_t n = bucket_rows(bucket);
     TRY_GPU(gpu_commands_create(f->gpu, &f->read_states[bucket], false, &gpu_error_), error);
     struct gpu_commands *c = f->read_states[bucket];
-    TRY(layer_record_states(f, c, n, error));
-    gpu_commands_barrier(c);
-    gpu_commands_copy(c, &f->normed, 0, &f->states_host, 0,
+    const struct gpu_buffer *states;
+    TRY(layer_record_states(f, c, n, &states, error));
+    gpu_commands_copy(c, states, 0, &f->states_host, 0,
                       (uint64_t)n * ops_stride(f->h.dim) * sizeof(float));
     TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
     return LLM_OK;
@@ -278,7 +287,7 @@ static llm_status record_states(struct forward *f, uint32_t bucket, struct llm_e
 llm_status forward_record_plan(struct forward *f, uint32_t bucket, struct llm_error *error)
 {
     if (!f->layers[bucket].n_segments) TRY(record_layers(f, bucket, error));
-    if (ops_buckets[bucket] <= FORWARD_MAX_OUTPUTS && !f->heads[bucket].n_segments)
+    if (!f->h.encoder && ops_buckets[bucket] <= FORWARD_MAX_OUTPUTS && !f->heads[bucket].n_segments)
         TRY(record_head(f, bucket, error));
     if (!f->read_states[bucket]) TRY(record_states(f, bucket, error));
     return LLM_OK;
@@ -286,7 +295,7 @@ llm_status forward_record_plan(struct forward *f, uint32_t bucket, struct llm_er
 
 llm_status forward_record(struct forward *f, struct llm_error *error)
 {
-    for (uint32_t b = 0; ops_buckets[b] && ops_buckets[b] <= FORWARD_MAX_ROWS; b++)
+    for (uint32_t b = 0; ops_buckets[b] && ops_buckets[b] <= f->step.max_rows; b++)
         TRY(forward_record_plan(f, b, error));
     return LLM_OK;
 }
@@ -306,10 +315,10 @@ void forward_begin(struct forward *f, uint32_t bucket)
 }
 
 void forward_set_row(struct forward *f, uint32_t row, uint32_t token, uint32_t position,
-                     uint32_t table)
+                     uint32_t table, uint32_t last)
 {
     struct step_row *rows = step_at(f, f->step.rows);
-    rows[row] = (struct step_row){token, position, table, position};
+    rows[row] = (struct step_row){token, position, table, last};
     for (uint32_t i = 0; i < f->h.n_ropes; i++) {
         float *cos_sin = step_at(f, f->step.rope + i * f->step.rope_size);
         rope_angles(&f->h.ropes[i], position, cos_sin + (size_t)row * f->step.rope_pairs * 2);
@@ -374,7 +383,9 @@ llm_status forward_warm(struct forward *f, struct llm_error *error)
     TRY_GPU(
         gpu_submit(f->gpu, f->layers[0].segments, f->layers[0].n_segments, &ticket, &gpu_error_),
         error);
-    TRY_GPU(gpu_submit(f->gpu, f->heads[0].segments, f->heads[0].n_segments, &ticket, &gpu_error_),
+    if (!f->h.encoder)
+        TRY_GPU(
+            gpu_submit(f->gpu, f->heads[0].segments, f->heads[0].n_segments, &ticket, &gpu_error_),
             error);
     TRY_GPU(gpu_wait(f->gpu, ticket, UINT64_MAX, &gpu_error_), error);
     return LLM_OK;

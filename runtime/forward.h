@@ -8,7 +8,13 @@
 #include "ops.h"
 #include "weights.h"
 
-enum { FORWARD_MAX_ROWS = 128, FORWARD_MAX_OUTPUTS = 16, FORWARD_N_BUCKETS = 12 };
+/* MAX_ROWS: of a decoder. A step of an encoder has room for a whole text, of MAX_TEXT at most. */
+enum {
+    FORWARD_MAX_TEXT = 2048,
+    FORWARD_MAX_ROWS = 128,
+    FORWARD_MAX_OUTPUTS = 16,
+    FORWARD_N_BUCKETS = 12
+};
 
 /* The layers' commands for one number of rows, or the output matrix' for one number of outputs. */
 struct plan {
@@ -67,13 +73,13 @@ llm_status forward_warm(struct forward *f, struct llm_error *error);
 
 /* How many of n rows the next step should take, and the bucket (index) of its plan, which may have
  * more rows. */
-uint32_t forward_take(uint32_t n, uint32_t *bucket);
+uint32_t forward_take(const struct forward *f, uint32_t n, uint32_t *bucket);
 uint32_t forward_output_bucket(uint32_t n);
 
 /* The step's data; nothing may be in flight. Rows that are not set are padding. */
 void forward_begin(struct forward *f, uint32_t bucket);
 void forward_set_row(struct forward *f, uint32_t row, uint32_t token, uint32_t position,
-                     uint32_t table);
+                     uint32_t table, uint32_t last);
 /* Copies a sequence's pages to the step's page tables from entry `table` on; the caller counts
  * entries. */
 void forward_set_table(struct forward *f, uint32_t table, const struct kv_sequence *s);

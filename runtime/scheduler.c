@@ -107,13 +107,13 @@ static uint32_t outputs_in(const struct run *run, uint32_t first, uint32_t n)
 
 /* Rows of this run for a step with this many entries: one for a decoding run, a plan's fill for a
  * prompt. */
-static uint32_t rows_of(const struct run *run, uint32_t *bucket)
+static uint32_t rows_of(const struct forward *f, const struct run *run, uint32_t *bucket)
 {
-    uint32_t first = run->rows.kv->length, n = forward_take(remaining(run), bucket);
+    uint32_t first = run->rows.kv->length, n = forward_take(f, remaining(run), bucket);
     if (run->states || outputs_in(run, first, n) <= FORWARD_MAX_OUTPUTS) return n;
     uint32_t most =
         (run->outputs_from > first ? run->outputs_from - first : 0) + FORWARD_MAX_OUTPUTS;
-    return forward_take(most < n ? most : n, bucket);
+    return forward_take(f, most < n ? most : n, bucket);
 }
 
 /* Takes pages for the rows; a run for which there are none ends. */
@@ -141,7 +141,7 @@ static void choose(struct scheduler *s, struct kv_copy *copies, uint32_t *n_copi
     struct run *prompt = best_run(s, true), *decoding = best_run(s, false);
     s->prompt_turn = prompt && (!decoding || !s->prompt_turn);
     if (s->prompt_turn) {
-        uint32_t n = rows_of(prompt, &f->bucket);
+        uint32_t n = rows_of(s->forward, prompt, &f->bucket);
         add_entry(s, prompt, n, copies, n_copies);
         return;
     }
@@ -166,7 +166,8 @@ static void write_step(struct scheduler *s)
         forward_set_table(s->forward, table, r->kv);
         for (uint32_t k = 0; k < e->n; k++, row++) {
             uint32_t position = e->first + k;
-            forward_set_row(s->forward, row, (uint32_t)r->tokens[position], position, table);
+            forward_set_row(s->forward, row, (uint32_t)r->tokens[position], position, table,
+                            s->forward->h.encoder ? e->first + e->n - 1 : position);
             if (position >= e->run->outputs_from && !e->run->states) outputs[f->n_outputs++] = row;
         }
         if (e->n_outputs && e->run->states) f->want_states = true;

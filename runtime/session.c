@@ -14,6 +14,13 @@ llm_status llm_session_create(llm_model *m, uint32_t context, llm_session **out,
                               struct llm_error *error)
 {
     *out = NULL;
+    TRY(model_check_decoder(m, error));
+    return session_open(m, context, out, error);
+}
+
+llm_status session_open(llm_model *m, uint32_t context, llm_session **out, struct llm_error *error)
+{
+    *out = NULL;
     TRY(model_check(m, error));
     if (context > m->context)
         return error_set(error, LLM_BAD_ARGUMENT,

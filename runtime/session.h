@@ -24,6 +24,8 @@ struct llm_session {
     struct task *task;       /* whose own it is */
 };
 
+/* Also for an encoder, which llm_session_create refuses. */
+llm_status session_open(llm_model *m, uint32_t context, llm_session **out, struct llm_error *error);
 void session_retain(llm_session *s);
 /* LLM_CLOSED or LLM_BUSY. A cancel that waits for the pump is carried out first. */
 llm_status session_check(llm_session *s, struct llm_error *error);

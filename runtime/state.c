@@ -103,7 +103,7 @@ llm_status llm_session_restore(llm_model *m, uint64_t size, llm_read_fn read, vo
                                llm_session **out, struct llm_error *error)
 {
     *out = NULL;
-    TRY(model_check(m, error));
+    TRY(model_check_decoder(m, error));
     TRY(session_may_wait(m->root, "restore", error));
     const struct blob_limits limits = {m->fingerprint, tokenizer_info(m->tokenizer)->n_tokens,
                                        m->context};

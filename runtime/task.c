@@ -139,7 +139,7 @@ llm_status task_start(struct task *t, llm_model *m, const struct llm_prompt *pro
                       struct llm_error *error)
 {
     TRY(copy_prompts(t, prompts, n, error));
-    TRY(llm_session_create(m, 0, &t->session, error));
+    TRY(session_open(m, 0, &t->session, error));
     t->session->task = t;
     t->run.output = run_output;
     t->run.end = run_end;

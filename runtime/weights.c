@@ -56,14 +56,11 @@ static const struct {
     size_t at; /* a gpu_range of struct layer_weights */
 } layer_vectors[] = {
 #define AT(field) offsetof(struct layer_weights, field)
-    {SLOT_ATTN_NORM, AT(attn_norm)},
-    {SLOT_ATTN_NORM_BIAS, AT(attn_norm_bias)},
-    {SLOT_ATTN_POST, AT(attn_post)},
-    {SLOT_FFN_NORM, AT(ffn_norm)},
-    {SLOT_FFN_NORM_BIAS, AT(ffn_norm_bias)},
-    {SLOT_FFN_POST, AT(ffn_post)},
-    {SLOT_O_BIAS, AT(o.bias)},
-    {SLOT_UP_BIAS, AT(up.bias)},
+    {SLOT_ATTN_NORM, AT(attn_norm)}, {SLOT_ATTN_NORM_BIAS, AT(attn_norm_bias)},
+    {SLOT_ATTN_POST, AT(attn_post)}, {SLOT_ATTN_POST_BIAS, AT(attn_post_bias)},
+    {SLOT_FFN_NORM, AT(ffn_norm)},   {SLOT_FFN_NORM_BIAS, AT(ffn_norm_bias)},
+    {SLOT_FFN_POST, AT(ffn_post)},   {SLOT_FFN_POST_BIAS, AT(ffn_post_bias)},
+    {SLOT_O_BIAS, AT(o.bias)},       {SLOT_UP_BIAS, AT(up.bias)},
     {SLOT_DOWN_BIAS, AT(down.bias)},
 #undef AT
 };
@@ -76,7 +73,9 @@ static uint64_t tensor_vector_size(const struct gguf_tensor *t)
 
 static uint64_t vectors_size(const struct blueprint *b)
 {
-    uint64_t size = tensor_vector_size(b->tensors[SLOT_OUTPUT_NORM]) +
+    uint64_t size = tensor_vector_size(b->tensors[SLOT_EMBD_NORM]) +
+                    tensor_vector_size(b->tensors[SLOT_EMBD_NORM_BIAS]) +
+                    tensor_vector_size(b->tensors[SLOT_OUTPUT_NORM]) +
                     tensor_vector_size(b->tensors[SLOT_OUTPUT_NORM_BIAS]) +
                     tensor_vector_size(b->tensors[SLOT_OUTPUT_BIAS]);
     for (uint32_t l = 0; l < b->h.n_layers; l++) {
@@ -90,8 +89,9 @@ static uint64_t vectors_size(const struct blueprint *b)
 uint64_t weights_size(const struct blueprint *b, const struct gpu_device *gpu,
                       uint32_t n_host_layers)
 {
-    const struct gguf_tensor *const whole[] = {
-        b->tensors[SLOT_TOKEN_EMBD], b->tensors[SLOT_POSITION_EMBD], b->tensors[SLOT_OUTPUT]};
+    const struct gguf_tensor *const whole[] = {b->tensors[SLOT_TOKEN_EMBD],
+                                               b->tensors[SLOT_POSITION_EMBD],
+                                               b->tensors[SLOT_TYPE_EMBD], b->tensors[SLOT_OUTPUT]};
     uint64_t size = vectors_size(b);
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
         if (whole[i]) size += gpu_buffer_cost(gpu, matrix_size(whole[i]), GPU_MEMORY_DEVICE);
@@ -321,6 +321,10 @@ static llm_status load_all(struct loader *ld, uint32_t n_host_layers, struct llm
     if (b->tensors[SLOT_POSITION_EMBD])
         TRY(load_matrix(ld, &b->tensors[SLOT_POSITION_EMBD], 1, GPU_MEMORY_DEVICE, &w->positions,
                         error));
+    if (b->tensors[SLOT_TYPE_EMBD])
+        TRY(load_matrix(ld, &b->tensors[SLOT_TYPE_EMBD], 1, GPU_MEMORY_DEVICE, &w->types, error));
+    TRY(load_vector(ld, b->tensors[SLOT_EMBD_NORM], 1, &w->embed_norm, error));
+    TRY(load_vector(ld, b->tensors[SLOT_EMBD_NORM_BIAS], 1, &w->embed_norm_bias, error));
     w->output = w->embed;
     if (b->tensors[SLOT_OUTPUT])
         TRY(load_matrix(ld, &b->tensors[SLOT_OUTPUT], 1, GPU_MEMORY_DEVICE, &w->output, error));
@@ -352,7 +356,7 @@ llm_status weights_load(struct weights *w, const struct blueprint *b, const stru
     *w = (struct weights){.gpu = gpu,
                           .alloc = alloc,
                           .n_layers = b->h.n_layers,
-                          .max_buffers = 3 + N_LAYER_MATRICES * b->h.n_layers};
+                          .max_buffers = 4 + N_LAYER_MATRICES * b->h.n_layers};
     w->layers = alloc_zero(alloc, w->n_layers, sizeof *w->layers);
     w->buffers = alloc_zero(alloc, w->max_buffers, sizeof *w->buffers);
     if (!w->layers || !w->buffers)

@@ -1,4 +1,4 @@
-// out(row) = weight(token of row) * scale. One invocation a block of 32 columns.
+// out(row) = weight(token or position of row) * scale, or is added to. One invocation a block of 32 columns.
 #version 450
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_GOOGLE_include_directive : require
@@ -8,7 +8,7 @@
 layout(local_size_x_id = 0) in;
 WORDS(0, words);
 layout(std430, binding = 1) readonly buffer Rows { uvec4 rows[]; }; // struct step_row
-layout(std430, binding = 2) writeonly buffer Out { vec4 result[]; };
+layout(std430, binding = 2) buffer Out { vec4 result[]; };
 layout(push_constant) uniform Push { embed_args a; };
 
 uvec4 W4(uint i) { return WORD(words, i); }
@@ -16,7 +16,8 @@ uvec4 W4(uint i) { return WORD(words, i); }
 
 void main()
 {
-    uint b = gl_GlobalInvocationID.x, token = rows[gl_WorkGroupID.y].x - a.first;
+    uint b = gl_GlobalInvocationID.x;
+    uint token = (a.word < 4 ? rows[gl_WorkGroupID.y][a.word] : 0) - a.first;
     if (b >= a.blocks || token >= a.rows) return;
     lane = token / 4 % 8;
     uint at = token / 32 * tile_words(a.blocks) + b / SUBS * uint(HEAD + SUBS * BLOCK);
@@ -32,7 +33,9 @@ void main()
                 vec4 v = weights(j, g) * X_SCALE * fold(j);
                 if (SCALES > 0) v *= scale(j, h);
                 if (OFFSET == 1) v += offset(j, h);
-                result[to + uint(4 * h + g)] = v * a.scale;
+                v *= a.scale;
+                if (a.add != 0) v += result[to + uint(4 * h + g)];
+                result[to + uint(4 * h + g)] = v;
             }
         }
     }

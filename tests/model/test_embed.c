@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "encoder_make.h"
 #include "peer_models.h"
 #include "reference.h"
 
@@ -112,6 +113,144 @@ static void states_are_the_reference(void **state)
     granite.scales = true;
     check_shape(&model_shape_small);
     check_shape(&granite); /* its logits are scaled, its embeddings are not */
+}
+
+/* ---- llama.cpp ---- */
+
+static llm_model *open_bytes(struct memory_file *file)
+{
+    struct llm_load_options o;
+    llm_model *m;
+    load_defaults(&o);
+    o.kv = LLM_KV_F32;
+    o.precision = LLM_PRECISION_HIGH;
+    OK(load(file, &o, &m));
+    return m;
+}
+
+static void check_peer(const char *name, struct memory_file *file, double most)
+{
+    char path[4096];
+    snprintf(path, sizeof path, TEST_DATA "/peer/%s.embeddings", name);
+    struct memory_file theirs = read_file(path);
+    llm_model *m = open_bytes(file);
+    uint32_t dim = dim_of(m);
+    int32_t ids[ENCODER_CONTEXT];
+    struct llm_prompt texts[ENCODER_N_TEXTS];
+    float vectors[ENCODER_N_TEXTS * MAX_DIM];
+    struct llm_embed_options o;
+    assert_int_equal(theirs.size, ENCODER_N_TEXTS * dim * sizeof(float));
+    for (uint32_t i = 0; i < ENCODER_CONTEXT; i++) ids[i] = encoder_id(i);
+    for (uint32_t i = 0; i < ENCODER_N_TEXTS; i++) texts[i] = ids_prompt(ids, encoder_lengths[i]);
+    llm_embed_defaults(&o, sizeof o);
+    o.normalize = 0;
+    OK(llm_model_embed(m, texts, ENCODER_N_TEXTS, &o, vectors, &error));
+    for (uint32_t i = 0; i < ENCODER_N_TEXTS; i++) {
+        double expected[MAX_DIM];
+        const float *row = (const float *)(const void *)theirs.data + i * dim;
+        for (uint32_t k = 0; k < dim; k++) expected[k] = (double)row[k];
+        double e = nmse(expected, vectors + i * dim, dim);
+        if (!(e <= most)) fail_msg("%s: NMSE %g of text %u", name, e, i);
+    }
+    llm_model_free(m);
+    free(theirs.data);
+    free(file->data);
+}
+
+static void peers(void **state)
+{
+    (void)state;
+    static const char *const decoders[] = {"llama", "qwen3", "granite"};
+    struct memory_file file;
+    for (uint32_t i = 0; i < 3; i++) {
+        for (uint32_t k = 0; k < peer_n_models; k++) {
+            if (strcmp(peer_models[k].name, decoders[i]) != 0) continue;
+            file.data = model_make(&peer_models[k].shape, &file.size);
+            check_peer(decoders[i], &file, 1e-5); /* their cache is f16 */
+        }
+    }
+    for (uint32_t i = 0; i < n_encoder_shapes; i++) {
+        file.data = encoder_make(&encoder_shapes[i], &file.size);
+        check_peer(encoder_shapes[i].name, &file, 1e-6);
+    }
+}
+
+/* ---- encoders ---- */
+
+/* The embedding of the longest text, as loaded. */
+static void embed_long(const struct encoder_shape *shape, bool exact, uint32_t n, float *out)
+{
+    struct memory_file file;
+    struct llm_load_options o;
+    llm_model *m;
+    int32_t ids[ENCODER_CONTEXT];
+    file.data = encoder_make(shape, &file.size);
+    load_defaults(&o);
+    if (exact) {
+        o.kv = LLM_KV_F32;
+        o.precision = LLM_PRECISION_HIGH;
+    }
+    OK(load(&file, &o, &m));
+    for (uint32_t i = 0; i < n; i++) ids[i] = encoder_id(i);
+    const struct llm_prompt text = ids_prompt(ids, n);
+    OK(llm_model_embed(m, &text, 1, NULL, out, &error));
+    llm_model_free(m);
+    free(file.data);
+}
+
+static void formats(void **state)
+{
+    (void)state;
+    static const enum quant_type types[] = {QUANT_F16, QUANT_Q8_0, QUANT_Q4_0};
+    for (uint32_t i = 0; i < n_encoder_shapes; i++) {
+        for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+            struct encoder_shape shape = encoder_shapes[i];
+            float exact[MAX_DIM], fast[MAX_DIM];
+            double expected[MAX_DIM];
+            shape.type = types[t];
+            embed_long(&shape, true, ENCODER_CONTEXT, exact);
+            embed_long(&shape, false, ENCODER_CONTEXT, fast);
+            for (uint32_t k = 0; k < shape.dim; k++) expected[k] = (double)exact[k];
+            double e = nmse(expected, fast, shape.dim);
+            if (!(e <= 1e-3)) fail_msg("%s, format %d: NMSE %g", shape.name, types[t], e);
+        }
+    }
+}
+
+static void assert_refused(llm_status status, llm_status expected, const char *words)
+{
+    assert_int_equal(status, expected);
+    if (!strstr(error.message, words)) fail_msg("%s", error.message);
+}
+
+static void encoders_write_nothing(void **state)
+{
+    (void)state;
+    struct memory_file file;
+    struct llm_load_options o;
+    llm_model *m;
+    llm_session *s;
+    int32_t ids[ENCODER_CONTEXT + 1] = {0};
+    double logs[1];
+    size_t best;
+    float vector[MAX_DIM];
+    const struct llm_prompt text = ids_prompt(ids, 3), long_text = ids_prompt(ids, 257);
+    file.data = encoder_make(&encoder_shapes[0], &file.size);
+    m = open_bytes(&file);
+    assert_refused(llm_session_create(m, 0, &s, &error), LLM_UNSUPPORTED, "use embed");
+    assert_refused(llm_model_choose(m, &text, &text, 1, 0, logs, &best, &error), LLM_UNSUPPORTED,
+                   "use embed");
+    assert_refused(llm_model_embed(m, &long_text, 1, NULL, vector, &error), LLM_CONTEXT_FULL,
+                   "257 tokens");
+    llm_model_free(m);
+    load_defaults(&o);
+    o.context = ENCODER_CONTEXT + 1;
+    assert_refused(load(&file, &o, &m), LLM_UNSUPPORTED, "positions for 256");
+    free(file.data);
+    file.data = encoder_make(&encoder_shapes[2], &file.size);
+    o.context = 2049;
+    assert_refused(load(&file, &o, &m), LLM_UNSUPPORTED, "2048");
+    free(file.data);
 }
 
 /* ---- jobs ---- */
@@ -238,6 +377,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(states_are_the_reference),
+        cmocka_unit_test(peers),
+        cmocka_unit_test(formats),
+        cmocka_unit_test(encoders_write_nothing),
         cmocka_unit_test(jobs),
         cmocka_unit_test(refusals),
     };
