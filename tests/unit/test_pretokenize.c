@@ -64,10 +64,10 @@ static void rules_cut_words(void **state)
          "12\xc2\xb2"
          "4|567"},
         {"chameleon", "<sentinel:12>IMGIMGABCZ    x  .a1",
-         "<sentinel:12>|IMGIMGABCZ|    |x|  |.|a|1"},
+         "<|sentinel|:|1|2|>|IMGIMGABCZ|    |x|  |.|a|1"},
         {"chameleon", "IMGIMGABCDEZ", "IMGIMGABCDEZ"},
         {"spark2_5", "a!\n\n1234", "a|!|\n|\n|1|2|3|4"},
-        {"afmoe", "a1234 \xe0\xb8\x81!\nb", "a|1|234| |\xe0\xb8\x81|!\n|b"},
+        {"afmoe", "a1234 \xe0\xb9\x80!\nb", "a|1|234| |\xe0\xb9\x80|!\n|b"},
         {"gemma4", "a b\n\nc", "a b|\n\n|c"},
         {"sarvam-moe", "\r\n", "\r|\n"},
         {"whitespace", "ab, c  d", "ab,| |c|  |d"},
