@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernels.h"
 #include "leave.h"
 
 static const char *const type_names[] = {"discrete", "integrated", "virtual", "cpu", "other"};
@@ -178,6 +179,16 @@ static llm_status borrow(struct device *d, const struct llm_vulkan_device *v,
     return LLM_OK;
 }
 
+static void device_free(struct device *d)
+{
+    struct device **link = &d->root->devices;
+    while (*link != d) link = &(*link)->next;
+    *link = d->next;
+    kernels_free(d->kernels);
+    gpu_device_close(d->gpu);
+    alloc_free(&d->root->alloc, d, sizeof *d);
+}
+
 static llm_status open_locked(llm *root, const struct llm_load_options *o, struct device **out,
                               struct llm_error *error)
 {
@@ -197,16 +208,17 @@ static llm_status open_locked(llm *root, const struct llm_load_options *o, struc
     if (!d) return error_memory(error, "a device", sizeof *d);
     d->root = root;
     d->index = index;
-    llm_status status =
-        o->vulkan_device ? borrow(d, o->vulkan_device, error) : open_index(d, gpu, o, error);
-    if (status != LLM_OK) {
-        alloc_free(&root->alloc, d, sizeof *d);
-        return status;
-    }
-    leave_watch(root);
     d->n_users = 1;
     d->next = root->devices;
     root->devices = d;
+    llm_status status =
+        o->vulkan_device ? borrow(d, o->vulkan_device, error) : open_index(d, gpu, o, error);
+    if (status == LLM_OK) status = kernels_create(&d->kernels, d->gpu, &root->alloc, error);
+    if (status != LLM_OK) {
+        device_free(d);
+        return status;
+    }
+    leave_watch(root);
     *out = d;
     return LLM_OK;
 }
@@ -219,15 +231,6 @@ llm_status device_open(llm *root, const struct llm_load_options *o, struct devic
     llm_status status = open_locked(root, o, out, error);
     os_unlock(root->lock);
     return status;
-}
-
-static void device_free(struct device *d)
-{
-    struct device **link = &d->root->devices;
-    while (*link != d) link = &(*link)->next;
-    *link = d->next;
-    gpu_device_close(d->gpu);
-    alloc_free(&d->root->alloc, d, sizeof *d);
 }
 
 /* Our own device stays open for the next model, unless it is lost; a lent one is let go with its

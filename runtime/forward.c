@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "gpu_error.h"
+#include "kernels.h"
 
 static uint32_t bucket_rows(uint32_t bucket)
 {
@@ -158,11 +159,11 @@ static llm_status clear_buffers(struct forward *f, struct llm_error *error)
     return status;
 }
 
-llm_status forward_open(struct forward *f, struct gpu_device *gpu, const struct hparams *h,
+llm_status forward_open(struct forward *f, struct kernels *kernels, const struct hparams *h,
                         const struct weights *weights, const struct forward_config *c,
                         const struct alloc *alloc, struct llm_error *error)
 {
-    *f = (struct forward){.gpu = gpu,
+    *f = (struct forward){.gpu = kernels->device,
                           .h = *h,
                           .weights = weights,
                           .alloc = alloc,
@@ -174,7 +175,7 @@ llm_status forward_open(struct forward *f, struct gpu_device *gpu, const struct 
     f->kv_v = kv_v_offset(f->page_size, f->n_pages);
     f->kv = alloc_zero(alloc, h->n_layers, sizeof *f->kv);
     if (!f->kv) return error_memory(error, "the list of caches", h->n_layers * sizeof *f->kv);
-    TRY(ops_create(&f->ops, gpu, c->high, c->deterministic, alloc, error));
+    TRY(ops_create(&f->ops, kernels, c->high, c->deterministic, alloc, error));
     TRY(take_buffers(f, c, error));
     return clear_buffers(f, error);
 }
@@ -378,7 +379,7 @@ void forward_set_row(struct forward *f, uint32_t row, uint32_t token, uint32_t p
                      uint32_t table)
 {
     struct step_row *rows = step_at(f, f->step.rows);
-    rows[row] = (struct step_row){token, position, table, 0};
+    rows[row] = (struct step_row){token, position, table, position};
     float *cos_sin = step_at(f, f->step.rope);
     rope_angles(&f->h.rope, position, cos_sin + (size_t)row * f->step.rope_pairs * 2);
 }
@@ -407,7 +408,7 @@ void forward_end(struct forward *f, uint32_t bucket)
     uint32_t groups = 1;
     for (uint32_t i = 0; i < bucket_rows(bucket); i++) {
         if (rows[i].position == STEP_NO_ROW) continue;
-        uint32_t n = rows[i].position / ATTENTION_GROUP + 1;
+        uint32_t n = rows[i].last / ATTENTION_GROUP + 1;
         if (n > groups) groups = n;
     }
     uint32_t *counts = step_at(f, f->step.counts);

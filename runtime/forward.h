@@ -49,7 +49,7 @@ struct forward_config {
 uint64_t forward_scratch_size(const struct hparams *h, const struct forward_config *c);
 uint64_t forward_page_size(const struct hparams *h, bool kv_f16); /* of one page in all layers */
 
-llm_status forward_open(struct forward *f, struct gpu_device *gpu, const struct hparams *h,
+llm_status forward_open(struct forward *f, struct kernels *kernels, const struct hparams *h,
                         const struct weights *weights, const struct forward_config *c,
                         const struct alloc *alloc, struct llm_error *error);
 void forward_free(struct forward *f);

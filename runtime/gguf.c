@@ -451,16 +451,40 @@ llm_status gguf_parse(struct gguf *g, const void *data, size_t n, uint64_t file_
     return status;
 }
 
+static void free_index(struct gguf *g)
+{
+    size_t n = (size_t)(g->n_values + g->n_tensors);
+    alloc_free(g->alloc, g->index, n * sizeof(const struct gguf_string *));
+    g->index = NULL;
+}
+
 void gguf_free(struct gguf *g)
 {
     const struct alloc *alloc = g->alloc;
-    size_t n_values = (size_t)g->n_values, n_tensors = (size_t)g->n_tensors;
     if (alloc) {
-        alloc_free(alloc, g->values, n_values * sizeof *g->values);
-        alloc_free(alloc, g->tensors, n_tensors * sizeof *g->tensors);
-        alloc_free(alloc, g->index, (n_values + n_tensors) * sizeof(const struct gguf_string *));
+        free_index(g);
+        alloc_free(alloc, g->values, (size_t)g->n_values * sizeof *g->values);
+        alloc_free(alloc, g->tensors, (size_t)g->n_tensors * sizeof *g->tensors);
     }
     *g = (struct gguf){.alloc = alloc};
+}
+
+llm_status gguf_join(struct gguf *g, struct gguf *part, uint64_t base, struct llm_error *error)
+{
+    size_t had = (size_t)g->n_tensors, added = (size_t)part->n_tensors;
+    size_t size = (had + added) * sizeof *g->tensors;
+    if (added) {
+        struct gguf_tensor *tensors =
+            g->alloc->realloc(g->alloc->user, g->tensors, had * sizeof *tensors, size);
+        if (!tensors) return error_memory(error, "the list of tensors of a model", size);
+        free_index(g);
+        g->tensors = tensors;
+        g->n_tensors += added;
+        memcpy(tensors + had, part->tensors, added * sizeof *tensors);
+        for (size_t i = had; i < had + added; i++) tensors[i].offset += base;
+    }
+    gguf_free(part);
+    return added ? build_index(g, error) : LLM_OK;
 }
 
 /* ---- values ---- */

@@ -66,6 +66,9 @@ struct gguf {
 llm_status gguf_parse(struct gguf *g, const void *data, size_t n, uint64_t file_size,
                       const struct alloc *alloc, struct llm_error *error);
 void gguf_free(struct gguf *g); /* zeroed and half-built ones too */
+/* Gives g the tensors of part, whose file begins at byte base of what both are read from; part is
+ * empty afterwards and its data must outlive g. LLM_BAD_MODEL: a tensor is there twice. */
+llm_status gguf_join(struct gguf *g, struct gguf *part, uint64_t base, struct llm_error *error);
 
 const struct gguf_value *gguf_find(const struct gguf *g,
                                    const char *key); /* NULL where there is none */

@@ -3,8 +3,9 @@
 #include <string.h>
 
 #include "args.h"
-#include "error.h"
+#include "gpu_error.h"
 #include "kernels_spirv.h"
+#include "os.h"
 
 struct module_info {
     const char *name;
@@ -20,38 +21,39 @@ static const struct module_info modules[N_MODULES] = {
 #undef KERNEL
 };
 
-static llm_status status_of(enum gpu_status status)
+llm_status kernels_create(struct kernels **out, struct gpu_device *device,
+                          const struct alloc *alloc, struct llm_error *error)
 {
-    switch (status) {
-    case GPU_OK: return LLM_OK;
-    case GPU_OUT_OF_MEMORY: return LLM_OUT_OF_MEMORY;
-    case GPU_LOST: return LLM_DEVICE_LOST;
-    case GPU_NO_DEVICE: return LLM_NO_DEVICE;
-    case GPU_NOT_READY:
-    case GPU_UNSUPPORTED:
-    case GPU_FAILED: break;
-    }
-    return LLM_UNSUPPORTED;
+    struct kernels *k = alloc_zero(alloc, 1, sizeof *k);
+    *out = k;
+    if (!k) return error_memory(error, "the kernels", sizeof *k);
+    k->device = device;
+    k->alloc = alloc;
+    k->lock = os_lock_create();
+    if (k->lock) return LLM_OK;
+    kernels_free(k);
+    *out = NULL;
+    return error_memory(error, "a lock", sizeof k->lock);
 }
 
-llm_status kernels_get(struct kernels *k, enum module module, const uint32_t *spec, uint32_t n_spec,
-                       const struct gpu_kernel **out, struct llm_error *error)
+static const struct kernel *find(const struct kernels *k, const struct kernel *wanted)
 {
-    struct kernel wanted = {.module = module};
-    memset(wanted.spec, 0xff, sizeof wanted.spec);
-    memcpy(wanted.spec, spec, n_spec * sizeof *spec);
     for (size_t i = 0; i < k->n; i++) {
         const struct kernel *have = &k->items[i];
-        if (have->module != module || memcmp(have->spec, wanted.spec, sizeof wanted.spec) != 0)
-            continue;
-        *out = have->gpu;
-        return LLM_OK;
+        if (have->module == wanted->module &&
+            memcmp(have->spec, wanted->spec, sizeof wanted->spec) == 0)
+            return have;
     }
+    return NULL;
+}
 
+static llm_status make(struct kernels *k, struct kernel *wanted, uint32_t n_spec,
+                       struct llm_error *error)
+{
     struct kernel *grown = alloc_grow(k->alloc, k->items, &k->capacity, k->n + 1, sizeof *grown);
     if (!grown) return error_memory(error, "the list of kernels", (k->n + 1) * sizeof *grown);
     k->items = grown;
-    const struct module_info *m = &modules[module];
+    const struct module_info *m = &modules[wanted->module];
     const struct gpu_kernel_desc desc = {
         .name = m->name,
         .spirv = m->spirv,
@@ -61,21 +63,38 @@ llm_status kernels_get(struct kernels *k, enum module module, const uint32_t *sp
         .texels = m->texels,
         .push_size = m->push_size,
         .n_spec = n_spec,
-        .spec = spec,
+        .spec = wanted->spec,
     };
     struct gpu_error gpu_error = {{0}};
-    enum gpu_status status = gpu_kernel_create(k->device, &wanted.gpu, &desc, &gpu_error);
-    if (status != GPU_OK)
-        return error_set(error, status_of(status), "kernel %s: %s", m->name, gpu_error.message);
-    k->items[k->n++] = wanted;
-    *out = wanted.gpu;
+    enum gpu_status status = gpu_kernel_create(k->device, &wanted->gpu, &desc, &gpu_error);
+    if (status == GPU_FAILED) /* the driver does not compile it; the device lives */
+        return error_set(error, LLM_UNSUPPORTED, "%s", gpu_error.message);
+    TRY(gpu_failed(status, &gpu_error, error));
+    k->items[k->n++] = *wanted;
     return LLM_OK;
+}
+
+llm_status kernels_get(struct kernels *k, enum module module, const uint32_t *spec, uint32_t n_spec,
+                       const struct gpu_kernel **out, struct llm_error *error)
+{
+    struct kernel wanted = {.module = module};
+    llm_status status = LLM_OK;
+    memset(wanted.spec, 0xff, sizeof wanted.spec);
+    memcpy(wanted.spec, spec, n_spec * sizeof *spec);
+    os_lock(k->lock);
+    const struct kernel *have = find(k, &wanted);
+    if (have) wanted.gpu = have->gpu;
+    else status = make(k, &wanted, n_spec, error);
+    os_unlock(k->lock);
+    *out = wanted.gpu;
+    return status;
 }
 
 void kernels_free(struct kernels *k)
 {
+    if (!k) return;
     for (size_t i = 0; i < k->n; i++) gpu_kernel_free(k->device, k->items[i].gpu);
     alloc_free(k->alloc, k->items, k->capacity * sizeof *k->items);
-    k->items = NULL;
-    k->n = k->capacity = 0;
+    os_lock_free(k->lock);
+    alloc_free(k->alloc, k, sizeof *k);
 }

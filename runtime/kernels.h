@@ -13,7 +13,7 @@ enum module {
     N_MODULES
 };
 
-enum { KERNELS_SPEC = 6 };
+enum { KERNELS_SPEC = 8 };
 
 struct kernel {
     enum module module;
@@ -21,16 +21,22 @@ struct kernel {
     struct gpu_kernel *gpu;
 };
 
+/* Those of one device, shared by the models on it and kept for the next one: making them is most of
+ * a load. */
 struct kernels {
     struct gpu_device *device;
+    const struct alloc *alloc;
+    struct os_lock *lock; /* guards the items */
     struct kernel *items;
     size_t n, capacity;
-    const struct alloc *alloc;
 };
 
-/* The pipeline of a module with these specialization constants, made when first asked for. */
+llm_status kernels_create(struct kernels **out, struct gpu_device *device,
+                          const struct alloc *alloc, struct llm_error *error);
+/* The pipeline of a module with these specialization constants, made when first asked for. From any
+ * thread. */
 llm_status kernels_get(struct kernels *k, enum module module, const uint32_t *spec, uint32_t n_spec,
                        const struct gpu_kernel **out, struct llm_error *error);
-void kernels_free(struct kernels *k);
+void kernels_free(struct kernels *k); /* before its device is closed */
 
 #endif

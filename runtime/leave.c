@@ -3,7 +3,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "job.h"
+#include "load.h"
 #include "model.h"
 
 /* The only changing globals of the library: exit handlers have no other way to find what to stop.
@@ -24,9 +24,9 @@ static void give(void)
 /* Nothing is freed: other exit handlers may still look at it. */
 static void stop(llm *root)
 {
-    for (llm_job *job = root->jobs; job; job = job->next) {
-        llm_job_cancel(job);
-        os_thread_join(job->thread);
+    for (struct load *ld = root->loads; ld; ld = ld->next) {
+        llm_job_cancel(&ld->job);
+        os_thread_join(ld->thread);
     }
     for (llm_model *m = root->models; m; m = m->next) model_wait_idle(m);
 }

@@ -188,7 +188,8 @@ struct llm_load_options {
 };
 
 LLM_API void llm_load_defaults(struct llm_load_options *o, size_t size);
-/* Blocking: a loop over the job below. path is UTF-8. */
+/* Blocking: a loop over the job below. path is UTF-8; of a model in parts
+ * (NAME-00001-of-00003.gguf) that of the first. */
 LLM_API llm_status llm_load(llm *root, const char *path, const struct llm_load_options *options,
                             llm_model **out, struct llm_error *error);
 LLM_API llm_status llm_load_start(llm *root, const char *path,

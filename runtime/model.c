@@ -7,6 +7,7 @@
 #include "error.h"
 #include "generation.h"
 #include "leave.h"
+#include "split.h"
 
 /* ---- loading, on the worker ---- */
 
@@ -16,7 +17,10 @@ static llm_status read_header(llm_model *m, struct llm_error *error)
 {
     const struct alloc *a = &m->root->alloc;
     const struct source *s = &m->source;
-    if (!s->read) return gguf_parse(&m->gguf, s->map.data, (size_t)s->size, s->size, a, error);
+    if (!s->read) {
+        const struct os_map *map = &s->maps[0];
+        return gguf_parse(&m->gguf, map->data, (size_t)map->size, map->size, a, error);
+    }
     size_t n = 1 << 18;
     for (;;) {
         if (n > s->size) n = (size_t)s->size;
@@ -37,10 +41,10 @@ static llm_status read_header(llm_model *m, struct llm_error *error)
 static void take_fingerprint(llm_model *m)
 {
     struct blob_sum sum;
-    uint64_t known = m->source.read ? m->header_size : m->source.size, n = m->gguf.data_offset;
+    const struct os_map *map = m->source.maps;
+    uint64_t known = map ? map->size : m->header_size, n = m->gguf.data_offset;
     blob_sum_start(&sum);
-    blob_sum_add(&sum, m->source.read ? m->header : m->source.map.data,
-                 (size_t)(n < known ? n : known));
+    blob_sum_add(&sum, map ? map->data : m->header, (size_t)(n < known ? n : known));
     blob_sum_add(&sum, &m->source.size, sizeof m->source.size);
     m->fingerprint = blob_sum_end(&sum);
 }
@@ -102,20 +106,20 @@ static llm_status plan_memory(llm_model *m, const struct llm_load_options *o,
     return LLM_OK;
 }
 
-struct load_progress {
-    llm_job *job;
+struct weights_progress {
+    struct load *ld;
     double from, to;
 };
 
 static llm_status weights_advanced(void *user, double fraction, struct llm_error *error)
 {
-    const struct load_progress *p = user;
-    return job_progress(p->job, p->from + (p->to - p->from) * fraction, error);
+    const struct weights_progress *p = user;
+    return load_progress(p->ld, p->from + (p->to - p->from) * fraction, error);
 }
 
-static llm_status load_onto_device(llm_model *m, llm_job *job, struct llm_error *error)
+static llm_status load_onto_device(llm_model *m, struct load *ld, struct llm_error *error)
 {
-    const struct llm_load_options *o = &job->options;
+    const struct llm_load_options *o = &ld->options;
     const struct alloc *a = &m->root->alloc;
     struct hparams *h = &m->blueprint.h;
     TRY(device_open(m->root, o, &m->device, error));
@@ -130,18 +134,18 @@ static llm_status load_onto_device(llm_model *m, llm_job *job, struct llm_error 
     c.n_pages = p.n_pages;
     TRY(kv_pool_open(&m->pool, c.n_pages, a, error));
 
-    struct load_progress progress = {job, 0.02, 0.9};
+    struct weights_progress progress = {ld, 0.02, 0.9};
     TRY(weights_load(&m->weights, &m->blueprint, &m->source, m->device->gpu, p.n_host_layers,
                      weights_advanced, &progress, a, error));
     h->rope.factors = m->weights.rope_factors;
     TRY(rope_open(&h->rope, a, error));
-    TRY(forward_open(&m->forward, m->device->gpu, h, &m->weights, &c, a, error));
-    TRY(job_progress(job, 0.92, error));
+    TRY(forward_open(&m->forward, m->device->kernels, h, &m->weights, &c, a, error));
+    TRY(load_progress(ld, 0.92, error));
     TRY(forward_record(&m->forward, error));
-    TRY(job_progress(job, 0.96, error));
+    TRY(load_progress(ld, 0.96, error));
     TRY(forward_warm(&m->forward, error));
     leave_watch(m->root);
-    TRY(job_progress(job, 0.98, error));
+    TRY(load_progress(ld, 0.98, error));
     TRY(scheduler_open(&m->scheduler, &m->forward, &m->pool, a, error));
     device_save_cache(m->device);
 
@@ -155,22 +159,24 @@ static llm_status load_onto_device(llm_model *m, llm_job *job, struct llm_error 
     return LLM_OK;
 }
 
-static llm_status load_parts(llm_model *m, llm_job *job, struct llm_error *error)
+static llm_status load_parts(llm_model *m, struct load *ld, struct llm_error *error)
 {
     TRY(read_header(m, error));
+    TRY(split_open(&m->source, &m->gguf, ld->path, &m->root->alloc, error));
     take_fingerprint(m);
-    TRY(job_progress(job, 0.01, error));
+    TRY(load_progress(ld, 0.01, error));
     TRY(tokenizer_create(&m->tokenizer, &m->gguf, &m->root->alloc, error));
-    if (!job->options.vocab_only)
+    if (!ld->options.vocab_only)
         TRY(arch_read(&m->blueprint, &m->gguf, tokenizer_info(m->tokenizer)->n_tokens,
                       &m->root->alloc, error));
     TRY(model_fill_info(m, error));
-    return job->options.vocab_only ? LLM_OK : load_onto_device(m, job, error);
+    return ld->options.vocab_only ? LLM_OK : load_onto_device(m, ld, error);
 }
 
-llm_status model_load(llm_job *job, struct source *source, llm_model **out, struct llm_error *error)
+llm_status model_load(struct load *ld, struct source *source, llm_model **out,
+                      struct llm_error *error)
 {
-    llm *root = job->root;
+    llm *root = ld->job.root;
     llm_model *m = alloc_zero(&root->alloc, 1, sizeof *m);
     if (!m) {
         source_close(source);
@@ -180,13 +186,13 @@ llm_status model_load(llm_job *job, struct source *source, llm_model **out, stru
     m->references = 1;
     m->source = *source;
     *out = m; /* the pump frees it where loading fails: it owns the root's lists */
-    return load_parts(m, job, error);
+    return load_parts(m, ld, error);
 }
 
-void model_open(llm_model *m, llm_job *job)
+void model_open(llm_model *m, struct load *ld)
 {
     llm *root = m->root;
-    struct llm_load_options *o = &job->options;
+    struct llm_load_options *o = &ld->options;
     if (m->source.read) {
         /* From now on the pump's thread reads. */
         m->source.read = o->read;

@@ -3,7 +3,7 @@
 #define MODEL_H
 
 #include "forward.h"
-#include "job.h"
+#include "load.h"
 #include "root.h"
 #include "scheduler.h"
 #include "source.h"
@@ -37,10 +37,10 @@ struct llm_model {
 };
 
 /* On the worker: everything that loading takes. */
-llm_status model_load(struct llm_job *job, struct source *source, llm_model **out,
+llm_status model_load(struct load *ld, struct source *source, llm_model **out,
                       struct llm_error *error);
 /* On the pump: links it to the root; from now on it may be closed. */
-void model_open(llm_model *m, struct llm_job *job);
+void model_open(llm_model *m, struct load *ld);
 
 bool model_pump(llm_model *m);
 bool model_has_work(const llm_model *m);

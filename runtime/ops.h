@@ -46,7 +46,7 @@ struct step_row {
     uint32_t token;
     uint32_t position; /* STEP_NO_ROW: this row is padding: reads and writes no cache */
     uint32_t table;    /* its sequence's first entry in pages */
-    uint32_t pad;
+    uint32_t last; /* the last position that it sees: its own one, or in an encoder a later one */
 };
 enum {
     STEP_NO_ROW = 0x7fffffff,
@@ -59,9 +59,10 @@ enum {
 enum values { VALUES_F32, VALUES_INT };
 
 struct ops;
-/* The kernels of one model on one device; pipelines are made when first recorded. high: never round
- * activations to integers. */
-llm_status ops_create(struct ops **out, struct gpu_device *device, bool high, bool deterministic,
+struct kernels;
+/* What one model does with a device's kernels; pipelines are made when first recorded. high: never
+ * round activations to integers. */
+llm_status ops_create(struct ops **out, struct kernels *kernels, bool high, bool deterministic,
                       const struct alloc *alloc, struct llm_error *error);
 void ops_free(struct ops *ops);
 /* What products with w should be given: integers where the device, the precision and the format of
@@ -79,7 +80,11 @@ struct attention_shape {
     bool kv_f16;
     float scale; /* of q * k, 1 / sqrt(head_dim) */
     uint32_t stride, q, k,
-        v; /* floats: of a row of the qkv buffer, and where q, k and v begin in it */
+        v;           /* floats: of a row of the qkv buffer, and where q, k and v begin in it */
+    uint32_t window; /* a row sees the positions less than this far from its own; 0: all */
+    float softcap;   /* scores become softcap * tanh(score / softcap); 0: they stay */
+    const struct gpu_range *sinks; /* float (n_heads): a score of each head's that joins its softmax
+                                      and has no value; NULL: none */
 };
 
 /* What q, k and v go through before they are rotated. */
@@ -142,7 +147,8 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
                           const struct gpu_buffer *qkv, const struct gpu_range *k_pages,
                           const struct gpu_range *v_pages, uint32_t n_rows,
                           struct llm_error *error);
-/* out(row)[head * head_dim + d] = attention over positions 0..position of the row's sequence.
+/* out(row)[head * head_dim + d] = attention over positions 0..last of the row's sequence, or those
+ * of them that lie in its window.
  * Records two dispatches and the barrier between them. partial: ops_partial_size bytes. Integers:
  * head_dim is a multiple of 32. */
 llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s,

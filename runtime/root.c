@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "job.h"
 #include "leave.h"
+#include "load.h"
 #include "model.h"
 
 struct log_line {
@@ -65,7 +65,7 @@ void llm_free(llm *root)
         root->closed = true;
         root->pumping = false; /* a callback may end the program */
         leave_forget(root);
-        while (root->jobs) job_close(root->jobs);
+        while (root->loads) load_close(root->loads);
         while (root->models) llm_model_close(root->models);
         devices_close(root);
         gpu_close(root->gpu);
@@ -134,11 +134,12 @@ static void wait_for_work(llm *root, double deadline)
         if (model_in_flight(m)) busy = m;
     }
     if (busy) {
-        model_wait(busy, root->jobs && seconds > 0.002 ? 0.002 : seconds);
+        model_wait(busy, root->loads && seconds > 0.002 ? 0.002 : seconds);
         return;
     }
     os_lock(root->lock);
-    if (!jobs_have_news(root)) os_lock_wait(root->lock, seconds == (double)INFINITY ? -1 : seconds);
+    if (!loads_have_news(root))
+        os_lock_wait(root->lock, seconds == (double)INFINITY ? -1 : seconds);
     os_unlock(root->lock);
 }
 
@@ -160,8 +161,8 @@ bool root_pump(llm *root, double deadline)
 {
     if (root->pumping) return true;
     root->pumping = true;
-    bool moved = jobs_pump(root);
-    bool work = root->jobs != NULL;
+    bool moved = loads_pump(root);
+    bool work = root->loads != NULL;
     for (llm_model *m = root->models, *next; m; m = next) {
         next = m->next;
         moved |= model_pump(m);

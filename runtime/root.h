@@ -9,6 +9,7 @@
 #include "os.h"
 
 struct device; /* an opened device, shared by the models on it */
+struct load;
 struct log_line;
 
 struct llm {
@@ -33,8 +34,8 @@ struct llm {
     bool watched; /* see leave.h */
     llm *next_watched;
 
-    llm_job *jobs;     /* those that run */
-    llm_model *models; /* those that are open */
+    struct load *loads; /* those that run */
+    llm_model *models;  /* those that are open */
 };
 
 void root_retain(llm *root);
@@ -46,9 +47,9 @@ void root_log(llm *root, int32_t level, const char *format, ...)
 #endif
     ;
 
-/* One pass over all jobs and models. When nothing moved and work remains: waits for the device or a
- * worker, but not past the clock's deadline. Returns false when no work remains. Inside a callback:
- * does nothing and returns true. */
+/* One pass over all loads and models. When nothing moved and work remains: waits for the device or
+ * a worker, but not past the clock's deadline. Returns false when no work remains. Inside a
+ * callback: does nothing and returns true. */
 bool root_pump(llm *root, double deadline);
 /* The clock's deadline that is so many seconds ahead; negative: none. */
 double root_deadline(double seconds);
@@ -61,6 +62,7 @@ struct device {
     struct device *next;
     llm *root;
     struct gpu_device *gpu;
+    struct kernels *kernels;
     uint32_t index; /* UINT32_MAX: lent */
     uint32_t n_users;
     char cache_path[1024]; /* "" : none */

@@ -15,6 +15,14 @@ struct mat_args {
     uint y_stride, y_at;    /* of a row of y; where the first row of weights goes */
 };
 
+struct experts_args {
+    uint rows, blocks, x_stride, y_stride, y_at; /* as above */
+    uint first, n;          /* experts that this dispatch has */
+    uint words;             /* from one expert to the next */
+    uint x_slots;           /* pairs that share a row of x */
+    uint bias_stride, second_bias; /* of an expert; where those of the second matrix begin */
+};
+
 struct mat_norm_args {
     uint rows, blocks, x_stride, y_stride, y_at; /* as above */
     float n, eps;           /* floats in a row */
@@ -50,6 +58,26 @@ struct attention_args {
     uint max_groups;
     uint out_stride;        /* floats */
     float scale;
+    uint window;            /* a row sees positions less than this far from its own; 0: all */
+    float softcap;
+};
+
+struct router_args {
+    uint stride;            /* floats of a row of logits */
+    uint slots;             /* of a row */
+    uint groups_used;
+    uint shared_at;         /* the shared expert's logit */
+    uint no_row;            /* the position of padding */
+    float scale;            /* of the weights */
+};
+
+struct order_args {
+    uint n_pairs, n_order;
+};
+
+struct combine_args {
+    uint chunks, stride;    /* of a row of x, and of what a slot has made */
+    uint slots;
 };
 
 struct argmax_args {

@@ -18,6 +18,7 @@ layout(constant_id = 2) const int HEAD_DIM = 64;
 layout(constant_id = 3) const bool F16 = false;
 layout(constant_id = 4) const int PARTS = 1;  // turns that take a KV head's queries, HEADS each
 layout(constant_id = 5) const bool ALONE = false; // one group is all there is: out, not partial, is written
+layout(constant_id = 6) const bool CAPPED = false;
 
 WORDS(0, qkv);
 layout(std430, binding = 1) readonly buffer Rows { uvec4 rows[]; }; // struct step_row
@@ -162,15 +163,19 @@ void add_values(uint at, int i, uint l)
     }
 }
 
-void attend(uvec4 r, uint head)
+float score_of(float dot) { return CAPPED ? capped(dot * a.scale, a.softcap) : dot * a.scale; }
+
+// The row at index r.z of pages sees the positions from seen.x to seen.y; group counts from that of the first.
+void attend(uvec4 r, uvec2 seen, uint head)
 {
     uint lane = gl_LocalInvocationID.x, group = gl_WorkGroupID.x, kv_head = gl_WorkGroupID.y, row = gl_WorkGroupID.z;
     load_q((row * a.stride + a.q) / 4 + head * uint(HEAD_DIM / 4));
 
     state whole[HEADS];
-    uint first = group * (GROUP / PIECE), last = min(first + GROUP / PIECE, r.y / PIECE + 1);
+    uint begin = (seen.x / GROUP + group) * (GROUP / PIECE);
+    uint first = max(begin, seen.x / PIECE), last = min(begin + GROUP / PIECE, seen.y / PIECE + 1);
     for (uint p = first; p < last; p++) {
-        uint count = min(r.y + 1 - p * PIECE, PIECE);
+        uint skip = max(seen.x, p * PIECE) - p * PIECE, count = min(seen.y + 1 - p * PIECE, PIECE);
         uint at = (pages[r.z + p] * a.n_kv_heads + kv_head) * uint(WORDS) * PIECE;
 
         [[unroll]] for (int i = 0; i < HEADS * MINE; i++) weights[i] = 0.0;
@@ -181,7 +186,8 @@ void attend(uvec4 r, uint head)
         [[unroll]] for (int h = 0; h < HEADS; h++) {
             most[h] = LOWEST;
             [[unroll]] for (int i = 0; i < MINE; i++) {
-                float score = uint(i * LANES) + lane < count ? weights[h * MINE + i] * a.scale : LOWEST;
+                uint at = uint(i * LANES) + lane;
+                float score = at >= skip && at < count ? score_of(weights[h * MINE + i]) : LOWEST;
                 weights[h * MINE + i] = score;
                 most[h] = max(most[h], score);
             }
@@ -193,7 +199,8 @@ void attend(uvec4 r, uint head)
         [[unroll]] for (int h = 0; h < HEADS; h++) {
             sum[h] = 0.0;
             [[unroll]] for (int i = 0; i < MINE; i++) {
-                float w = uint(i * LANES) + lane < count ? weight_of(weights[h * MINE + i], most[h]) : 0.0;
+                uint at = uint(i * LANES) + lane;
+                float w = at >= skip && at < count ? weight_of(weights[h * MINE + i], most[h]) : 0.0;
                 weights[h * MINE + i] = w;
                 sum[h] += w;
             }
@@ -203,14 +210,14 @@ void attend(uvec4 r, uint head)
         [[unroll]] for (int h = 0; h < HEADS; h++) now[h] = state(most[h], sum[h]);
 
         [[unroll]] for (int i = 0; i < HEADS * SPANS * 2; i++) sums[i] = vec4(0.0);
-        [[dont_unroll]] for (int i = 0; uint(i * LANES) < count; i++) {
+        [[dont_unroll]] for (int i = int(skip) / LANES; uint(i * LANES) < count; i++) {
             take_weights(i);
-#ifdef SHUFFLE // beyond count the weights are 0, and a position that is there is read once more
+#ifdef SHUFFLE // what is not seen has weight 0; beyond count, a position that is there is read once more
             [[unroll]] for (uint l = 0; l < 8; l++) {
                 add_values(at + min(uint(i * LANES) + l, count - 1) * uint(WORDS), i, l);
             }
 #else
-            for (uint l = uint(i * LANES); l < min(count, uint((i + 1) * LANES)); l++) {
+            for (uint l = max(skip, uint(i * LANES)); l < min(count, uint((i + 1) * LANES)); l++) {
                 add_values(at + l * uint(WORDS), i, l - uint(i * LANES));
             }
 #endif
@@ -243,6 +250,8 @@ void attend(uvec4 r, uint head)
 void main()
 {
     uvec4 r = rows[gl_WorkGroupID.z];
-    if (r.y == NO_ROW || gl_WorkGroupID.x * GROUP > r.y) return;
-    for (int part = 0; part < PARTS; part++) attend(r, (gl_WorkGroupID.y * uint(PARTS) + uint(part)) * uint(HEADS));
+    if (r.y == NO_ROW) return;
+    uvec2 seen = seen_by(r, a.window);
+    if (seen.x / GROUP + gl_WorkGroupID.x > seen.y / GROUP) return;
+    for (int part = 0; part < PARTS; part++) attend(r, seen, (gl_WorkGroupID.y * uint(PARTS) + uint(part)) * uint(HEADS));
 }

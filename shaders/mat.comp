@@ -1,5 +1,4 @@
-// y = W x for COLUMNS rows of x at a time. A lane owns 4 rows of weights and walks K in order:
-// nothing is reduced over lanes, and the sum of a row is the same whatever COLUMNS is.
+// y = W x for COLUMNS rows of x at a time.
 #version 450
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_GOOGLE_include_directive : require
@@ -20,152 +19,15 @@ WORDS(2, x);
 layout(std430, binding = 3) buffer Y { vec4 y[]; };
 layout(push_constant) uniform Push { mat_args a; };
 
-int matrix;
-uvec4 W4(uint i)
-{
-    if (matrix == 0) return WORD(first, i);
-    return WORD(second, i);
-}
-#include "format.glsl"
-
-const int SUMS = MATRICES * COLUMNS;
-const int PIECES = int(gl_WorkGroupSize.y);
-shared vec4 pieces[(PIECES - 1) * int(gl_WorkGroupSize.x) * SUMS + 1];
-
-vec4 sums[SUMS]; // of the lane's four rows
-
-#ifdef SHUFFLE
-// Each of the 8 lanes holds four of the block's columns.
-vec4 own[COLUMNS];
-float own_sum[COLUMNS];
-#else
-float own_sum[COLUMNS]; // of the half so far
-#endif
-
-void load_x(uint at)
-{
-#ifdef SHUFFLE
-    [[unroll]] for (int n = 0; n < COLUMNS; n++) {
-        vec4 v = uintBitsToFloat(WORD(x, at + uint(n) * a.x_stride + lane));
-        own[n] = v * X_SCALE;
-        if (OFFSET == 1) {
-            float s = (v.x + v.y) + (v.z + v.w);
-            s += subgroupShuffleXor(s, 1);
-            own_sum[n] = s + subgroupShuffleXor(s, 2); // of each half
-        }
-    }
-#endif
-}
-
-vec4 x_of(uint x_at, int n, int h, int g)
-{
-#ifdef SHUFFLE
-    uint from = uint(4 * h + g);
-    return vec4(subgroupShuffle(own[n].x, from), subgroupShuffle(own[n].y, from), subgroupShuffle(own[n].z, from),
-                subgroupShuffle(own[n].w, from));
-#else
-    vec4 v = uintBitsToFloat(WORD(x, x_at + uint(n) * a.x_stride + uint(4 * h + g)));
-    if (OFFSET == 1) own_sum[n] = (g == 0 ? 0.0 : own_sum[n]) + ((v.x + v.y) + (v.z + v.w));
-    return v * X_SCALE;
-#endif
-}
-
-float x_sum(int n, int h)
-{
-#ifdef SHUFFLE
-    return subgroupShuffle(own_sum[n], uint(4 * h));
-#else
-    return own_sum[n];
-#endif
-}
-
-// Half a block: 16 columns.
-void add_half(uint x_at, uint block_at, int h)
-{
-    load_half(block_at, h);
-    float s[COLUMNS * 4];
-    [[unroll]] for (int i = 0; i < COLUMNS * 4; i++) s[i] = 0.0;
-    [[unroll]] for (int g = 0; g < 4; g++) {
-        vec4 w[4];
-        [[unroll]] for (int j = 0; j < 4; j++) w[j] = weights(j, g);
-        [[unroll]] for (int n = 0; n < COLUMNS; n++) {
-            vec4 v = x_of(x_at, n, h, g);
-            [[unroll]] for (int k = 0; k < 4; k++) {
-                [[unroll]] for (int j = 0; j < 4; j++) s[n * 4 + j] = fma(w[j][k], v[k], s[n * 4 + j]);
-            }
-        }
-    }
-    [[unroll]] for (int n = 0; n < COLUMNS; n++) {
-        [[unroll]] for (int j = 0; j < 4; j++) {
-            float t = s[n * 4 + j] * fold(j), sum = sums[matrix * COLUMNS + n][j];
-            sum = SCALES == 0 ? sum + t : fma(scale(j, h), t, sum);
-            if (OFFSET == 1) sum = fma(offset(j, h), x_sum(n, h), sum);
-            sums[matrix * COLUMNS + n][j] = sum;
-        }
-    }
-}
-
-void add_block(uint x_at, uint block_at)
-{
-    load_x(x_at);
-    load_block(block_at);
-    if (COLUMNS == 1) {
-        [[unroll]] for (int h = 0; h < 2; h++) add_half(x_at, block_at, h);
-    } else { // else the loop outgrows the instruction cache
-        [[dont_unroll]] for (int h = 0; h < 2; h++) add_half(x_at, block_at, h);
-    }
-}
-
-// Units [from, to) of the lane's tile in matrix m.
-void add_units(int m, uint x_at, uint at, uint from, uint to)
-{
-    const uint unit = uint(HEAD + SUBS * BLOCK);
-    matrix = m;
-    at += from * unit;
-    x_at += from * uint(SUBS * 8);
-    for (uint u = from; u < to; u++) {
-        load_head(at);
-        for (int sub = 0; sub < SUBS; sub++) {
-            add_block(x_at, at + uint(HEAD) + uint(sub * BLOCK));
-            x_at += 8;
-        }
-        at += unit;
-    }
-}
-
-vec4 silu(vec4 v) { return v / (1.0 + exp(-max(v, vec4(-80.0)))); }
+#define X_AT(n) uint(n) * a.x_stride
+#include "mat.glsl"
 
 void main()
 {
     lane = gl_LocalInvocationID.x & 7u;
     uint tile = (gl_WorkGroupID.z * gl_NumWorkGroups.y + gl_WorkGroupID.y) * (gl_WorkGroupSize.x / 8) + gl_LocalInvocationID.x / 8;
-    uint row = tile * 32 + lane * 4;
-    bool inside = tile * 32 < a.rows;
-    uint column = gl_WorkGroupID.x * uint(COLUMNS);
-
-    uint units = a.blocks / SUBS, pieces_of = gl_WorkGroupSize.y;
-    uint piece = gl_LocalInvocationID.y;
-    uint from_unit = units * piece / pieces_of, to_unit = units * (piece + 1) / pieces_of;
-    if (!inside) to_unit = from_unit;
-
-    [[unroll]] for (int i = 0; i < SUMS; i++) sums[i] = vec4(0.0);
-    uint at = tile * tile_words(a.blocks), x_at = column * a.x_stride;
-    add_units(0, x_at, at, from_unit, to_unit);
-    if (MATRICES == 2) add_units(1, x_at, at, from_unit, to_unit);
-
-    if (PIECES > 1) {
-        uint slot = (piece - 1) * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
-        if (piece > 0) {
-            [[unroll]] for (int i = 0; i < SUMS; i++) pieces[slot * uint(SUMS) + uint(i)] = sums[i];
-        }
-        barrier();
-        if (piece > 0) return;
-        for (uint p = 0; p + 1 < pieces_of; p++) {
-            uint from = (p * gl_WorkGroupSize.x + gl_LocalInvocationID.x) * uint(SUMS);
-            [[unroll]] for (int i = 0; i < SUMS; i++) sums[i] += pieces[from + uint(i)];
-        }
-    }
-    if (row >= a.rows) return;
+    uint row = tile * 32 + lane * 4, column = gl_WorkGroupID.x * uint(COLUMNS);
+    if (!multiply(column * a.x_stride, tile * tile_words(a.blocks), tile * 32 < a.rows) || row >= a.rows) return;
 
     uint y_at = column * a.y_stride + a.y_at + row / 4;
     [[unroll]] for (int n = 0; n < COLUMNS; n++) {

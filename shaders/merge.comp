@@ -1,5 +1,6 @@
 // Merges the groups of a row's head in order. Partial results are (rows, heads, max_groups) records
-// of head_dim / 4 + 1 vec4: the sums, then largest score and sum of weights.
+// of head_dim / 4 + 1 vec4: the sums, then largest score and sum of weights. A row's groups count
+// from that of the first position it sees. A head's sink is one more score, of nothing.
 #version 450
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_GOOGLE_include_directive : require
@@ -14,9 +15,11 @@
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const int HEAD_DIM = 64;
+layout(constant_id = 2) const bool SINKS = false;
 layout(std430, binding = 0) readonly buffer Rows { uvec4 rows[]; };
 WORDS(1, partial);
 layout(std430, binding = 2) writeonly buffer Out { vec4 result[]; };
+layout(std430, binding = 3) readonly buffer Sinks { float sinks[]; }; // (heads)
 layout(push_constant) uniform Push { attention_args a; };
 
 const uint FOURS = uint(HEAD_DIM / 4);
@@ -26,19 +29,24 @@ vec4 read(uint i) { return uintBitsToFloat(WORD(partial, i)); }
 void main()
 {
     uint head = gl_WorkGroupID.x, row = gl_WorkGroupID.y, n_heads = gl_NumWorkGroups.x;
-    uint position = rows[row].y;
-    if (position == NO_ROW) return;
-    uint groups = position / GROUP + 1, first = (row * n_heads + head) * a.max_groups * (FOURS + 1);
+    uvec4 r = rows[row];
+    if (r.y == NO_ROW) return;
+    uvec2 seen = seen_by(r, a.window);
+    uint groups = seen.y / GROUP - seen.x / GROUP + 1, first = (row * n_heads + head) * a.max_groups * (FOURS + 1);
     for (uint d = gl_LocalInvocationID.x; d < FOURS; d += gl_WorkGroupSize.x) {
         uint at = first;
+        float before, after;
         vec4 sums = read(at + d), about = read(at + FOURS);
         state whole = state(about.x, about.y);
         for (uint g = 1; g < groups; g++) {
             at += FOURS + 1;
             about = read(at + FOURS);
-            float before, after;
             whole = merge(whole, state(about.x, about.y), before, after);
             sums = sums * before + read(at + d) * after;
+        }
+        if (SINKS) {
+            whole = merge(whole, state(sinks[head], 1.0), before, after);
+            sums *= before;
         }
         vec4 v = sums / whole.sum;
 #ifdef INT

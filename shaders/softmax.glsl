@@ -13,6 +13,17 @@ float weight_of(float score, float most)
     return d >= 0.0 ? 1.0 : d < -80.0 ? 0.0 : exp(d);
 }
 
+// cap * tanh(score / cap): by exp, which cannot overflow here; near 0, where 1 - e would lose its
+// digits, by the series.
+float capped(float score, float cap)
+{
+    float x = score / cap, size = abs(x);
+    float e = size > 40.0 ? 0.0 : exp(-2.0 * size), x2 = x * x;
+    float far = (1.0 - e) / (1.0 + e), near = size * (1.0 + x2 * (-1.0 / 3.0 + x2 * (2.0 / 15.0 - x2 * (17.0 / 315.0))));
+    float t = size < 0.1 ? near : far;
+    return cap * (x < 0.0 ? -t : t);
+}
+
 // before and after: what the sums of the first and of the second are multiplied with.
 state merge(state first, state second, out float before, out float after)
 {

@@ -237,7 +237,7 @@ static llm_status profile_model(struct profile *p, llm_model *m, const struct ll
         .high = o->precision == LLM_PRECISION_HIGH,
         .profile = true,
     };
-    TRY(forward_open(&p->f, gpu, &m->blueprint.h, &m->weights, &c, &alloc_libc, error));
+    TRY(forward_open(&p->f, m->device->kernels, &m->blueprint.h, &m->weights, &c, &alloc_libc, error));
     p->output_bucket = forward_output_bucket(p->sequences);
     TRY(forward_record_plan(&p->f, p->bucket, error));
     TRY(forward_record_plan(&p->f, p->output_bucket, error));

@@ -10,6 +10,7 @@
 
 #include "capture.h"
 #include "error.h"
+#include "kernels.h"
 #include "ops.h"
 #include "repack.h"
 
@@ -76,6 +77,7 @@ struct run {
     const char *chip, *part;
     bool every;
     const char *shape; /* of the operation being recorded */
+    struct kernels *kernels;
     struct ops *ops;
     struct gpu_device *device;
 };
@@ -238,10 +240,12 @@ static bool run_all(struct run *r, struct gpu *gpu)
         return false;
     }
     print_header(gpu_device_info(r->device));
-    bool fine = ops_create(&r->ops, r->device, false, false, &alloc_libc, &error) == LLM_OK;
+    bool fine = kernels_create(&r->kernels, r->device, &alloc_libc, &error) == LLM_OK &&
+                ops_create(&r->ops, r->kernels, false, false, &alloc_libc, &error) == LLM_OK;
     if (!fine) fprintf(stderr, "%s\n", error.message);
     fine = fine && run_matrices(r) && run_others(r);
     ops_free(r->ops);
+    kernels_free(r->kernels);
     gpu_device_close(r->device);
     return fine;
 }

@@ -1,7 +1,8 @@
 /* Writes the corpus of fuzz_gguf into a folder: small files that are right, and ones that are wrong
  * in one place. From the root:
  *   cc -Iruntime -Itests/support tests/fuzz/make_gguf_corpus.c tests/support/gguf_write.c \
- *      runtime/quant.c runtime/alloc.c -lm -o make_corpus && ./make_corpus tests/fuzz/gguf */
+ *      runtime/gguf.c runtime/error.c runtime/quant.c runtime/alloc.c -lm -o make_corpus &&
+ * ./make_corpus tests/fuzz/gguf */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,11 +112,42 @@ static void wrong(void)
     free(data);
 }
 
+/* Parts of a split file: right, and beside what there can be. */
+static void parts(void)
+{
+    static const struct {
+        const char *name;
+        uint32_t no, count, tensors;
+    } headers[] = {
+        {"part_none", 1, 2, 48},
+        {"part_whole", 0, 1, 0},
+        {"part_beyond", 7, 3, 48},
+        {"part_many", 0, UINT32_MAX, UINT32_MAX},
+    };
+    struct gguf_write w = {.version = 3};
+    everything(&w);
+    size_t size, part_size;
+    uint8_t *data = gguf_write_finish(&w, &size);
+    for (uint32_t no = 0; no < 2; no++) {
+        uint8_t *part = gguf_write_part(data, size, no, 2, false, &part_size);
+        save(no ? "part_second" : "part_first", part, part_size);
+        free(part);
+    }
+    free(data);
+    for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
+        gguf_write_u32(&w, "split.no", headers[i].no);
+        gguf_write_u32(&w, "split.count", headers[i].count);
+        gguf_write_u32(&w, "split.tensors.count", headers[i].tensors);
+        finish(&w, headers[i].name);
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) return 1;
     folder = argv[1];
     right();
     wrong();
+    parts();
     return 0;
 }

@@ -48,13 +48,15 @@ int bench_setup(void **state)
     }
     b->complaints = 0; /* what the loader says of the machine's drivers */
     b->info = gpu_device_info(b->device);
-    return ops_create(&b->ops, b->device, false, false, &alloc_libc, &error) == LLM_OK ? 0 : -1;
+    if (kernels_create(&b->kernels, b->device, &alloc_libc, &error) != LLM_OK) return -1;
+    return ops_create(&b->ops, b->kernels, false, false, &alloc_libc, &error) == LLM_OK ? 0 : -1;
 }
 
 int bench_teardown(void **state)
 {
     struct bench *b = *state;
     ops_free(b->ops);
+    kernels_free(b->kernels);
     gpu_device_close(b->device);
     gpu_close(b->gpu);
     int complaints = (int)b->complaints;

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "kernels.h"
 #include "ops.h"
 
 /* The device that LLM_TEST_DEVICE names (index or part of the name; the first one without it), with
@@ -18,6 +19,7 @@ struct bench {
     struct gpu *gpu;
     struct gpu_device *device;
     const struct gpu_info *info;
+    struct kernels *kernels;
     struct ops *ops;
     uint32_t complaints;
 };

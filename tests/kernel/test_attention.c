@@ -14,10 +14,13 @@ struct setting {
     bool one_sequence;     /* all rows share one table */
     float size;            /* of q and k: 1, or what makes logits large */
     double bound;          /* of the NMSE, 0: the usual one */
+    uint32_t ahead;        /* rows see so many positions behind their own, too */
+    bool sinks;
 };
 
 struct attention {
-    struct gpu_buffer qkv, k, v, partial, out;
+    struct gpu_buffer qkv, k, v, partial, out, sinks;
+    struct gpu_range sinks_range;
     struct bench_step step;
     uint32_t pages, max_groups;
 };
@@ -39,6 +42,7 @@ static struct attention make(struct bench *b, const struct setting *t)
     uint32_t most = 0, tables = 0;
     for (uint32_t i = 0; i < t->rows_used; i++)
         most = t->positions[i] > most ? t->positions[i] : most;
+    most += t->ahead;
     uint32_t n_pages = most / 64 + 1;
     tables = t->one_sequence ? 1 : t->rows_used;
     a.pages = n_pages * tables;
@@ -59,7 +63,8 @@ static struct attention make(struct bench *b, const struct setting *t)
     for (uint32_t i = 0; i < t->n_rows; i++) {
         bool used = i < t->rows_used;
         a.step.rows[i] = (struct step_row){0, used ? t->positions[i] : STEP_NO_ROW,
-                                           used && !t->one_sequence ? i * n_pages : 0, 0};
+                                           used && !t->one_sequence ? i * n_pages : 0,
+                                           t->positions[used ? i : 0] + t->ahead};
         for (uint32_t p = 0; p < s->rope_dim / 2 && used; p++) {
             double angle = t->positions[i] * pow(10000.0, -2.0 * p / s->rope_dim);
             float *turn = a.step.rope + 2 * ((size_t)i * (s->rope_dim / 2 + 2) + p);
@@ -67,6 +72,9 @@ static struct attention make(struct bench *b, const struct setting *t)
             turn[1] = (float)sin(angle);
         }
     }
+    a.sinks = bench_buffer(b, s->n_heads * sizeof(float));
+    float *sinks = a.sinks.map;
+    for (uint32_t h = 0; h < s->n_heads; h++) sinks[h] = h ? 3 * bench_uniform() : -1e30f;
     a.step.counts[0] = a.max_groups;
     a.step.counts[1] = s->n_kv_heads;
     a.step.counts[2] = t->n_rows;
@@ -80,6 +88,7 @@ static void drop(struct bench *b, struct attention *a)
     bench_free(b, &a->v);
     bench_free(b, &a->partial);
     bench_free(b, &a->out);
+    bench_free(b, &a->sinks);
     bench_free(b, &a->step.step.buffer);
 }
 
@@ -95,15 +104,28 @@ static void turn(const struct attention_shape *s, uint32_t position, const float
     }
 }
 
-/* Fills the cache up to each row's position, leaving its own place and all that lies behind it
- * poisoned. */
+static uint32_t first_seen(const struct setting *t, uint32_t position)
+{
+    uint32_t window = t->s.window;
+    return window && position >= window ? position - window + 1 : 0;
+}
+
+static uint32_t last_seen(const struct setting *t, uint32_t position)
+{
+    uint32_t window = t->s.window;
+    return position + (window && t->ahead >= window ? window - 1 : t->ahead);
+}
+
+/* Fills the cache with what each row sees, but for its own place, and all else of the first piece.
+ * The rest is left poisoned. */
 static void fill(const struct setting *t, struct attention *a)
 {
     const struct attention_shape *s = &t->s;
     uint32_t wide = s->kv_f16 ? 8 : 4, words = s->head_dim / wide;
     for (uint32_t i = 0; i < (t->one_sequence ? 1 : t->rows_used); i++) {
-        uint32_t end = t->positions[i];
-        for (uint32_t p = 0; p < end; p++) {
+        uint32_t own = t->positions[i];
+        for (uint32_t p = first_seen(t, own) / 64 * 64; p <= last_seen(t, own); p++) {
+            if (p == own) continue;
             uint32_t page = a->step.pages[a->step.rows[i].table + p / 64];
             for (uint32_t h = 0; h < s->n_kv_heads; h++) {
                 for (uint32_t d = 0; d < s->head_dim; d++) {
@@ -128,21 +150,28 @@ static void exact(const struct setting *t, const struct attention *a, uint32_t r
                   double *out)
 {
     const struct attention_shape *s = &t->s;
-    uint32_t n = t->positions[row] + 1, kv = head / (s->n_heads / s->n_kv_heads);
+    uint32_t from = first_seen(t, t->positions[row]), n = last_seen(t, t->positions[row]) + 1,
+             kv = head / (s->n_heads / s->n_kv_heads);
     const uint32_t *table = a->step.pages + a->step.rows[row].table;
     const float *q =
         (const float *)a->qkv.map + (size_t)row * s->stride + s->q + head * s->head_dim;
     double *scores = malloc(n * sizeof *scores), most = -HUGE_VAL, sum = 0;
     assert_non_null(scores);
-    for (uint32_t p = 0; p < n; p++) {
+    for (uint32_t p = from; p < n; p++) {
         scores[p] = 0;
         for (uint32_t d = 0; d < s->head_dim; d++)
             scores[p] += (double)q[d] * get(s, a->k.map, false, table[p / 64], kv, p, d);
         scores[p] *= s->scale;
+        if (s->softcap > 0) scores[p] = s->softcap * tanh(scores[p] / s->softcap);
         if (scores[p] > most) most = scores[p];
     }
+    if (t->sinks) {
+        const double sink = ((const float *)a->sinks.map)[head];
+        if (sink > most) most = sink;
+        sum = exp(sink - most);
+    }
     for (uint32_t d = 0; d < s->head_dim; d++) out[d] = 0;
-    for (uint32_t p = 0; p < n; p++) {
+    for (uint32_t p = from; p < n; p++) {
         double w = exp(scores[p] - most);
         sum += w;
         for (uint32_t d = 0; d < s->head_dim; d++)
@@ -186,10 +215,13 @@ static void record(struct bench *b, const struct setting *t, struct attention *a
 {
     struct llm_error error = {0};
     a->step.counts[2] = n_rows;
+    struct attention_shape s = t->s;
+    a->sinks_range = (struct gpu_range){&a->sinks, 0, s.n_heads * sizeof(float)};
+    s.sinks = t->sinks ? &a->sinks_range : NULL;
     struct gpu_commands *c = bench_begin(b);
     const struct gpu_range k = {&a->k, 0, a->pages * ops_page_size(&t->s)},
                            v = {&a->v, 0, a->pages * ops_page_size(&t->s)};
-    bench_ok(ops_attention(b->ops, c, &t->s, &a->step.step, &a->qkv, &k, &v, &a->partial, &a->out,
+    bench_ok(ops_attention(b->ops, c, &s, &a->step.step, &a->qkv, &k, &v, &a->partial, &a->out,
                            VALUES_F32, max_groups, n_rows, &error),
              &error);
     bench_run(b, c);
@@ -249,17 +281,19 @@ static struct attention_shape shape(uint32_t heads, uint32_t kv_heads, uint32_t 
                                     bool neox, bool f16)
 {
     uint32_t q = 4, k = q + heads * dim + 8, v = k + kv_heads * dim;
-    return (struct attention_shape){heads,
-                                    kv_heads,
-                                    dim,
-                                    rope,
-                                    neox,
-                                    f16,
-                                    (float)(1 / sqrt(dim)),
-                                    (v + kv_heads * dim + 31) / 32 * 32,
-                                    q,
-                                    k,
-                                    v};
+    return (struct attention_shape){
+        .n_heads = heads,
+        .n_kv_heads = kv_heads,
+        .head_dim = dim,
+        .rope_dim = rope,
+        .rope_neox = neox,
+        .kv_f16 = f16,
+        .scale = (float)(1 / sqrt(dim)),
+        .stride = (v + kv_heads * dim + 31) / 32 * 32,
+        .q = q,
+        .k = k,
+        .v = v,
+    };
 }
 
 static void attention_shapes(void **state)
@@ -272,7 +306,8 @@ static void attention_shapes(void **state)
             shape(2, 1, 80, 80, true, f16),
         };
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-            const struct setting t = {shapes[i], 8, 6, {0, 63, 64, 255, 256, 299}, false, 1, 0};
+            const struct setting t = {shapes[i], 8, 6,    {0, 63, 64, 255, 256, 299}, false, 1,
+                                      0,         0, false};
             try_attention(*state, &t);
         }
     }
@@ -280,8 +315,15 @@ static void attention_shapes(void **state)
 
 static void attention_one_sequence(void **state)
 {
-    const struct setting t = {
-        shape(9, 3, 64, 64, true, false), 8, 8, {90, 91, 92, 93, 94, 95, 96, 97}, true, 1, 0};
+    const struct setting t = {shape(9, 3, 64, 64, true, false),
+                              8,
+                              8,
+                              {90, 91, 92, 93, 94, 95, 96, 97},
+                              true,
+                              1,
+                              0,
+                              0,
+                              false};
     try_attention(*state, &t);
 }
 
@@ -289,14 +331,68 @@ static void attention_one_sequence(void **state)
 static void attention_large(void **state)
 {
     const struct setting t = {
-        shape(4, 2, 32, 32, true, false), 4, 3, {5, 130, 700}, false, 150, 1e-4};
+        shape(4, 2, 32, 32, true, false), 4, 3, {5, 130, 700}, false, 150, 1e-4, 0, false};
     try_attention(*state, &t);
 }
 
 static void attention_long(void **state)
 {
     for (int f16 = 0; f16 < 2; f16++) {
-        const struct setting t = {shape(2, 1, 8, 8, true, f16), 2, 1, {65535}, false, 1, 0};
+        const struct setting t = {
+            shape(2, 1, 8, 8, true, f16), 2, 1, {65535}, false, 1, 0, 0, false};
+        try_attention(*state, &t);
+    }
+}
+
+/* Windows from one position to more than all, at and round the edges of pieces and groups, alone
+ * and with what else changes scores. */
+static void windows(void **state)
+{
+    static const uint32_t sizes[] = {1, 2, 7, 63, 64, 65, 128, 200, 256, 257, 1000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct setting t = {shape(6, 2, 32, 32, true, i % 2),
+                            8,
+                            8,
+                            {0, 1, 63, 64, 65, 127, 300, 520},
+                            false,
+                            1,
+                            0,
+                            i % 3 == 2 ? 70 : 0,
+                            i % 4 == 1};
+        t.s.window = sizes[i];
+        try_attention(*state, &t);
+        t.s.softcap = i % 2 ? 0 : 20;
+        t.sinks = !t.sinks;
+        try_attention(*state, &t);
+    }
+}
+
+/* Scores from next to nothing to many times the cap. */
+static void softcap(void **state)
+{
+    static const float sizes[] = {0.01f, 1, 12, 150};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct setting t = {shape(4, 2, 32, 32, true, false),
+                            4,
+                            4,
+                            {0, 64, 130, 299},
+                            false,
+                            sizes[i],
+                            0,
+                            0,
+                            i > 1};
+        t.s.softcap = i % 2 ? 50 : 3;
+        try_attention(*state, &t);
+    }
+}
+
+/* Rows that see all of a text, as encoders have them. */
+static void both_ways(void **state)
+{
+    static const uint32_t ahead[] = {1, 63, 64, 300};
+    for (size_t i = 0; i < sizeof ahead / sizeof *ahead; i++) {
+        const struct setting t = {
+            shape(4, 4, 32, 0, false, i % 2), 4, 4, {0, 5, 63, 250}, false, 1, 0, ahead[i], i % 2};
         try_attention(*state, &t);
     }
 }
@@ -306,7 +402,7 @@ static void rope_far(void **state)
     struct bench *b = *state;
     struct llm_error error = {0};
     /* A position near a million: the table needs that many pages, but only one is touched. */
-    struct setting t = {shape(2, 1, 64, 64, true, false), 1, 1, {63}, false, 1, 0};
+    struct setting t = {shape(2, 1, 64, 64, true, false), 1, 1, {63}, false, 1, 0, 0, false};
     struct attention a = make(b, &t);
     double angle[32], want[64];
     float before[64];
@@ -386,7 +482,7 @@ static void terms_of_heads(void **state)
         shape(3, 3, 40, 40, false, false),
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        const struct setting t = {shapes[i], 4, 4, {0, 63, 64, 255}, false, 1, 0};
+        const struct setting t = {shapes[i], 4, 4, {0, 63, 64, 255}, false, 1, 0, 0, false};
         for (int way = 1; way < 4; way++) try_terms(*state, &t, way & 1, way & 2);
     }
 }
@@ -396,7 +492,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attention_shapes), cmocka_unit_test(attention_one_sequence),
         cmocka_unit_test(attention_large),  cmocka_unit_test(attention_long),
-        cmocka_unit_test(rope_far),         cmocka_unit_test(terms_of_heads),
+        cmocka_unit_test(windows),          cmocka_unit_test(softcap),
+        cmocka_unit_test(both_ways),        cmocka_unit_test(rope_far),
+        cmocka_unit_test(terms_of_heads),
     };
     return cmocka_run_group_tests(tests, bench_setup, bench_teardown);
 }

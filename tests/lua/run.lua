@@ -75,6 +75,12 @@ function t.read(path)
     return data
 end
 
+function t.write(path, data)
+    local file = assert(io.open(path, "wb"))
+    assert(file:write(data))
+    file:close()
+end
+
 local device = os.getenv "LLM_TEST_DEVICE"
 device = tonumber(device) or device
 

@@ -1,10 +1,8 @@
 -- What is closed, or collected, is given back: the process does not grow. Needs /proc (Linux).
--- LLM_TEST_LOADS=300: as many loads; a software driver takes a quarter of a second of processor for each.
 local t = ...
 if (os.getenv "LD_PRELOAD" or ""):find "asan" then return end -- it keeps what was freed; its own check finds leaks
 local llm = require "llm"
 local limit = 2048 -- KiB
-local loads = tonumber(os.getenv "LLM_TEST_LOADS") or 30
 
 local function resident()
     collectgarbage()
@@ -27,7 +25,7 @@ local function grows(warm, rounds, body)
 end
 
 t.test("loads", function()
-    local growth = grows(10, loads, function() assert(t.load { context = 32 }):close() end)
+    local growth = grows(10, 300, function() assert(t.load { context = 32 }):close() end)
     t.check(growth < limit, growth)
 end)
 

@@ -109,6 +109,56 @@ t.test("vocab_only", function()
     m:close()
 end)
 
+-- stories260K in two parts, as llama.cpp's gguf-split writes them: the values in one, the tensors in the other.
+local function parts_of_stories()
+    local function u64(n) return string.char(n) .. ("\0"):rep(7) end
+    local function padded(text) return text .. ("\0"):rep(-#text % 32) end
+    local function keys(no)
+        local text = ""
+        for _, pair in ipairs { { "split.no", no }, { "split.count", 2 }, { "split.tensors.count", 48 } } do
+            text = text .. u64(#pair[1]) .. pair[1] .. "\2\0\0\0" .. string.char(pair[2], 0)
+        end
+        return text
+    end
+    local first = "token_embd.weight"
+    local from = bytes:find(u64(#first) .. first, 1, true)
+    local to = from
+    for _ = 1, 48 do
+        to = to + 8 + bytes:byte(to)
+        to = to + 4 + 8 * bytes:byte(to) + 12
+    end
+    local head, infos, data = bytes:sub(1, 8), bytes:sub(from, to - 1), bytes:sub(#padded(bytes:sub(1, to - 1)) + 1)
+    return padded(head .. u64(0) .. u64(bytes:byte(17) + 3) .. bytes:sub(25, from - 1) .. keys(0)),
+        padded(head .. u64(48) .. u64(3) .. keys(1) .. infos) .. data
+end
+
+t.test("split files", function()
+    local first, second = parts_of_stories()
+    local base = os.tmpname()
+    local paths = { base .. "-00001-of-00002.gguf", base .. "-00002-of-00002.gguf" }
+    t.write(paths[1], first)
+    t.fails("not_found", llm.load(paths[1], t.options()))
+    t.check(select(2, llm.load(paths[1], t.options())):find "part 2 of 2 %(.*%-00002%-of%-00002%.gguf%)")
+    t.write(paths[2], second)
+    t.fails("unsupported", llm.load(paths[2], t.options()))
+    t.fails("unsupported", llm.load("x", t.options {
+        size = #first, read = function(offset, length) return first:sub(offset + 1, offset + length) end,
+    }))
+    local whole, split = t.exact { context = 64 }, assert(llm.load(paths[1], t.options {
+        context = 64, kv = "f32", precision = "high", deterministic = true,
+    }))
+    t.equal(split.info.file_bytes, #first + #second)
+    t.equal(split.info.parameters, whole.info.parameters)
+    local greedy = { temperature = 0, max_tokens = 16 }
+    t.equal(split:generate("Once upon a time", greedy), (whole:generate("Once upon a time", greedy)))
+    whole:close()
+    split:close()
+    local vocab = assert(llm.load(paths[1], { vocab_only = true }))
+    t.equal(vocab.info.vocab_size, 512)
+    vocab:close()
+    for _, path in ipairs { paths[1], paths[2], base } do os.remove(path) end
+end)
+
 t.test("memory", function()
     t.fails("out_of_memory", t.load { memory = 1 })
     t.fails("out_of_memory", t.load { memory = 100000 })

@@ -141,6 +141,43 @@ void gguf_write_tensor(struct gguf_write *w, const char *name, enum quant_type t
     free(blocks);
 }
 
+void gguf_write_values_of(struct gguf_write *w, const struct gguf *g)
+{
+    if (g->n_values == 0) return;
+    const struct gguf_value *last = &g->values[g->n_values - 1];
+    const uint8_t *from = (const uint8_t *)g->values[0].key.text - sizeof(uint64_t);
+    put(&w->values, from, (size_t)(last->data + last->size - from));
+    w->n_values += g->n_values;
+}
+
+void gguf_write_tensor_of(struct gguf_write *w, const struct gguf_tensor *t, const void *data)
+{
+    char name[128] = {0};
+    memcpy(name, t->name.text, t->name.size < sizeof name ? t->name.size : sizeof name - 1);
+    gguf_write_declare(w, name, t->type, t->n_dims, t->dims);
+    put_padding(&w->data, alignment(w));
+    put(&w->data, data, (size_t)t->size);
+}
+
+uint8_t *gguf_write_part(const uint8_t *file, size_t file_size, uint32_t no, uint32_t count,
+                         bool bare, size_t *size)
+{
+    struct gguf g;
+    struct gguf_write w = {.version = 3};
+    if (gguf_parse(&g, file, file_size, file_size, &alloc_libc, NULL) != LLM_OK) abort();
+    if (no == 0) gguf_write_values_of(&w, &g);
+    gguf_write_number(&w, "split.no", GGUF_U16, &(uint16_t){(uint16_t)no});
+    gguf_write_number(&w, "split.count", GGUF_U16, &(uint16_t){(uint16_t)count});
+    gguf_write_number(&w, "split.tensors.count", GGUF_I32, &(int32_t){(int32_t)g.n_tensors});
+    uint32_t shares = bare ? count - 1 : count, share = bare ? no - 1 : no;
+    for (uint64_t i = 0; i < g.n_tensors; i++) {
+        if (i * shares / g.n_tensors != share) continue;
+        gguf_write_tensor_of(&w, &g.tensors[i], file + g.tensors[i].offset);
+    }
+    gguf_free(&g);
+    return gguf_write_finish(&w, size);
+}
+
 uint8_t *gguf_write_finish(struct gguf_write *w, size_t *size)
 {
     struct gguf_write_bytes out = {NULL, 0, 0};

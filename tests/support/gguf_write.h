@@ -35,8 +35,17 @@ uint64_t gguf_write_declare(struct gguf_write *w, const char *name, enum quant_t
 /* The product of dims in weights, rounded to the format. */
 void gguf_write_tensor(struct gguf_write *w, const char *name, enum quant_type type,
                        uint32_t n_dims, const uint64_t *dims, const float *weights);
+/* All values of a parsed file, and one of its tensors, whose bytes are data. */
+void gguf_write_values_of(struct gguf_write *w, const struct gguf *g);
+void gguf_write_tensor_of(struct gguf_write *w, const struct gguf_tensor *t, const void *data);
 /* The whole file, or its header where tensors are only declared, to be freed with free(). w is
  * empty afterwards. */
 uint8_t *gguf_write_finish(struct gguf_write *w, size_t *size);
+
+/* Part no (from 0) of count of a whole file, as gguf-split of llama.cpp writes it: the first has
+ * the values, each its share of the tensors, and with `bare` the first has none. To be freed with
+ * free(). */
+uint8_t *gguf_write_part(const uint8_t *file, size_t file_size, uint32_t no, uint32_t count,
+                         bool bare, size_t *size);
 
 #endif

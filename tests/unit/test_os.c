@@ -138,10 +138,15 @@ static void sources(void **state)
     source_close(&s);
     assert_int_equal(released, 1);
     assert_int_equal(os_file_write(path, "abcdef", 6, &e), LLM_OK);
-    assert_int_equal(os_map_open(&s.map, path, &e), LLM_OK);
-    s.size = s.map.size;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(source_add_file(&s, path, &alloc_libc, &e), LLM_OK);
+    assert_int_equal(source_add_file(&s, "/no/such/file", &alloc_libc, &e), LLM_NOT_FOUND);
+    assert_int_equal(s.size, 12);
     assert_memory_equal(source_bytes(&s, 2, 4, NULL, &e), "cdef", 4);
-    assert_null(source_bytes(&s, 2, 5, NULL, &e));
+    assert_memory_equal(source_bytes(&s, 6, 6, NULL, &e), "abcdef", 6);
+    assert_non_null(source_bytes(&s, 12, 0, NULL, &e));
+    assert_null(source_bytes(&s, 2, 5, NULL, &e)); /* no view goes over from file to file */
+    assert_null(source_bytes(&s, 8, 5, NULL, &e));
     assert_int_equal(truncate(path, 3), 0);
     assert_null(source_bytes(&s, 2, 4, NULL, &e)); /* instead of a bus error */
     source_close(&s);

@@ -1,0 +1,140 @@
+/* Attention over the paged cache, and what writes it. */
+#include <inttypes.h>
+
+#include "args.h"
+#include "error.h"
+#include "ops_impl.h"
+
+uint64_t ops_page_size(const struct attention_shape *s)
+{
+    return (uint64_t)s->n_kv_heads * s->head_dim * ATTENTION_PIECE * (s->kv_f16 ? 2 : 4);
+}
+
+uint64_t ops_partial_size(const struct attention_shape *s, uint32_t n_rows, uint32_t positions)
+{
+    uint64_t groups = positions / ATTENTION_GROUP + (positions % ATTENTION_GROUP != 0);
+    return (uint64_t)n_rows * s->n_heads * (groups ? groups : 1) * (s->head_dim + 4) *
+           sizeof(float);
+}
+
+static llm_status check_shape(const struct attention_shape *s, struct llm_error *error)
+{
+    uint32_t wide = s->kv_f16 ? 8 : 4;
+    if (s->n_kv_heads && s->n_heads && s->n_heads % s->n_kv_heads == 0 && s->head_dim &&
+        s->head_dim % wide == 0 && s->head_dim <= 256 && s->rope_dim % 4 == 0 &&
+        s->rope_dim <= s->head_dim && s->stride % 4 == 0 && s->q % 4 == 0 && s->k % 4 == 0 &&
+        s->v % 4 == 0 && s->softcap >= 0) {
+        return LLM_OK;
+    }
+    return error_set(
+        error, LLM_UNSUPPORTED,
+        "attention of %" PRIu32 " heads, %" PRIu32 " KV heads, dimension %" PRIu32 " (%" PRIu32
+        " rotated): heads must be a multiple of KV heads, the dimension one of %" PRIu32
+        " up to 256",
+        s->n_heads, s->n_kv_heads, s->head_dim, s->rope_dim, wide);
+}
+
+llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s,
+                          const struct head_terms *terms, const struct step *step,
+                          const struct gpu_buffer *qkv, const struct gpu_range *k_pages,
+                          const struct gpu_range *v_pages, uint32_t n_rows, struct llm_error *error)
+{
+    const struct gpu_kernel *kernel;
+    TRY(check_shape(s, error));
+    if (s->rope_dim / 2 > step->rope_pairs || (s->rope_dim && step->rope_pairs % 2)) {
+        return error_set(error, LLM_BAD_ARGUMENT,
+                         "%" PRIu32 " rotated pairs, the step holds %" PRIu32
+                         ", which must be even",
+                         s->rope_dim / 2, step->rope_pairs);
+    }
+    const bool bias = terms && terms->bias, norm = terms && terms->norm;
+    const uint32_t lanes = ops->profile->lanes, spec[] = {lanes, s->kv_f16, bias, norm};
+    TRY(kernels_get(ops->kernels, ops_pick(ops, MODULE_rope_store), spec, 4, &kernel, error));
+    const struct rope_args args = {
+        .stride = s->stride,
+        .q = s->q,
+        .k = s->k,
+        .v = s->v,
+        .n_heads = s->n_heads,
+        .n_kv_heads = s->n_kv_heads,
+        .head_dim = s->head_dim,
+        .rope_dim = s->rope_dim,
+        .rope_pairs = step->rope_pairs,
+        .neox = s->rope_neox,
+        .items = (s->n_heads + 2 * s->n_kv_heads) * (s->head_dim / 4),
+        .eps = norm ? terms->eps : 0,
+    };
+    const struct gpu_range turns = {&step->buffer, step->rope,
+                                    (uint64_t)n_rows * step->rope_pairs * 2 * sizeof(float)};
+    const struct gpu_range ranges[] = {
+        all_of(qkv), {&step->buffer, step->rows, n_rows * sizeof(struct step_row)},
+        turns,       {&step->buffer, step->pages, (step->max_pages + 3ull) / 4 * 16},
+        *k_pages,    *v_pages,
+        all_of(qkv), bias || norm ? terms->data : turns,
+    };
+    uint32_t groups = norm ? s->n_heads + 2 * s->n_kv_heads : divide_up(args.items, lanes);
+    groups = minimum(groups, ops->profile->rope_groups);
+    gpu_commands_dispatch(c, kernel, ranges, &args, groups, n_rows, 1);
+    return LLM_OK;
+}
+
+/* The most that a row sees positions of. */
+static uint32_t groups_in_window(uint32_t window)
+{
+    uint64_t positions = 2ull * window - 1;
+    return window ? (uint32_t)((positions + 2 * ATTENTION_GROUP - 2) / ATTENTION_GROUP)
+                  : UINT32_MAX;
+}
+
+llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s,
+                         const struct step *step, const struct gpu_buffer *qkv,
+                         const struct gpu_range *k_pages, const struct gpu_range *v_pages,
+                         const struct gpu_buffer *partial, const struct gpu_buffer *out,
+                         enum values out_values, uint32_t max_groups, uint32_t n_rows,
+                         struct llm_error *error)
+{
+    const struct profile *p = ops->profile;
+    const struct gpu_kernel *attention, *merge;
+    TRY(check_shape(s, error));
+    max_groups = minimum(max_groups, groups_in_window(s->window));
+    bool alone = max_groups == 1 && out_values == VALUES_F32 && !s->sinks;
+    uint64_t needed = ops_partial_size(s, n_rows, max_groups * ATTENTION_GROUP);
+    if (!alone && (needed > partial->size || needed > ops->info->binding_size)) {
+        return error_set(error, LLM_BAD_ARGUMENT,
+                         "%" PRIu32 " rows of %" PRIu32 " groups need %" PRIu64
+                         " bytes of partial results; %" PRIu64 " are there",
+                         n_rows, max_groups, needed, partial->size);
+    }
+    uint32_t shared = s->n_heads / s->n_kv_heads, heads = minimum(shared, p->attention_heads);
+    while (shared % heads) heads--;
+    const uint32_t spec[] = {p->attention_lanes, heads, s->head_dim,    s->kv_f16,
+                             shared / heads,     alone, s->softcap != 0};
+    TRY(kernels_get(ops->kernels, ops_pick(ops, MODULE_attention), spec, 7, &attention, error));
+    const uint32_t merge_spec[] = {p->attention_lanes, s->head_dim, s->sinks != NULL};
+    TRY(kernels_get(ops->kernels, ops_pick_for(ops, MODULE_merge, out_values), merge_spec, 3,
+                    &merge, error));
+
+    const struct attention_args args = {
+        .stride = s->stride,
+        .q = s->q,
+        .n_kv_heads = s->n_kv_heads,
+        .max_groups = max_groups,
+        .out_stride = ops_stride(s->n_heads * s->head_dim),
+        .scale = s->scale,
+        .window = s->window,
+        .softcap = s->softcap,
+    };
+    const struct gpu_range rows = {&step->buffer, step->rows, n_rows * sizeof(struct step_row)};
+    const struct gpu_range pages = {&step->buffer, step->pages,
+                                    (uint64_t)step->max_pages * sizeof(uint32_t)};
+    const struct gpu_range ranges[] = {
+        all_of(qkv), rows,     pages,
+        *k_pages,    *v_pages, alone ? all_of(out) : (struct gpu_range){partial, 0, needed}};
+    gpu_commands_dispatch_indirect(c, attention, ranges, &args, &step->buffer, step->counts);
+    if (alone) return LLM_OK;
+    gpu_commands_barrier(c);
+    const struct gpu_range merge_ranges[] = {
+        rows, {partial, 0, needed}, all_of(out), s->sinks ? *s->sinks : rows};
+    gpu_commands_dispatch(c, merge, merge_ranges, &args, s->n_heads, n_rows, 1);
+    return LLM_OK;
+}

@@ -1,0 +1,266 @@
+#include "ops_experts.h"
+
+#include <inttypes.h>
+
+#include "args.h"
+#include "error.h"
+#include "ops_impl.h"
+#include "repack.h"
+
+enum { ORDER_LANES = 128 };
+
+/* ---- where experts lie ---- */
+
+static uint64_t matrix_size(const struct experts *e)
+{
+    return repack_size(e->one.type, e->one.rows, e->one.cols);
+}
+
+struct experts ops_experts_layout(const struct gpu_info *info, enum quant_type type, uint32_t rows,
+                                  uint32_t cols, uint32_t n)
+{
+    struct experts e = {.one = {.type = type, .rows = rows, .cols = cols}, .n = n};
+    const uint64_t most =
+        info->binding_size < info->allocation_size ? info->binding_size : info->allocation_size;
+    e.stride = (matrix_size(&e) + 255) / 256 * 256;
+    uint64_t fit = most / e.stride;
+    e.a_buffer = fit == 0 ? 1 : fit < n ? (uint32_t)fit : n;
+    return e;
+}
+
+uint32_t ops_experts_buffers(const struct experts *e)
+{
+    return divide_up(e->n, e->a_buffer);
+}
+
+static uint32_t experts_in(const struct experts *e, uint32_t buffer)
+{
+    return minimum(e->a_buffer, e->n - buffer * e->a_buffer);
+}
+
+uint64_t ops_experts_buffer_size(const struct experts *e, uint32_t buffer)
+{
+    return experts_in(e, buffer) * e->stride;
+}
+
+/* ---- the router ---- */
+
+uint32_t ops_router_slots(const struct router *r)
+{
+    return r->n_used + (r->shared != SHARED_NONE);
+}
+
+uint32_t ops_router_stride(const struct router *r)
+{
+    return ops_stride(r->n_experts) + (r->shared == SHARED_GATED ? 32 : 0);
+}
+
+uint64_t ops_chosen_size(const struct router *r, uint32_t n_rows)
+{
+    return (uint64_t)n_rows * ops_router_slots(r) * 2 * sizeof(uint32_t);
+}
+
+/* Pairs of one expert that a workgroup takes, 0: they are too few to be put together. */
+static uint32_t columns_of(const struct ops *ops, const struct pairs *p)
+{
+    uint32_t each = p->n_rows * p->n_used / p->n_experts, columns = 1;
+    if (each < 2) return 0;
+    while (columns * 2 <= minimum(each, ops->profile->mat_columns / 2)) columns *= 2;
+    return columns;
+}
+
+/* Entries of order: every expert may leave all but one place of a group empty. */
+static uint32_t order_entries(const struct pairs *p, uint32_t columns)
+{
+    uint32_t n = p->n_rows * p->n_used + p->n_experts * (columns - 1);
+    return n / columns * columns;
+}
+
+uint64_t ops_order_size(const struct router *r, uint32_t n_rows)
+{
+    /* Most where columns are as many as pairs an expert: that many again. */
+    return 2 * ((uint64_t)n_rows * r->n_used + r->n_experts) * sizeof(uint32_t);
+}
+
+llm_status ops_route(struct ops *ops, struct gpu_commands *c, const struct router *r,
+                     const struct step *step, const struct gpu_buffer *logits,
+                     const struct pairs *p, struct llm_error *error)
+{
+    const struct gpu_kernel *kernel;
+    const uint32_t groups = r->n_groups ? r->n_groups : 1;
+    if (r->n_experts == 0 || r->n_experts > EXPERTS_MAX || r->n_used == 0 ||
+        r->n_used > EXPERTS_USED_MAX || r->n_used > r->n_experts || r->n_experts % groups) {
+        return error_set(error, LLM_UNSUPPORTED,
+                         "%" PRIu32 " of %" PRIu32 " experts in %" PRIu32
+                         " groups: at most %d of at most %d are supported, in equal groups",
+                         r->n_used, r->n_experts, groups, EXPERTS_USED_MAX, EXPERTS_MAX);
+    }
+    const uint32_t terms = (uint32_t)r->logit_bias | (uint32_t)r->choice_bias << 1;
+    const uint32_t spec[] = {ops->profile->norm_lanes,
+                             r->n_experts,
+                             r->n_used,
+                             groups,
+                             r->gate,
+                             r->normalise,
+                             terms,
+                             r->shared};
+    TRY(kernels_get(&ops->kernels, MODULE_router, spec, 8, &kernel, error));
+    const struct router_args args = {
+        .stride = ops_router_stride(r),
+        .slots = p->slots,
+        .groups_used = r->groups_used,
+        .shared_at = ops_stride(r->n_experts),
+        .no_row = STEP_NO_ROW,
+        .scale = r->scale,
+    };
+    const struct gpu_range ranges[] = {
+        all_of(logits),
+        {&step->buffer, step->rows, p->n_rows * sizeof(struct step_row)},
+        terms ? r->terms : all_of(logits),
+        all_of(p->chosen),
+    };
+    gpu_commands_dispatch(c, kernel, ranges, &args, p->n_rows, 1, 1);
+    return LLM_OK;
+}
+
+llm_status ops_order(struct ops *ops, struct gpu_commands *c, const struct pairs *p,
+                     struct llm_error *error)
+{
+    const uint32_t columns = columns_of(ops, p);
+    if (columns == 0) return LLM_OK;
+    const struct gpu_kernel *kernel;
+    const uint32_t spec[] = {ORDER_LANES, p->n_experts, columns};
+    TRY(kernels_get(&ops->kernels, MODULE_order, spec, 3, &kernel, error));
+    const struct order_args args = {p->n_rows * p->slots, order_entries(p, columns)};
+    const struct gpu_range ranges[] = {all_of(p->chosen), all_of(p->order)};
+    gpu_commands_barrier(c);
+    gpu_commands_dispatch(c, kernel, ranges, &args, 1, 1, 1);
+    return LLM_OK;
+}
+
+/* ---- products ---- */
+
+struct expert_product {
+    const struct experts *first, *second; /* second: gated */
+    const struct gpu_buffer *x, *y;
+    uint32_t x_slots;
+    bool clamped;
+};
+
+static llm_status check_product(const struct expert_product *p, const struct pairs *pairs,
+                                struct llm_error *error)
+{
+    const struct experts *a = p->first, *b = p->second ? p->second : a;
+    if (a->one.type == b->one.type && a->one.rows == b->one.rows && a->one.cols == b->one.cols &&
+        a->n == b->n && !a->bias.buffer == !b->bias.buffer && a->n == pairs->n_experts)
+        return LLM_OK;
+    return error_set(error, LLM_UNSUPPORTED,
+                     "the experts' gate (%" PRIu32 " of %" PRIu32 " x %" PRIu32
+                     ", format %d) and up (%" PRIu32 " of %" PRIu32 " x %" PRIu32
+                     ", format %d) differ, or are not the router's %" PRIu32,
+                     a->n, a->one.rows, a->one.cols, (int)a->one.type, b->n, b->one.rows,
+                     b->one.cols, (int)b->one.type, pairs->n_experts);
+}
+
+/* Tiles [tile, tile + n) of the experts in a buffer; n is all of them where there are several. */
+static struct gpu_range range_of(const struct experts *e, uint32_t buffer, uint32_t tile,
+                                 uint32_t n)
+{
+    uint64_t size = repack_tile_size(e->one.type, e->one.cols);
+    return (struct gpu_range){e->one.buffer + buffer, e->one.offset + tile * size,
+                              (experts_in(e, buffer) - 1) * e->stride + n * size};
+}
+
+/* The biases of both matrices are one range: the second's follow somewhere. */
+static struct gpu_range both_biases(const struct expert_product *p)
+{
+    struct gpu_range range = p->first->bias;
+    if (p->second) range.size = p->second->bias.offset + p->second->bias.size - range.offset;
+    return range;
+}
+
+static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct expert_product *p,
+                           const struct pairs *pairs, struct llm_error *error)
+{
+    const struct format_modules *m;
+    const struct gpu_kernel *kernel;
+    const struct experts *e = p->first;
+    const struct profile *f = ops->profile;
+    const uint32_t columns = columns_of(ops, pairs), tiles = divide_up(e->one.rows, REPACK_TILE);
+    const bool bias = e->bias.buffer != NULL;
+    uint32_t cut = 0;
+    TRY(check_product(p, pairs, error));
+    TRY(ops_format(&e->one, &m, error));
+    TRY(ops_tiles_a_binding(ops, &e->one, &cut, error));
+    const uint32_t spec[] = {8 * f->mat_tiles,  f->mat_pieces, columns ? columns : 1,
+                             p->second ? 2 : 1, columns > 0,   bias,
+                             p->clamped};
+    TRY(kernels_get(&ops->kernels, ops_pick(ops, m->experts), spec, 7, &kernel, error));
+
+    const uint32_t x =
+        columns ? order_entries(pairs, columns) / columns : pairs->n_rows * pairs->slots;
+    for (uint32_t buffer = 0; buffer < ops_experts_buffers(e); buffer++) {
+        for (uint32_t tile = 0; tile < tiles; tile += cut) {
+            const uint32_t n = minimum(cut, tiles - tile), groups = divide_up(n, f->mat_tiles);
+            const struct experts_args args = {
+                .rows = minimum(e->one.rows - tile * REPACK_TILE, n * REPACK_TILE),
+                .blocks = ops_stride(e->one.cols) / 32,
+                .x_stride = ops_stride(e->one.cols) / 4,
+                .y_stride = ops_stride(e->one.rows) / 4,
+                .y_at = tile * REPACK_TILE / 4,
+                .first = buffer * e->a_buffer,
+                .n = experts_in(e, buffer),
+                .words = (uint32_t)(e->stride / 16),
+                .x_slots = p->x_slots,
+                .bias_stride = ops_stride(e->one.rows) / 4,
+                .second_bias = bias && p->second
+                                   ? (uint32_t)((p->second->bias.offset - e->bias.offset) / 16)
+                                   : 0,
+            };
+            const struct gpu_range a = range_of(e, buffer, tile, n),
+                                   ranges[] = {
+                                       a,
+                                       p->second ? range_of(p->second, buffer, tile, n) : a,
+                                       all_of(p->x),
+                                       all_of(p->y),
+                                       all_of(pairs->chosen),
+                                       columns ? all_of(pairs->order) : all_of(pairs->chosen),
+                                       bias ? both_biases(p) : all_of(p->x),
+                                   };
+            if (buffer > 0 || tile > 0) gpu_commands_barrier(c);
+            gpu_commands_dispatch(c, kernel, ranges, &args, x, minimum(groups, OPS_AXIS),
+                                  divide_up(groups, OPS_AXIS));
+        }
+    }
+    return LLM_OK;
+}
+
+llm_status ops_experts_gate_up(struct ops *ops, struct gpu_commands *c, const struct experts *gate,
+                               const struct experts *up, bool clamped, const struct pairs *pairs,
+                               const struct gpu_buffer *x, const struct gpu_buffer *y,
+                               struct llm_error *error)
+{
+    const struct expert_product p = {gate, up, x, y, pairs->slots, clamped};
+    return multiply(ops, c, &p, pairs, error);
+}
+
+llm_status ops_experts_down(struct ops *ops, struct gpu_commands *c, const struct experts *down,
+                            const struct pairs *pairs, const struct gpu_buffer *x,
+                            const struct gpu_buffer *y, struct llm_error *error)
+{
+    const struct expert_product p = {down, NULL, x, y, 1, false};
+    return multiply(ops, c, &p, pairs, error);
+}
+
+llm_status ops_combine(struct ops *ops, struct gpu_commands *c, const struct pairs *p,
+                       const struct gpu_buffer *made, const struct gpu_buffer *x, uint32_t dim,
+                       struct llm_error *error)
+{
+    const struct gpu_kernel *kernel;
+    const uint32_t lanes = ops->profile->lanes, chunks = divide_up(dim, 4);
+    TRY(kernels_get(&ops->kernels, ops_pick(ops, MODULE_combine), &lanes, 1, &kernel, error));
+    const struct combine_args args = {chunks, ops_stride(dim) / 4, p->slots};
+    const struct gpu_range ranges[] = {all_of(p->chosen), all_of(made), all_of(x)};
+    gpu_commands_dispatch(c, kernel, ranges, &args, divide_up(chunks, lanes), p->n_rows, 1);
+    return LLM_OK;
+}

@@ -1,0 +1,70 @@
+// y(pair) = W x for pairs of a row and an expert that it chose, each with the expert's own W: COLUMNS
+// pairs of one expert at a time.
+#version 450
+#extension GL_EXT_control_flow_attributes : require
+#extension GL_GOOGLE_include_directive : require
+#ifdef SHUFFLE
+#extension GL_KHR_shader_subgroup_shuffle : require
+#endif
+#include "args.h"
+#include "words.glsl"
+
+layout(local_size_x_id = 0, local_size_y_id = 1) in; // 8 lanes a tile; pieces of K
+layout(constant_id = 2) const int COLUMNS = 1;
+layout(constant_id = 3) const int MATRICES = 1;      // 2: y is gated
+layout(constant_id = 4) const bool GROUPED = false;  // pairs come in order; else workgroup x has pair x
+layout(constant_id = 5) const bool BIAS = false;     // of each expert's rows
+layout(constant_id = 6) const bool CLAMPED = false;  // the gate as gpt-oss has it
+
+WORDS(0, first); // experts, a.words apart
+WORDS(1, second);
+WORDS(2, x);
+layout(std430, binding = 3) writeonly buffer Y { vec4 y[]; };
+layout(std430, binding = 4) readonly buffer Chosen { uvec2 chosen[]; }; // (rows, slots): expert, weight
+layout(std430, binding = 5) readonly buffer Order { uint order[]; };    // pairs, those of an expert together
+WORDS(6, biases); // (experts, a.bias_stride), then those of the second matrix
+layout(push_constant) uniform Push { experts_args a; };
+
+uint columns_at[COLUMNS];
+#define X_AT(n) columns_at[n]
+#include "mat.glsl"
+#include "experts.glsl"
+
+// alpha 1.702, limit 7: transformers, modeling_gpt_oss.py
+vec4 clamped(vec4 gate, vec4 up)
+{
+    gate = min(gate, vec4(7.0));
+    return gate / (1.0 + exp(-max(1.702 * gate, vec4(-80.0)))) * (clamp(up, vec4(-7.0), vec4(7.0)) + 1.0);
+}
+
+void main()
+{
+    uint pairs[COLUMNS];
+    [[unroll]] for (int n = 0; n < COLUMNS; n++) {
+        uint i = gl_WorkGroupID.x * uint(COLUMNS) + uint(n);
+        pairs[n] = GROUPED ? order[i] : i;
+    }
+    if (pairs[0] == NONE) return;
+    uint expert = chosen[pairs[0]].x, local = expert - a.first;
+    if (local >= a.n) return; // another dispatch's, or none's
+    [[unroll]] for (int n = 0; n < COLUMNS; n++)
+        columns_at[n] = (pairs[n] == NONE ? pairs[0] : pairs[n]) / a.x_slots * a.x_stride;
+
+    lane = gl_LocalInvocationID.x & 7u;
+    uint tile = (gl_WorkGroupID.z * gl_NumWorkGroups.y + gl_WorkGroupID.y) * (gl_WorkGroupSize.x / 8) + gl_LocalInvocationID.x / 8;
+    uint row = tile * 32 + lane * 4;
+    if (!multiply(0, local * a.words + tile * tile_words(a.blocks), tile * 32 < a.rows) || row >= a.rows) return;
+
+    vec4 bias = vec4(0.0), second_bias = vec4(0.0);
+    if (BIAS) {
+        uint at = expert * a.bias_stride + a.y_at + row / 4;
+        bias = uintBitsToFloat(WORD(biases, at));
+        if (MATRICES == 2) second_bias = uintBitsToFloat(WORD(biases, at + a.second_bias));
+    }
+    [[unroll]] for (int n = 0; n < COLUMNS; n++) {
+        if (pairs[n] == NONE) continue;
+        vec4 v = sums[n] + bias, up = sums[SUMS - COLUMNS + n] + second_bias;
+        if (MATRICES == 2) v = CLAMPED ? clamped(v, up) : silu(v) * up;
+        y[pairs[n] * a.y_stride + a.y_at + row / 4] = v;
+    }
+}
