@@ -32,16 +32,6 @@ void llm_embed_defaults(struct llm_embed_options *o, size_t size)
 
 /* ---- one text ---- */
 
-static llm_status add_id(struct ids *ids, int32_t id, const struct alloc *a,
-                         struct llm_error *error)
-{
-    int32_t *items = alloc_grow(a, ids->items, &ids->capacity, ids->n + 1, sizeof *items);
-    if (!items) return error_memory(error, "a text", sizeof *items);
-    ids->items = items;
-    items[ids->n++] = id;
-    return LLM_OK;
-}
-
 /* With the tokens that the model wants round a text; ids are taken exactly. */
 static llm_status ids_of(struct task *t, struct ids *ids, struct llm_error *error)
 {
@@ -112,7 +102,7 @@ static llm_status refuse_empty(const llm_model *m, const struct llm_prompt *text
                                struct llm_error *error)
 {
     const struct tokenizer_info *info = tokenizer_info(m->tokenizer);
-    const bool adds = info->add_bos || info->add_eos;
+    const bool adds = info->add_bos || info->add_eos || info->add_sep;
     for (size_t i = 0; i < n; i++) {
         if (texts[i].ids ? texts[i].n_ids > 0 : texts[i].text_size > 0 || adds) continue;
         return error_set(error, LLM_BAD_ARGUMENT,

@@ -81,8 +81,8 @@ struct attention_shape {
     uint32_t n_heads, n_kv_heads, head_dim; /* head_dim a multiple of 4 (f32), 8 (f16) or 32 */
     uint32_t rope_dim; /* dimensions of a head that are rotated; the rest is copied */
     bool rope_neox;    /* pairs (i, i + rope_dim / 2); else (2i, 2i + 1) */
-    uint32_t kv; /* LLM_KV_...: what the cache holds */
-    float scale; /* of q * k, 1 / sqrt(head_dim) */
+    uint32_t kv;       /* LLM_KV_...: what the cache holds */
+    float scale;       /* of q * k, 1 / sqrt(head_dim) */
     uint32_t stride, q, k,
         v;           /* floats: of a row of the qkv buffer, and where q, k and v begin in it */
     uint32_t window; /* a row sees the positions less than this far from its own; 0: all */

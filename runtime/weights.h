@@ -22,7 +22,7 @@ struct layer_weights {
 };
 
 struct weights {
-    struct weight embed, output; /* output may be embed itself */
+    struct weight embed, output;    /* output may be embed itself */
     struct weight positions, types; /* learned ones, or without a buffer */
     struct gpu_range embed_norm, embed_norm_bias, output_norm, output_norm_bias;
     struct layer_weights *layers;
