@@ -37,9 +37,11 @@ static llm_status ids_of(struct task *t, struct ids *ids, struct llm_error *erro
 {
     const llm_session *s = t->session;
     const struct llm_prompt *prompt = &t->prompts[t->at];
-    const struct tokenizer_info *info = tokenizer_info(s->model->tokenizer);
-    TRY(session_prompt(s, prompt, ids, error));
-    if (!prompt->ids && info->add_eos) TRY(add_id(ids, info->eos, &s->model->root->alloc, error));
+    if (prompt->ids) TRY(session_prompt(s, prompt, ids, error));
+    else
+        TRY(tokenizer_encode(s->model->tokenizer, prompt->text, prompt->text_size,
+                             TOKENIZER_WHOLE | (prompt->special ? TOKENIZER_SPECIAL : 0u), ids,
+                             &s->model->root->alloc, error));
     if (ids->n > s->capacity)
         return error_set(error, LLM_CONTEXT_FULL,
                          "text %zu has %zu tokens, and the context holds %" PRIu32, t->at + 1,
