@@ -145,7 +145,16 @@ extern const luaL_Reg options_functions[];
 
 /* ---- callbacks (callbacks.c) ---- */
 
-enum { HOOK_PROGRESS = 1, HOOK_READ, HOOK_PIECE, HOOK_WRITE, HOOK_LOG, HOOK_ERROR, HOOK_SCRATCH };
+enum {
+    HOOK_PROGRESS = 1,
+    HOOK_READ,
+    HOOK_PIECE,
+    HOOK_FULL,
+    HOOK_WRITE,
+    HOOK_LOG,
+    HOOK_ERROR,
+    HOOK_SCRATCH
+};
 
 /* Functions that the library may call, in the table that options_read kept them in. */
 struct hooks {
@@ -169,6 +178,7 @@ int callback_trampoline(lua_State *L);
 llm_status callback_progress(void *hooks, double fraction);
 int64_t callback_read(void *hooks, uint64_t offset, void *dst, size_t n);
 llm_status callback_write(void *hooks, const void *data, size_t n);
+llm_status callback_full(void *hooks);
 llm_status callback_piece(void *hooks, const struct llm_piece *piece);
 void callback_log(void *hooks, int32_t level, const char *text);
 void push_piece_info(lua_State *L, const struct llm_piece *piece, int with_logprob);

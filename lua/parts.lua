@@ -242,7 +242,12 @@ local function start(self, name, prompt, options, streams, chats)
     else
         core.end_turn(self, own)
     end
-    started, message, code = with_room(core.start, self, name, prompt, options, false)
+    if own.fed == nil then own.fed = self.length end
+    local overflow = not turn and type(options) == "table" and options.overflow
+    local hooked = core.with_overflow(self, own, turn, options)
+    started, message, code = core.start_fitting(self, own, overflow, function()
+        return with_room(core.start, self, name, prompt, hooked, false)
+    end)
     if not started then return nil, message, code, options end
     core.take_turn(own, turn, started)
     own.generation, own.streams = started, streams or false
@@ -394,7 +399,10 @@ function session:feed(prompt, options)
         core.end_turn(self, own)
     end
     if turn or not message then
-        started, message, code = with_room(core.start, self, "feed", prompt, options, true)
+        local overflow = not turn and own.defaults and own.defaults.overflow
+        started, message, code = core.start_fitting(self, own, overflow, function()
+            return with_room(core.start, self, "feed", prompt, options, true)
+        end)
     end
     if not started then
         if async then return done_job(nil, message, code) end
@@ -532,7 +540,8 @@ function model:generate(prompt, options)
     if not prompt then return nil, options, code end
     own, message, code = with_room(core.session, self, 0)
     if not own then return nil, message, code end
-    started, message, code = with_room(core.start, own, "generate", prompt, options, false)
+    local hooked = core.with_overflow(own, slots(own, "llm.session", "generate"), nil, options)
+    started, message, code = with_room(core.start, own, "generate", prompt, hooked, false)
     if not started then
         own:close()
         return nil, message, code
@@ -553,7 +562,8 @@ function model:stream(prompt, options)
     local own, started, message, code
     own, message, code = with_room(core.session, self, 0)
     if not own then return new_stream(nil, message, code, options) end
-    started, message, code = with_room(core.start, own, "stream", prompt, options, false)
+    local hooked = core.with_overflow(own, slots(own, "llm.session", "stream"), nil, options)
+    started, message, code = with_room(core.start, own, "stream", prompt, hooked, false)
     return new_stream(started, message, code, options, own)
 end
 

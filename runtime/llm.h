@@ -274,6 +274,10 @@ LLM_API uint32_t llm_session_length(const llm_session *session);
 LLM_API uint32_t llm_session_capacity(const llm_session *session);
 /* The ids it holds, valid until the next call on the session. */
 LLM_API const int32_t *llm_session_tokens(const llm_session *session, size_t *n);
+/* Puts n ids in the place of all tokens from `from` on; what is not computed of them is when it is
+ * needed. */
+LLM_API llm_status llm_session_replace(llm_session *session, uint32_t from, const int32_t *ids,
+                                       size_t n, struct llm_error *error);
 LLM_API llm_status llm_session_truncate(llm_session *session, uint32_t length,
                                         struct llm_error *error);
 /* Appends without generating: a generation with feed = 1 that runs to its end. */
@@ -348,6 +352,12 @@ struct llm_piece {
  * with that code. */
 typedef llm_status (*llm_piece_fn)(void *user, const struct llm_piece *piece);
 
+/* Called by the pump, or by the start, when the session is full and more is to be generated: it may
+ * truncate or replace what the session holds, the generated tokens staying the last ones.
+ * LLM_CALLBACK ends the generation as an error with that code; where no room was made, it ends with
+ * "length". */
+typedef llm_status (*llm_full_fn)(void *user);
+
 struct llm_bias {
     int32_t id;
     float bias;
@@ -377,6 +387,9 @@ struct llm_generate_options {
     llm_piece_fn on_piece;
     void *on_piece_user;
     llm_release_fn on_piece_release;
+    llm_full_fn on_full; /* NULL: a full session ends the generation */
+    void *on_full_user;
+    llm_release_fn on_full_release;
 };
 
 LLM_API void llm_generate_defaults(struct llm_generate_options *o, size_t size);

@@ -20,6 +20,7 @@ struct llm_session {
     uint32_t n_tokens, capacity;
     struct kv_sequence kv;
     llm_generation *current; /* in flight */
+    bool makes_room;         /* which has called its host to shorten the session */
     struct run *evaluation;  /* of a blocking call that is at work on it */
     struct task *task;       /* whose own it is */
 };

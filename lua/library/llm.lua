@@ -236,7 +236,8 @@ function model:count(prompt, options) end
 ---@field logprobs? integer alternatives to report at each token
 ---@field on_piece? fun(piece: string, info: llm.piece_info): boolean? false cancels
 ---@field priority? integer a higher one goes first
----@field overflow? "stop" what a full context does
+---@field overflow? "stop"|"drop"|fun(session: llm.session) what a full context does: the end, the oldest exchanges go (the
+---system prompt stays; of plain text the older half), or the function makes room by truncate, reset or messages
 ---@field yield? boolean inside a coroutine: yield after each slice instead of waiting
 
 ---@class llm.chat_options: llm.generate_options

@@ -3,7 +3,7 @@
 -- LLM_TEST_DEVICE: index, part of a name, or type of the device. Harness and tests keep to what Lua 5.1 to 5.5 share.
 local folder = arg[0]:match "^(.*)[/\\]" or "."
 local files = {
-    "json", "template", "load", "text", "session", "generation", "chat", "embed", "callbacks", "save", "objects",
+    "json", "template", "load", "text", "session", "generation", "chat", "overflow", "embed", "callbacks", "save", "objects",
     "errors", "hostile", "leaks",
 }
 

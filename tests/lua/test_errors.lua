@@ -111,8 +111,6 @@ t.test("options that come later say so", function()
     for name, value in pairs(later) do
         t.fails("unsupported", m:generate("Once", { [name] = value }))
     end
-    t.fails("unsupported", m:generate("Once", { overflow = "drop" }))
-    t.fails("unsupported", m:generate("Once", { overflow = function() end }))
 end)
 
 t.test("prompts that are none", function()
