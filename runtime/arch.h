@@ -9,6 +9,7 @@
 #include "activation.h"
 #include "gguf.h"
 #include "rope.h"
+#include "router.h"
 
 enum { ARCH_ROPES = 2 };
 
@@ -17,6 +18,7 @@ struct layer_kind {
     uint32_t window; /* positions that attention sees, its own the last; 0: all */
     int rope;        /* index of hparams.ropes, or NO_ROPE */
     struct activation activation;
+    bool experts; /* its ffn is a choice of them */
 };
 enum { NO_ROPE = -1 };
 
@@ -31,13 +33,20 @@ struct hparams {
     uint32_t n_types;         /* of tokens */
     bool encoder;             /* each token sees the whole text; there are no logits */
     bool norms_after;         /* x becomes the norm of its sum with what a layer adds */
-    bool centered;   /* norms take the mean away: layer norm; else by the root mean square */
-    bool post_norms; /* what layers add to x is normalised before */
-    bool parallel;   /* attention and ffn of a layer are given the same x */
-    bool rope_neox;  /* rotated pairs are (i, i + dims / 2); else (2i, 2i + 1) */
+    bool centered;       /* norms take the mean away: layer norm; else by the root mean square */
+    bool post_norms;     /* what layers add to x is normalised before */
+    bool parallel;       /* attention and ffn of a layer are given the same x */
+    bool rope_neox;      /* rotated pairs are (i, i + dims / 2); else (2i, 2i + 1) */
+    bool row_norm;       /* q and k are normalised whole; else each head, if at all, */
+    bool late_head_norm; /* with gains that multiply what was rotated */
+    float temperature;   /* q of position p times 1 + this ln(1 + floor(p / length)); 0: not */
+    uint32_t temperature_length;
+    uint32_t n_next_layers; /* that the file has beyond n_layers, left out */
     uint32_t n_ropes;
     struct rope ropes[ARCH_ROPES];
     struct layer_kind *kinds; /* (n_layers) */
+    struct router router;     /* of the layers with experts */
+    uint32_t expert_hidden, shared_hidden;
 };
 
 /* Slots of tensors: those of the model, then those of each layer. */
@@ -56,7 +65,8 @@ enum arch_slot {
     SLOT_EMBD_NORM,
     SLOT_EMBD_NORM_BIAS,
     N_MODEL_SLOTS,
-    /* A layer's matrices, then its vectors. A norm that is absent is not made. */
+    /* A layer's matrices, then its stacks of them, then its vectors. A norm that is absent is not
+       made. */
     SLOT_Q = 0,
     SLOT_K,
     SLOT_V,
@@ -64,8 +74,17 @@ enum arch_slot {
     SLOT_GATE,
     SLOT_UP,
     SLOT_DOWN,
+    SLOT_ROUTER,
+    SLOT_SHARED_LOGIT,
+    SLOT_SHARED_GATE,
+    SLOT_SHARED_UP,
+    SLOT_SHARED_DOWN,
     N_LAYER_MATRICES,
-    SLOT_ATTN_NORM = N_LAYER_MATRICES,
+    SLOT_EXPERT_GATE = N_LAYER_MATRICES, /* a matrix for each expert */
+    SLOT_EXPERT_UP,
+    SLOT_EXPERT_DOWN,
+    END_LAYER_STACKS,
+    SLOT_ATTN_NORM = END_LAYER_STACKS,
     SLOT_FFN_NORM,
     SLOT_ATTN_POST, /* norms of what attention and ffn add to x, or of the sums */
     SLOT_FFN_POST,
@@ -76,6 +95,12 @@ enum arch_slot {
     SLOT_O_BIAS,
     SLOT_UP_BIAS,
     SLOT_DOWN_BIAS,
+    SLOT_ROUTER_BIAS,
+    SLOT_CHOICE_BIAS,
+    SLOT_EXPERT_GATE_BIAS,
+    SLOT_EXPERT_UP_BIAS,
+    SLOT_EXPERT_DOWN_BIAS,
+    SLOT_SINKS,
     SLOT_Q_BIAS, /* from here on parts of struct head_terms */
     SLOT_K_BIAS,
     SLOT_V_BIAS,

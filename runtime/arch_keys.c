@@ -6,9 +6,8 @@
 
 #include "error.h"
 
-/* A required integer key ARCH.NAME between 1 and limit. */
-static llm_status required(const struct gguf *g, const char *arch, const char *name, uint32_t limit,
-                           uint32_t *out, struct llm_error *error)
+llm_status arch_required(const struct gguf *g, const char *arch, const char *name, uint32_t limit,
+                         uint32_t *out, struct llm_error *error)
 {
     char key[128];
     snprintf(key, sizeof key, "%s.%s", arch, name);
@@ -84,10 +83,55 @@ static llm_status read_scales(struct blueprint *b, const struct gguf *g, struct 
 static llm_status read_softcaps(struct blueprint *b, const struct gguf *g, struct llm_error *error)
 {
     const char *arch = b->arch->name;
-    struct activation logits = {ACTIVATION_SOFTCAP, {0}};
+    struct activation logits = {ACTIVATION_SOFTCAP, {b->arch->softcaps[1]}};
+    b->h.attention_softcap = b->arch->softcaps[0];
     TRY(read_scale(g, arch, "attn_logit_softcapping", false, &b->h.attention_softcap, error));
     TRY(read_scale(g, arch, "final_logit_softcapping", false, &logits.a[0], error));
     if (logits.a[0] != 0) b->h.logits = logits;
+    return LLM_OK;
+}
+
+/* The length is the trained context, as the rope has it. */
+static llm_status read_temperature(struct blueprint *b, const struct gguf *g,
+                                   struct llm_error *error)
+{
+    struct hparams *h = &b->h;
+    TRY(read_scale(g, b->arch->name, "attention.temperature_scale", false, &h->temperature, error));
+    h->temperature_length = h->ropes[0].original_context;
+    if (h->temperature != 0 && h->temperature_length == 0)
+        return error_set(error, LLM_BAD_MODEL,
+                         "%s.rope.scaling.original_context_length is 0, but q has a temperature",
+                         b->arch->name);
+    return LLM_OK;
+}
+
+/* A key with a number for all layers, or one for each. */
+static llm_status number_of_layer(const struct gguf *g, const char *key, uint32_t l, float *out,
+                                  struct llm_error *error)
+{
+    const struct gguf_value *v = gguf_find(g, key);
+    if (!v) return error_set(error, LLM_BAD_MODEL, "the key %s is missing", key);
+    if (v->type != GGUF_ARRAY) return gguf_get_f32(g, key, out, error);
+    if (v->item_type == GGUF_STRING || l >= v->n)
+        return error_set(error, LLM_BAD_MODEL, "%s is not an array of a number for each layer",
+                         key);
+    *out = (float)gguf_item_float(v, l);
+    if (!(fabsf(*out) <= 1e9f))
+        return error_set(error, LLM_BAD_MODEL, "%s has %g for layer %" PRIu32, key, (double)*out,
+                         l);
+    return LLM_OK;
+}
+
+/* Alphas are kept as what softplus makes positive, that of what is below 0 without beta. */
+static llm_status read_xielu(struct blueprint *b, const struct gguf *g, struct llm_error *error)
+{
+    static const char *const keys[] = {"xielu.alpha_n", "xielu.alpha_p", "xielu.beta", "xielu.eps"};
+    for (uint32_t l = 0; l < b->h.n_layers; l++) {
+        float *a = b->h.kinds[l].activation.a;
+        for (int i = 0; i < 4; i++) TRY(number_of_layer(g, keys[i], l, &a[i], error));
+        a[0] = a[2] + (a[0] > 20 ? a[0] : log1pf(expf(a[0])));
+        a[1] = a[1] > 20 ? a[1] : log1pf(expf(a[1]));
+    }
     return LLM_OK;
 }
 
@@ -166,9 +210,18 @@ static llm_status read_sizes(struct blueprint *b, const struct gguf *g, struct l
     const char *arch = b->arch->name;
     struct hparams *h = &b->h;
     char key[128];
-    TRY(required(g, arch, "context_length", 1u << 30, &h->context, error));
-    TRY(required(g, arch, "embedding_length", 1u << 18, &h->dim, error));
-    TRY(required(g, arch, "block_count", 1u << 12, &h->n_layers, error));
+    TRY(arch_required(g, arch, "context_length", 1u << 30, &h->context, error));
+    TRY(arch_required(g, arch, "embedding_length", 1u << 18, &h->dim, error));
+    TRY(arch_required(g, arch, "block_count", 1u << 12, &h->n_layers, error));
+    if (b->arch->traits & NEXT_LAYERS) {
+        snprintf(key, sizeof key, "%s.nextn_predict_layers", arch);
+        TRY(gguf_get_u32(g, key, &h->n_next_layers, error));
+        if (h->n_next_layers >= h->n_layers)
+            return error_set(error, LLM_BAD_MODEL,
+                             "%s is %" PRIu32 ", but there are only %" PRIu32 " layers", key,
+                             h->n_next_layers, h->n_layers);
+        h->n_layers -= h->n_next_layers;
+    }
 
     snprintf(key, sizeof key, "%s.feed_forward_length", arch);
     TRY(same_in_layers(g, key, &h->hidden, error));
@@ -203,19 +256,6 @@ static llm_status read_sizes(struct blueprint *b, const struct gguf *g, struct l
     return LLM_OK;
 }
 
-static llm_status refuse_experts(const struct gguf *g, const char *arch, struct llm_error *error)
-{
-    char key[128];
-    uint32_t n_experts = 0;
-    snprintf(key, sizeof key, "%s.expert_count", arch);
-    TRY(gguf_get_u32(g, key, &n_experts, error));
-    if (n_experts)
-        return error_set(error, LLM_UNSUPPORTED,
-                         "%s has %" PRIu32 " experts; only dense models are supported", key,
-                         n_experts);
-    return LLM_OK;
-}
-
 static llm_status read_epsilon(struct blueprint *b, const struct gguf *g, struct llm_error *error)
 {
     char key[128];
@@ -238,7 +278,6 @@ static llm_status make_kinds(struct blueprint *b, struct llm_error *error)
     if (!h->kinds) return error_memory(error, "the list of layers", h->n_layers * sizeof *h->kinds);
     for (uint32_t l = 0; l < h->n_layers; l++) {
         if (a->plain_every && (l + 1) % a->plain_every == 0) h->kinds[l].rope = NO_ROPE;
-        if (a->tensors & POSITIONS) h->kinds[l].rope = NO_ROPE;
         h->kinds[l].activation.kind = a->activation ? a->activation : ACTIVATION_SILU;
     }
     return LLM_OK;
@@ -253,19 +292,20 @@ llm_status arch_read_keys(struct blueprint *b, const struct gguf *g, uint32_t n_
     h->rope_neox = (a->traits & NEOX) != 0;
     h->centered = (a->traits & CENTERED) != 0;
     h->post_norms = (a->tensors & POST_NORMS) != 0;
-    h->parallel = (a->traits & PARALLEL) != 0;
     h->encoder = (a->traits & ENCODER) != 0;
     h->norms_after = (a->tensors & NORMS_AFTER) != 0;
     h->n_types = 1;
     TRY(gguf_get_u32(g, "tokenizer.ggml.token_type_count", &h->n_types, error));
+    h->row_norm = (a->tensors & ROW_NORM) != 0;
+    h->late_head_norm = (a->traits & LATE_HEAD_NORM) != 0;
     TRY(read_sizes(b, g, error));
     if (h->n_layers > g->n_tensors)
         return error_set(error, LLM_BAD_MODEL, "%" PRIu32 " layers, but only %" PRIu64 " tensors",
                          h->n_layers, g->n_tensors);
-    TRY(refuse_experts(g, a->name, error));
     TRY(read_epsilon(b, g, error));
     TRY(make_kinds(b, error));
-    h->embedding_scale = a->traits & SCALED_EMBEDDING ? sqrtf((float)h->dim) : 1;
+    TRY(arch_read_experts(b, g, error));
+    h->embedding_scale = a->traits & ROOT_EMBEDDING ? sqrtf((float)h->dim) : 1;
     h->logit_scale = 1;
     h->attention_scale = 1 / sqrtf((float)h->head_dim);
     if (a->wide_heads && a->wide_heads == h->n_layers)
@@ -276,5 +316,13 @@ llm_status arch_read_keys(struct blueprint *b, const struct gguf *g, uint32_t n_
     if (a->traits & SOFTCAPS) TRY(read_softcaps(b, g, error));
     h->n_ropes = 1;
     TRY(rope_from_gguf(&h->ropes[0], g, a->name, h->head_dim, error));
+    if (a->traits & TEMPERATURE) TRY(read_temperature(b, g, error));
+    if (a->activation == ACTIVATION_XIELU) TRY(read_xielu(b, g, error));
+    if (a->traits & PARALLEL_KEY) {
+        char key[128];
+        snprintf(key, sizeof key, "%s.use_parallel_residual", a->name);
+        h->parallel = true;
+        TRY(gguf_get_bool(g, key, &h->parallel, error));
+    }
     return read_windows(b, g, error);
 }

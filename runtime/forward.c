@@ -1,5 +1,6 @@
 #include "forward.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "gpu_error.h"
@@ -90,7 +91,7 @@ static struct scratch scratch_sizes(const struct hparams *h, const struct attent
         .added = h->post_norms ? row * ops_stride(h->dim) : 0,
         .qkv = row * s->stride,
         .attended = row * ops_stride(h->n_heads * h->head_dim),
-        .hidden = row * ops_stride(h->hidden),
+        .hidden = row * ops_stride(h->hidden > h->shared_hidden ? h->hidden : h->shared_hidden),
         .partial = ops_partial_size(s, n_rows, context),
         .logits = n_outputs * ops_stride(h->vocab) * sizeof(float),
         .best = n_outputs * sizeof(uint32_t),
@@ -102,7 +103,7 @@ uint64_t forward_scratch_size(const struct hparams *h, const struct forward_conf
     struct attention_shape s = shape_of(h, false, c->kv);
     struct scratch n = scratch_sizes(h, &s, c->context);
     return 3 * n.x + n.added + n.qkv + n.attended + n.hidden + n.partial + 2 * n.logits +
-           2 * n.best;
+           2 * n.best + experts_scratch_size(h, FORWARD_MAX_ROWS);
 }
 
 /* ---- opening ---- */
@@ -113,7 +114,7 @@ static void layout_step(struct step *step, const struct hparams *h, uint32_t n_r
     step->max_rows = n_rows;
     step->max_outputs = FORWARD_MAX_OUTPUTS;
     step->max_pages = max_tables;
-    step->rope_pairs = h->ropes[0].dims / 2;
+    step->rope_pairs = h->ropes[0].dims / 2 + (h->temperature != 0 ? 2 : 0);
     step->rows = 0;
     step->rope = aligned(step->rows + n_rows * sizeof(struct step_row));
     step->rope_size = aligned((uint64_t)n_rows * step->rope_pairs * 2 * sizeof(float));
@@ -154,6 +155,7 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
                                   &gpu_error_),
                 error);
     }
+    TRY(experts_open(&f->experts, f->gpu, &f->h, FORWARD_MAX_ROWS, error));
     for (uint32_t l = 0; l < f->h.n_layers; l++)
         TRY_GPU(gpu_buffer_create(f->gpu, &f->kv[l], f->kv_v + f->page_size * f->n_pages,
                                   GPU_MEMORY_DEVICE, &gpu_error_),
@@ -180,6 +182,7 @@ static llm_status clear_buffers(struct forward *f, struct llm_error *error)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (all[i]->size) gpu_commands_fill(c, all[i], 0, all[i]->size, 0);
     }
+    experts_clear(&f->experts, c);
     llm_status status = run_now(f, c, error);
     gpu_commands_free(f->gpu, c);
     return status;
@@ -228,6 +231,7 @@ void forward_free(struct forward *f)
         &f->hidden,    &f->partial,     &f->logits,     &f->best, &f->logits_host,
         &f->best_host, &f->states_host, &f->step.buffer};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) gpu_buffer_free(f->gpu, all[i]);
+    experts_free(&f->experts, f->gpu);
     for (uint32_t l = 0; f->kv && l < f->h.n_layers; l++) gpu_buffer_free(f->gpu, &f->kv[l]);
     if (f->kv) alloc_free(f->alloc, f->kv, f->h.n_layers * sizeof *f->kv);
     memset(f, 0, sizeof *f);
@@ -322,6 +326,11 @@ void forward_begin(struct forward *f, uint32_t bucket)
         rows[i] = (struct step_row){0, STEP_NO_ROW, 0, 0};
 }
 
+static float temperature_at(const struct hparams *h, uint32_t position)
+{
+    return (float)(1 + (double)h->temperature * log1p(position / h->temperature_length));
+}
+
 void forward_set_row(struct forward *f, uint32_t row, uint32_t token, uint32_t position,
                      uint32_t table, uint32_t last)
 {
@@ -329,7 +338,9 @@ void forward_set_row(struct forward *f, uint32_t row, uint32_t token, uint32_t p
     rows[row] = (struct step_row){token, position, table, last};
     for (uint32_t i = 0; i < f->h.n_ropes; i++) {
         float *cos_sin = step_at(f, f->step.rope + i * f->step.rope_size);
-        rope_angles(&f->h.ropes[i], position, cos_sin + (size_t)row * f->step.rope_pairs * 2);
+        cos_sin += (size_t)row * f->step.rope_pairs * 2;
+        rope_angles(&f->h.ropes[i], position, cos_sin);
+        if (f->h.temperature != 0) cos_sin[f->h.ropes[i].dims] = temperature_at(&f->h, position);
     }
 }
 

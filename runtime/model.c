@@ -126,13 +126,14 @@ static llm_status choose_context(llm_model *m, const struct llm_load_options *o,
     uint32_t most = h->encoder ? FORWARD_MAX_TEXT : 4096;
     m->context = o->context ? o->context : h->context < most ? h->context : most;
     if (m->blueprint.tensors[SLOT_POSITION_EMBD] && m->context > h->context)
-        return error_set(error, LLM_UNSUPPORTED,
-                         "a context of %" PRIu32 " tokens: the model has positions for %" PRIu32,
+        return error_set(error, LLM_BAD_ARGUMENT,
+                         "a context of %" PRIu32 " tokens, but the model has learned %" PRIu32
+                         " positions",
                          m->context, h->context);
     if (h->encoder && m->context > FORWARD_MAX_TEXT)
-        return error_set(error, LLM_UNSUPPORTED,
+        return error_set(error, LLM_BAD_ARGUMENT,
                          "a context of %" PRIu32
-                         " tokens: an encoder takes texts of %d tokens at most",
+                         " tokens, but an encoder takes texts of %d tokens at most",
                          m->context, FORWARD_MAX_TEXT);
     return LLM_OK;
 }

@@ -90,6 +90,8 @@ struct attention_shape {
     const struct gpu_range *sinks; /* float (n_heads): a score of each head's that joins its softmax
                                       and has no value; NULL: none */
     uint32_t rope;                 /* which of the step's */
+    bool
+        q_scaled; /* q by a factor of the row, the first of the last two pairs of its cos and sin */
 };
 
 /* What q, k and v go through before they are rotated. */
@@ -98,6 +100,7 @@ struct head_terms {
                               (head_dim each) */
     bool bias, norm;       /* norm: each head of q and k by its root mean square */
     float eps;
+    bool late; /* the gains multiply what was rotated */
 };
 
 /* LLM_UNSUPPORTED where there is no kernel for the shape. */
@@ -111,7 +114,7 @@ uint64_t ops_partial_size(const struct attention_shape *s, uint32_t n_rows, uint
 /* All functions below return LLM_OK or what went wrong in making a kernel; recording errors surface
  * in gpu_commands_end. n_rows is an entry of ops_buckets. */
 
-/* out(row) = weight(token of row) * scale as f32 */
+/* out(row) = weight(token of row) * scale as f32; or, added to it, weight(position of row) */
 llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weight *w, float scale,
                      const struct step *step, const struct gpu_buffer *out, uint32_t n_rows,
                      struct llm_error *error);
@@ -128,6 +131,7 @@ struct norm {
     enum values values;
     float eps;
     bool centered, add;
+    uint32_t stride, at; /* floats, of a row in and out and where it begins; 0: those of dim */
 };
 /* With gather, row i is in(outputs[i]) and n_rows counts outputs. */
 llm_status ops_norm(struct ops *ops, struct gpu_commands *c, const struct gpu_buffer *in,
@@ -146,8 +150,8 @@ llm_status ops_matrix_norm(struct ops *ops, struct gpu_commands *c, const struct
                            const struct gpu_buffer *x, enum values x_values,
                            const struct gpu_buffer *y, const struct norm *norm,
                            const struct step *step, uint32_t n_rows, struct llm_error *error);
-/* y(row) = a(gate x(row)) * (up x(row)); gate and up have the same shape and type. Of f32 x comes
- * f32 y. */
+/* y(row) = a(gate x(row)) * (up x(row)); gate and up have the same shape. Of f32 x comes f32 y. One
+ * dispatch where their types agree, else two and the barrier between them. */
 llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct weight *gate,
                        const struct weight *up, const struct activation *a,
                        const struct gpu_buffer *x, enum values x_values, const struct gpu_buffer *y,

@@ -44,6 +44,7 @@ struct norm_args {
     uint chunks, stride;    /* of a row's values; from row to row */
     float n, eps;           /* floats in a row */
     uint gather;            /* row i is row outputs[i] */
+    uint at;                /* where the values of a row begin */
 };
 
 /* Floats; strides and offsets are multiples of 4. */

@@ -28,8 +28,8 @@ layout(push_constant) uniform Push { norm_args a; };
 
 void main()
 {
-    uint row = gl_WorkGroupID.x, to = row * a.stride;
-    uint from = (a.gather != 0 ? outputs[row] : row) * a.stride;
+    uint row = gl_WorkGroupID.x, to = row * a.stride + a.at;
+    uint from = (a.gather != 0 ? outputs[row] : row) * a.stride + a.at;
     float mean = CENTERED ? norm_mean(from, a.chunks, a.n) : 0.0;
     float scale = norm_scale(from, a.chunks, a.n, a.eps, mean);
     for (uint i = gl_LocalInvocationID.x; i < a.chunks; i += gl_WorkGroupSize.x) {

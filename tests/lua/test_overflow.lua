@@ -116,8 +116,7 @@ t.test("one exchange that is too long", function()
 end)
 
 t.test("a function", function()
-    local calls, s = 0, nil
-    s = assert(m:session())
+    local calls, s = 0, assert(m:session())
     local function shorten(of)
         calls = calls + 1
         t.equal(of, s)

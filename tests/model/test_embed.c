@@ -245,11 +245,11 @@ static void encoders_write_nothing(void **state)
     llm_model_free(m);
     load_defaults(&o);
     o.context = ENCODER_CONTEXT + 1;
-    assert_refused(load(&file, &o, &m), LLM_UNSUPPORTED, "positions for 256");
+    assert_refused(load(&file, &o, &m), LLM_BAD_ARGUMENT, "learned 256");
     free(file.data);
     file.data = encoder_make(&encoder_shapes[2], &file.size);
     o.context = 2049;
-    assert_refused(load(&file, &o, &m), LLM_UNSUPPORTED, "2048");
+    assert_refused(load(&file, &o, &m), LLM_BAD_ARGUMENT, "2048");
     free(file.data);
 }
 
