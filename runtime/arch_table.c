@@ -115,7 +115,7 @@ const struct tensor_rule arch_rules[] = {
     VECTOR("token_embd_norm.weight", SLOT_EMBD_NORM, DIM, EMBD_NORM),
     {"token_embd_norm.bias", SLOT_EMBD_NORM_BIAS, ONE, DIM, F32, NORM_BIAS, EMBD_NORM},
     {"position_embd.weight", SLOT_POSITION_EMBD, CONTEXT, DIM, 0, POSITIONS, 0},
-    VECTOR("output_norm.weight", SLOT_OUTPUT_NORM, DIM, PRE_NORMS | POST_NORMS),
+    VECTOR("output_norm.weight", SLOT_OUTPUT_NORM, DIM, PRE_NORMS | SECOND_NORM | POST_NORMS),
     VECTOR("output_norm.bias", SLOT_OUTPUT_NORM_BIAS, DIM, NORM_BIAS),
     {"output.weight", SLOT_OUTPUT, VOCAB, DIM, OPTIONAL, 0, 0},
     VECTOR("output.bias", SLOT_OUTPUT_BIAS, VOCAB, OUTPUT_BIAS),
