@@ -255,7 +255,8 @@ static llm_status record_attention(struct forward *f, struct gpu_commands *c, ui
     TRY(ops_attention(f->ops, c, &f->shape, &f->step, &f->qkv, &k, &v, &f->partial, &f->attended,
                       attended, max_groups, n, error));
     gpu_commands_barrier(c);
-    const struct norm next = norm_for(f, &w->ffn_norm, &w->gate, 1);
+    const struct weight taking[] = {w->gate, w->up};
+    const struct norm next = norm_for(f, &w->ffn_norm, taking, 2);
     return ops_matrix_norm(f->ops, c, &w->o, &f->attended, attended, &f->x, &next, &f->step, n,
                            error);
 }
@@ -264,7 +265,8 @@ static llm_status record_ffn(struct forward *f, struct gpu_commands *c, uint32_t
                              struct llm_error *error)
 {
     const struct layer_weights *w = &f->weights->layers[l];
-    enum values normed = ops_values(f->ops, &w->gate),
+    const struct weight taking[] = {w->gate, w->up};
+    enum values normed = all_values(f, taking, 2),
                 hidden = normed ? ops_values(f->ops, &w->down) : VALUES_F32;
     TRY(ops_gate_up(f->ops, c, &w->gate, &w->up, &f->normed, normed, &f->hidden, hidden, n, error));
     gpu_commands_barrier(c);

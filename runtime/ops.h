@@ -134,8 +134,8 @@ llm_status ops_matrix_norm(struct ops *ops, struct gpu_commands *c, const struct
                            const struct gpu_buffer *x, enum values x_values,
                            const struct gpu_buffer *y, const struct norm *norm,
                            const struct step *step, uint32_t n_rows, struct llm_error *error);
-/* y(row) = silu(gate x(row)) * (up x(row)); gate and up have the same shape and type. Of f32 x
- * comes f32 y. */
+/* y(row) = silu(gate x(row)) * (up x(row)); gate and up have the same shape. Of f32 x comes f32 y.
+ * One dispatch where their types agree, else two and the barrier between them. */
 llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct weight *gate,
                        const struct weight *up, const struct gpu_buffer *x, enum values x_values,
                        const struct gpu_buffer *y, enum values y_values, uint32_t n_rows,

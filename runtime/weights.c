@@ -245,10 +245,6 @@ static llm_status load_layer(struct loader *ld, uint32_t l, enum gpu_memory memo
 {
     const struct gguf_tensor **t = ld->b->layers[l];
     struct layer_weights *lw = &ld->w->layers[l];
-    if (t[SLOT_GATE]->type != t[SLOT_UP]->type)
-        return error_set(error, LLM_UNSUPPORTED,
-                         "blk.%u.ffn_gate is %s but ffn_up is %s; they must agree", l,
-                         quant_info(t[SLOT_GATE]->type)->name, quant_info(t[SLOT_UP]->type)->name);
     TRY(load_vector(ld, t[SLOT_ATTN_NORM], 1, &lw->attn_norm, error));
     TRY(load_terms(ld, l, &lw->terms, error));
     TRY(load_qkv(ld, t + SLOT_Q, memory, lw, error));

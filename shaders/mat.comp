@@ -11,7 +11,7 @@
 layout(local_size_x_id = 0, local_size_y_id = 1) in; // 8 lanes a tile; pieces of K
 layout(constant_id = 2) const int COLUMNS = 1;
 layout(constant_id = 3) const int MATRICES = 1;      // 2: y = silu(first) * second
-layout(constant_id = 4) const bool ADD = false;      // to what y holds
+layout(constant_id = 4) const int INTO = 0;          // what y holds: 1: added; 2: y = silu(it) * y
 
 WORDS(0, first);
 WORDS(1, second);
@@ -32,7 +32,8 @@ void main()
     uint y_at = column * a.y_stride + a.y_at + row / 4;
     [[unroll]] for (int n = 0; n < COLUMNS; n++) {
         vec4 v = MATRICES == 2 ? silu(sums[n]) * sums[SUMS - COLUMNS + n] : sums[n];
-        if (ADD) v += y[y_at];
+        if (INTO == 1) v += y[y_at];
+        if (INTO == 2) v *= silu(y[y_at]);
         y[y_at] = v;
         y_at += a.y_stride;
     }

@@ -12,7 +12,7 @@
 layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const int COLUMNS = 1;
 layout(constant_id = 2) const int MATRICES = 1;   // 2: y = silu(first) * second
-layout(constant_id = 3) const bool ADD = false;   // to what y holds
+layout(constant_id = 3) const int INTO = 0;       // what y holds: 1: added; 2: y = silu(it) * y
 layout(constant_id = 4) const bool ROUND = false; // y, or its norm, to integers, too
 
 WORDS(0, first);
@@ -144,9 +144,10 @@ void main()
     uint row = tile * 32 + lane * 4, y_at = column * a.y_stride + a.y_at + row / 4;
     [[unroll]] for (int n = 0; n < COLUMNS; n++) {
         vec4 v = MATRICES == 2 ? silu(gates[n]) * sums[n] : sums[n];
+        if (INTO == 2 && row < a.rows) v *= silu(y[y_at]);
         if (ROUND_Y) v = uintBitsToFloat(round_block(v));
         if (row < a.rows || ROUND_Y) {
-            if (ADD) v += y[y_at];
+            if (INTO == 1) v += y[y_at];
             y[y_at] = v;
         }
         y_at += a.y_stride;

@@ -82,7 +82,7 @@ static enum quant_type fitting(enum quant_type type, uint64_t cols)
         enum quant_type from, to;
     } narrower[] = {
         {QUANT_Q2_K, QUANT_Q4_0}, {QUANT_Q3_K, QUANT_Q4_0}, {QUANT_Q4_K, QUANT_Q5_0},
-        {QUANT_Q5_K, QUANT_Q5_1}, {QUANT_Q6_K, QUANT_Q8_0},
+        {QUANT_Q5_K, QUANT_Q5_1}, {QUANT_Q6_K, QUANT_Q8_0}, {QUANT_IQ4_XS, QUANT_IQ4_NL},
     };
     if (cols % quant_info(type)->block == 0) return type;
     for (size_t i = 0; i < sizeof narrower / sizeof *narrower; i++)
