@@ -4,6 +4,7 @@
 #ifndef FORWARD_H
 #define FORWARD_H
 
+#include "experts.h"
 #include "kv.h"
 #include "ops.h"
 #include "weights.h"
@@ -26,7 +27,9 @@ struct forward {
     const struct alloc *alloc;
 
     struct step step;
+    struct gpu_buffer added; /* what a layer adds to x, before its norm: (max rows, stride) f32 */
     struct gpu_buffer x, normed, qkv, attended, hidden, partial; /* (max rows, stride) f32 */
+    struct expert_scratch experts;
     struct gpu_buffer logits, best; /* (max outputs, stride of vocab) f32; (max outputs) u32 */
     struct gpu_buffer logits_host, best_host;
     struct gpu_buffer *kv; /* (n_layers): K pages, then V pages from kv_v on */

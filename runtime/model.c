@@ -124,6 +124,11 @@ static llm_status load_onto_device(llm_model *m, struct load *ld, struct llm_err
     struct hparams *h = &m->blueprint.h;
     TRY(device_open(m->root, o, &m->device, error));
     m->context = o->context ? o->context : h->context < 4096 ? h->context : 4096;
+    if (m->blueprint.tensors[SLOT_POSITION_EMBD] && m->context > h->context)
+        return error_set(error, LLM_BAD_ARGUMENT,
+                         "a context of %" PRIu32 " tokens, but the model has learned %" PRIu32
+                         " positions",
+                         m->context, h->context);
     arch_choose_rope(&m->blueprint, m->context);
     struct forward_config c = {.context = m->context,
                                .kv_f16 = o->kv == LLM_KV_F16,
@@ -137,8 +142,8 @@ static llm_status load_onto_device(llm_model *m, struct load *ld, struct llm_err
     struct weights_progress progress = {ld, 0.02, 0.9};
     TRY(weights_load(&m->weights, &m->blueprint, &m->source, m->device->gpu, p.n_host_layers,
                      weights_advanced, &progress, a, error));
-    h->rope.factors = m->weights.rope_factors;
-    TRY(rope_open(&h->rope, a, error));
+    h->ropes[0].factors = m->weights.rope_factors;
+    for (uint32_t i = 0; i < h->n_ropes; i++) TRY(rope_open(&h->ropes[i], a, error));
     TRY(forward_open(&m->forward, m->device->kernels, h, &m->weights, &c, a, error));
     TRY(load_progress(ld, 0.92, error));
     TRY(forward_record(&m->forward, error));
@@ -220,7 +225,7 @@ static void give_back(llm_model *m)
     m->device = NULL;
     tokenizer_free(m->tokenizer);
     m->tokenizer = NULL;
-    rope_free(&m->blueprint.h.rope);
+    for (int i = 0; i < ARCH_ROPES; i++) rope_free(&m->blueprint.h.ropes[i]);
     arch_free(&m->blueprint);
     gguf_free(&m->gguf);
     alloc_free(a, m->header, m->header_size);

@@ -48,8 +48,9 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
                          s->rope_dim / 2, step->rope_pairs);
     }
     const bool bias = terms && terms->bias, norm = terms && terms->norm;
-    const uint32_t lanes = ops->profile->lanes, spec[] = {lanes, s->kv_f16, bias, norm};
-    TRY(kernels_get(ops->kernels, ops_pick(ops, MODULE_rope_store), spec, 4, &kernel, error));
+    const uint32_t lanes = ops->profile->lanes,
+                   spec[] = {lanes, s->kv_f16, bias, norm, norm && terms->late, s->q_scaled};
+    TRY(kernels_get(ops->kernels, ops_pick(ops, MODULE_rope_store), spec, 6, &kernel, error));
     const struct rope_args args = {
         .stride = s->stride,
         .q = s->q,
@@ -64,7 +65,7 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
         .items = (s->n_heads + 2 * s->n_kv_heads) * (s->head_dim / 4),
         .eps = norm ? terms->eps : 0,
     };
-    const struct gpu_range turns = {&step->buffer, step->rope,
+    const struct gpu_range turns = {&step->buffer, step->rope + s->rope * step->rope_size,
                                     (uint64_t)n_rows * step->rope_pairs * 2 * sizeof(float)};
     const struct gpu_range ranges[] = {
         all_of(qkv), {&step->buffer, step->rows, n_rows * sizeof(struct step_row)},

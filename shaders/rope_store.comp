@@ -11,6 +11,8 @@ layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const bool F16 = false;
 layout(constant_id = 2) const bool BIAS = false;
 layout(constant_id = 3) const bool NORM = false; // each head of q and k
+layout(constant_id = 4) const bool LATE = false; // its gains multiply what was rotated
+layout(constant_id = 5) const bool SCALED = false; // q by the last word of the row's cos and sin
 WORDS(0, qkv);
 WORDS(1, rows); // struct step_row
 WORDS(2, rope); // cos, sin (rows, rope_pairs)
@@ -70,7 +72,16 @@ vec4 read_four(uint row, uint at)
 vec2 read_two(uint row, uint at, uint d, float scale, uint gain)
 {
     vec4 v = read_four(row, at + d);
-    if (NORM && scale != 0.0) v = v * scale * uintBitsToFloat(WORD(terms, (gain + d) / 4));
+    if (NORM && scale != 0.0) {
+        v *= scale;
+        if (!LATE) v *= uintBitsToFloat(WORD(terms, (gain + d) / 4));
+    }
+    return (d & 2u) == 0u ? v.xy : v.zw;
+}
+
+vec2 gains_of(uint gain, uint d)
+{
+    vec4 v = uintBitsToFloat(WORD(terms, (gain + d) / 4));
     return (d & 2u) == 0u ? v.xy : v.zw;
 }
 
@@ -108,7 +119,16 @@ void serve(uint row, uvec4 r, uint page, uint head, uint t, float scale)
         u = neox ? vec2(p.x, q.x) : p;
         w = neox ? vec2(p.y, q.y) : q;
     }
+    if (NORM && LATE && !is_v) {
+        u *= gains_of(gain, first);
+        w *= gains_of(gain, second);
+    }
     if (is_q) {
+        if (SCALED) {
+            float by = uintBitsToFloat(WORD(rope, row * (a.rope_pairs / 2) + a.rope_pairs / 2 - 1).x);
+            u *= by;
+            w *= by;
+        }
         turned_q[(from + first) / 2] = u;
         turned_q[(from + second) / 2] = w;
         return;

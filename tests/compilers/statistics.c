@@ -151,20 +151,20 @@ static llm_status record_attention(struct run *r, struct gpu_commands *c, const 
 static llm_status record(struct run *r, struct gpu_commands *c, const struct operation *o,
                          struct llm_error *error)
 {
-    const struct weight w = {o->format, DIM, DIM, &memory, 0};
+    const struct weight w = {o->format, DIM, DIM, &memory, 0, {0}};
+    const struct activation silu = {ACTIVATION_SILU, {0}};
     const struct gpu_range gain = {&memory, 0, DIM * sizeof(float)};
+    const struct norm norm = {.gain = &gain, .out = &memory, .eps = 1e-5f};
     switch (o->kind) {
     case PLAIN:
     case ADD:
         return ops_matrix(r->ops, c, &w, &memory, VALUES_F32, &memory, DIM, 0, o->kind == ADD,
                           o->n_rows, error);
     case GATE_UP:
-        return ops_gate_up(r->ops, c, &w, &w, &memory, VALUES_F32, &memory, VALUES_F32, o->n_rows,
-                           error);
+        return ops_gate_up(r->ops, c, &w, &w, &silu, &memory, VALUES_F32, &memory, VALUES_F32,
+                           o->n_rows, error);
     case EMBED: return ops_embed(r->ops, c, &w, 1, &step, &memory, o->n_rows, error);
-    case NORM:
-        return ops_norm(r->ops, c, &memory, &gain, &memory, VALUES_F32, DIM, 1e-5f, &step, false,
-                        o->n_rows, error);
+    case NORM: return ops_norm(r->ops, c, &memory, &norm, DIM, &step, false, o->n_rows, error);
     case ARGMAX: return ops_argmax(r->ops, c, &memory, DIM, &memory, o->n_rows, error);
     case ROPE_STORE:
     case ATTENTION: return record_attention(r, c, o, error);

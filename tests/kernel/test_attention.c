@@ -438,7 +438,8 @@ static void try_terms(struct bench *b, const struct setting *t, bool bias, bool 
     float *before = malloc(size), got[256];
     assert_non_null(before);
     memcpy(before, a.qkv.map, size);
-    const struct head_terms given = {{&data, 0, 0}, bias, norm, (float)eps};
+    const struct head_terms given = {
+        .data = {&data, 0, 0}, .bias = bias, .norm = norm, .eps = (float)eps};
     const struct gpu_range k = {&a.k, 0, 0}, v = {&a.v, 0, 0};
     struct gpu_commands *c = bench_begin(b);
     bench_ok(ops_rope_store(b->ops, c, s, &given, &a.step.step, &a.qkv, &k, &v, t->n_rows, &error),
