@@ -17,7 +17,8 @@
 #define BUT(none)       (uint32_t)ANY, (uint32_t)(none)
 #define LESS(bits, none) (uint32_t)(bits), (uint32_t)(none)
 
-#define WORD_OF_ANY   {{MAYBE(BUT(NEWLINE | LETTER | NUMBER)), ONES(ALL(LETTER))}}
+#define BEFORE_WORD   MAYBE(BUT(NEWLINE | LETTER | NUMBER))
+#define WORD_OF_ANY   {{BEFORE_WORD, ONES(ALL(LETTER))}}
 #define PRINT_LINES   {{MAYBE(ALL(BLANK)), ONES(BUT(SPACE | LETTER | NUMBER)), ANYS(ALL(NEWLINE))}}
 #define LINES         {{ANYS(ALL(SPACE)), ONES(ALL(NEWLINE))}}
 #define SPACES_BEFORE {{ONES(ALL(SPACE)), JUST(NO_WORD)}}
@@ -50,7 +51,7 @@ static const struct expression ufakzeka[] = {
 };
 static const struct expression qwen35[] = {
     CONTRACTIONS(ENGLISH_ANY),
-    {{MAYBE(BUT(NEWLINE | LETTER | NUMBER)), ONES(ALL(LETTER | MARK))}},
+    {{BEFORE_WORD, ONES(ALL(LETTER | MARK))}},
     {{ONE(ALL(NUMBER))}},
     {{MAYBE(ALL(BLANK)), ONES(BUT(SPACE | LETTER | MARK | NUMBER)), ANYS(ALL(NEWLINE))}},
     LINES, SPACES_BEFORE, SPACES,
@@ -69,13 +70,13 @@ static const struct expression bailing[] = {
 
 static const struct expression kimi[] = {
     {{ONES(ALL(HAN))}},
-    {{MAYBE(BUT(NEWLINE | LETTER | NUMBER)), ONES(LESS(LETTER, HAN)), JUST(SUFFIX)}},
+    {{BEFORE_WORD, ONES(LESS(LETTER, HAN)), JUST(SUFFIX)}},
     {{UP_TO(3, ALL(NUMBER))}},
     PRINT_LINES, LINES, SPACES_BEFORE, SPACES,
 };
 static const struct expression exaone_moe[] = {
     CONTRACTIONS(ENGLISH_ANY),
-    {{MAYBE(BUT(NEWLINE | LETTER | NUMBER)), JUST(PHRASE)}},
+    {{BEFORE_WORD, JUST(PHRASE)}},
     {{ONE(ALL(NUMBER))}},
     {{MAYBE(ALL(BLANK)), ONES(BUT(SPACE | LETTER | NUMBER)), MAYBE(ALL(NEWLINE | SLASH))}},
     {{ANYS(ALL(SPACE)), ONE(ALL(NEWLINE))}},
@@ -85,8 +86,9 @@ static const struct expression exaone_moe[] = {
 static const struct expression jais2[] = {
     CONTRACTIONS(ENGLISH_ANY), WORD_OF_ANY, {{UP_TO(3, ALL(NUMBER))}}, PRINT_LINES,
     {{ONES(ALL(LINE_AHEAD))}}, /* as LINES, but linear where runs of white space are cut */
-    RUN_BEFORE(512), RUN_BEFORE(256), RUN_BEFORE(128), RUN_BEFORE(64), RUN_BEFORE(32), RUN_BEFORE(16),
-    RUN_BEFORE(8), RUN_BEFORE(4), {{UP_TO(2, ALL(SPACE)), JUST(NO_WORD)}}, {{ONE(ALL(SPACE))}},
+    RUN_BEFORE(512), RUN_BEFORE(256), RUN_BEFORE(128), RUN_BEFORE(64), RUN_BEFORE(32),
+    RUN_BEFORE(16), RUN_BEFORE(8), RUN_BEFORE(4),
+    {{UP_TO(2, ALL(SPACE)), JUST(NO_WORD)}}, {{ONE(ALL(SPACE))}},
 };
 static const struct expression lines[] = {{{ONES(BUT(LINE_FEED))}}, {{ONES(ALL(LINE_FEED))}}};
 static const struct expression words[] = {{{ONES(BUT(SPACE))}}};
@@ -107,8 +109,8 @@ static const struct expression mark[] = {{{ONE(ALL(PUNCT | PRINT))}}};
 #define CAPITALS(letters) LESS(letters, LOWER)
 #define SMALLS(letters)   LESS(letters, UPPER)
 #define CASES(letters, number, suffix) { \
-    {{MAYBE(BUT(NEWLINE | LETTER | NUMBER)), ANYS(CAPITALS(letters)), ONES(SMALLS(letters)), suffix}}, \
-    {{MAYBE(BUT(NEWLINE | LETTER | NUMBER)), ONES(CAPITALS(letters)), ANYS(SMALLS(letters)), suffix}}, \
+    {{BEFORE_WORD, ANYS(CAPITALS(letters)), ONES(SMALLS(letters)), suffix}}, \
+    {{BEFORE_WORD, ONES(CAPITALS(letters)), ANYS(SMALLS(letters)), suffix}}, \
     {{number}}, \
     {{MAYBE(ALL(BLANK)), ONES(BUT(SPACE | LETTER | NUMBER)), ANYS(ALL(NEWLINE | SLASH))}}, \
     LINES, SPACES_BEFORE, SPACES, }
@@ -118,7 +120,7 @@ static const struct expression granite97[] =
     CASES(LETTER | MARK, UP_TO(3, ALL(NUMBER)), JUST(SUFFIX));
 /* The same where llama.cpp writes the classes out, and so sees no cases at all. */
 #define MARKED(number) { \
-    {{MAYBE(BUT(NEWLINE | LETTER | NUMBER)), ONES(ALL(LETTER | MARK)), JUST(SUFFIX)}}, \
+    {{BEFORE_WORD, ONES(ALL(LETTER | MARK)), JUST(SUFFIX)}}, \
     {{number}}, \
     {{MAYBE(ALL(BLANK)), ONES(BUT(SPACE | LETTER | NUMBER)), ANYS(ALL(NEWLINE | SLASH))}}, \
     LINES, SPACES_BEFORE, SPACES, }
@@ -163,8 +165,8 @@ enum {
 /* The first row is the default. */
 static const struct pretokenizer rules[] = {
     {"default", {PASS(default_marks), PASS(gpt2), PASS(digits), PASS(three_ascii_digits)}, 0},
-    {"gpt-2 phi-2 mpt olmo jais trillion granite-docling exaone4 mellum modern-bert gigachat a.x-4.0 "
-     "jina-es jina-de jina-v1-en jina-v2-es jina-v2-de jina-v2-code roberta-bpe",
+    {"gpt-2 phi-2 mpt olmo jais trillion granite-docling exaone4 mellum modern-bert gigachat "
+     "a.x-4.0 jina-es jina-de jina-v1-en jina-v2-es jina-v2-de jina-v2-code roberta-bpe",
      {PASS(gpt2)}, 0},
     {"smollm starcoder refact command-r codeshell exaone minerva-7b mellum2",
      {PASS(digit), PASS(gpt2)}, 0},

@@ -8,37 +8,29 @@
 
 /* ---- kinds ---- */
 
+/* clang-format off */
 #define NO_IDS .bos = -1, .eos = -1, .eot = -1, .unk = -1, .sep = -1, .pad = -1
 
 /* Ids that a file does not give are those of the first models of a kind, as in llama.cpp
  * (src/llama-vocab.cpp). */
 static const struct tokenizer_kind kinds[] = {
     {"gpt2", "", {NO_IDS}, TEXTS_BYTES, bpe_texts, bpe_open, bpe_encode},
-    {"llama",
-     NULL,
-     {.bos = 1, .eos = 2, .eot = -1, .sep = -1, .pad = -1, .add_bos = 1, .add_space_prefix = 1},
-     TEXTS_ESCAPED,
-     NULL,
-     NULL,
-     spm_encode},
-    {"bert",
-     NULL,
-     {.bos = 101, .eos = -1, .eot = -1, .unk = 100, .sep = 102, .add_bos = 1, .add_sep = 1},
-     TEXTS_ESCAPED,
-     NULL,
-     wpm_open,
-     wpm_encode},
-    {"t5",
-     NULL,
-     {.bos = -1, .eos = 1, .eot = -1, .unk = 2, .sep = -1, .add_eos = 1},
-     TEXTS_ESCAPED,
-     NULL,
-     ugm_open,
-     ugm_encode},
+    {"llama", NULL,
+     {.bos = 1, .eos = 2, .eot = -1, .unk = 0, .sep = -1, .pad = -1, .add_bos = true,
+      .add_space_prefix = true},
+     TEXTS_ESCAPED, NULL, NULL, spm_encode},
+    {"bert", NULL,
+     {.bos = 101, .eos = -1, .eot = -1, .unk = 100, .sep = 102, .pad = 0, .add_bos = true,
+      .add_sep = true},
+     TEXTS_ESCAPED, NULL, wpm_open, wpm_encode},
+    {"t5", NULL,
+     {.bos = -1, .eos = 1, .eot = -1, .unk = 2, .sep = -1, .pad = 0, .add_eos = true},
+     TEXTS_ESCAPED, NULL, ugm_open, ugm_encode},
     {"gemma4", "gemma4", {NO_IDS}, TEXTS_BYTES, bpe_texts, bpe_open, bpe_encode},
     {"whitespace", "", {NO_IDS}, TEXTS_BYTES, bpe_texts, whitespace_open, whitespace_encode},
     {"rwkv", NULL, {NO_IDS}, TEXTS_BYTES, rwkv_texts, rwkv_open, rwkv_encode},
 };
+/* clang-format on */
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
 /* The names of all kinds, for a message. */

@@ -11,7 +11,7 @@ enum role { EOT, EOM, FIM_PRE, FIM_SUF, FIM_MID, FIM_PAD, FIM_REP, FIM_SEP, N_RO
 enum { ENDS = 1, IS_TEXT = 2 };
 
 /* clang-format off */
-/* As llama.cpp has it (src/llama-vocab.cpp). A role that no key gives goes to the first name here. */
+/* As llama.cpp has it (src/llama-vocab.cpp). A role that no key gives goes to the first name. */
 static const struct meaning { const char *name; uint8_t role, what; } meanings[] = {
     {"<|eot_id|>", EOT, ENDS},
     {"<|im_end|>", EOT, ENDS},
