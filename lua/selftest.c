@@ -3,7 +3,7 @@
 
 static const struct option rows[] = {FLAG("async", 0), FLAG("yield", sizeof(uint32_t))};
 
-/* selftest_start(device, options, function) -> job, whose report selftest_step gives */
+/* selftest_start(device, options, function) -> job */
 static int selftest_start(lua_State *L)
 {
     const char *function = luaL_checkstring(L, 3);
@@ -54,7 +54,7 @@ static void push_kernel(lua_State *L, const struct llm_kernel_info *k)
     set_number(L, "gflop_per_second", k->operations_per_second * 1e-9);
 }
 
-static void push_report(lua_State *L, const struct llm_selftest *s)
+void push_selftest(lua_State *L, const struct llm_selftest *s)
 {
     lua_createtable(L, 0, 4);
     push_device(L, &s->device);
@@ -70,32 +70,4 @@ static void push_report(lua_State *L, const struct llm_selftest *s)
     lua_setfield(L, -2, "kernels");
 }
 
-/* selftest_step(job, seconds, function) -> "running", fraction | "done", report | nil, message,
- * code */
-static int selftest_step(lua_State *L)
-{
-    const char *function = luaL_checkstring(L, 3);
-    struct object *job = object_check(L, 1, &kind_job, function);
-    double seconds = check_number(L, 2, function, -1), fraction = 0;
-    if (seconds != 0) root_blocks(L, job->root, function);
-    struct llm_error error = {.size = sizeof error};
-    struct llm_selftest report = {.size = sizeof report};
-    lua_State *before = root_enter(job->root, L);
-    llm_status status = llm_job_wait(job->handle, seconds, &fraction, &error);
-    root_leave(job->root, L, before);
-    if (!job->handle)
-        return failure(L, function, LLM_CANCELLED, "the self-test was closed by a callback");
-    if (status == LLM_RUNNING) {
-        lua_pushliteral(L, "running");
-        lua_pushnumber(L, fraction);
-        return 2;
-    }
-    if (status == LLM_OK) status = llm_job_selftest(job->handle, &report, &error);
-    if (status != LLM_OK) return failure(L, function, status, error.message);
-    lua_pushliteral(L, "done");
-    push_report(L, &report);
-    return 2;
-}
-
-const luaL_Reg selftest_functions[] = {
-    {"selftest_start", selftest_start}, {"selftest_step", selftest_step}, {NULL, NULL}};
+const luaL_Reg selftest_functions[] = {{"selftest_start", selftest_start}, {NULL, NULL}};
