@@ -19,6 +19,7 @@ WORDS(2, x);
 layout(std430, binding = 3) buffer Y { vec4 y[]; };
 layout(push_constant) uniform Push { mat_args a; };
 
+#define GRID 4
 #define X_AT(n) uint(n) * a.x_stride
 #include "mat.glsl"
 

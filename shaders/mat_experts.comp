@@ -26,6 +26,7 @@ WORDS(6, biases); // (experts, a.bias_stride), then those of the second matrix
 layout(push_constant) uniform Push { experts_args a; };
 
 uint columns_at[COLUMNS];
+#define GRID 7
 #define X_AT(n) columns_at[n]
 #include "mat.glsl"
 #include "experts.glsl"
