@@ -1,7 +1,7 @@
-// Formats with codebooks: entries of 16 bits, two a word of the buffer at binding GRID, which the including
+// Formats with codebooks: entries of 16 bits, eight a word of the buffer at binding GRID, which the including
 // shader gives: eight columns of two bits or four of four, the first lowest, each the number of a level.
-layout(std430, binding = GRID) readonly buffer Grid { uint grid[]; };
-uint entry(uint i) { return grid[i >> 1] >> (16u * (i & 1u)); }
+WORDS(GRID, grid);
+uint entry(uint i) { return WORD(grid, i >> 3)[i >> 1 & 3u] >> (16u * (i & 1u)); }
 
 uvec4 entries[4]; // of each row's half: two of eight columns or four of four
 uint signs[4];    // of each row's half, a bit a column
