@@ -1,23 +1,49 @@
-/* arch.h - model architectures as data: a row of hyperparameter keys and flags, and a list of
- * tensor rules with symbolic shapes. A new model is a row; at most a flag and its branch in
- * forward.c. Pure. */
+/* arch.h - model architectures as data: what a model is made of, found and checked in a GGUF
+ * header. The architectures are rows of arch_table.c; a new model is a row, at most a trait and its
+ * branch in layer.c. Pure. */
 #ifndef ARCH_H
 #define ARCH_H
 
 #include <stdbool.h>
 
+#include "activation.h"
 #include "gguf.h"
 #include "rope.h"
+#include "router.h"
+
+enum { ARCH_ROPES = 2 };
+
+/* What sets a layer apart from the others of its model. */
+struct layer_kind {
+    uint32_t window; /* positions that attention sees, its own the last; 0: all */
+    int rope;        /* index of hparams.ropes, or NO_ROPE */
+    struct activation activation;
+    bool experts; /* its ffn is a choice of them */
+};
+enum { NO_ROPE = -1 };
 
 struct hparams {
     uint32_t n_layers, dim, hidden, n_heads, n_kv_heads, head_dim, vocab, context;
     float norm_eps, attention_scale;
-    float head_eps;        /* of the norm of each head of q and k */
-    float embedding_scale; /* of what the first layer is given */
-    float logit_scale;     /* of the logits; the gain of the output norm carries it */
-    bool rope_neox;        /* rotated pairs are (i, i + dims / 2); else (2i, 2i + 1) */
-    uint32_t plain_every;  /* every so many layers one does not rotate; 0: all do */
-    struct rope rope;
+    float head_eps;           /* of the norm of each head of q and k */
+    float attention_softcap;  /* of q * k; 0: none */
+    float embedding_scale;    /* of what the first layer is given */
+    float logit_scale;        /* of the logits; the gain of the output norm carries it */
+    struct activation logits; /* then a soft cap, or nothing */
+    bool centered;       /* norms take the mean away: layer norm; else by the root mean square */
+    bool post_norms;     /* what layers add to x is normalised before */
+    bool parallel;       /* attention and ffn of a layer are given the same x */
+    bool rope_neox;      /* rotated pairs are (i, i + dims / 2); else (2i, 2i + 1) */
+    bool row_norm;       /* q and k are normalised whole; else each head, if at all, */
+    bool late_head_norm; /* with gains that multiply what was rotated */
+    float temperature;   /* q of position p times 1 + this ln(1 + floor(p / length)); 0: not */
+    uint32_t temperature_length;
+    uint32_t n_next_layers; /* that the file has beyond n_layers, left out */
+    uint32_t n_ropes;
+    struct rope ropes[ARCH_ROPES];
+    struct layer_kind *kinds; /* (n_layers) */
+    struct router router;     /* of the layers with experts */
+    uint32_t expert_hidden, shared_hidden;
 };
 
 /* Slots of tensors: those of the model, then those of each layer. */
@@ -29,17 +55,45 @@ enum arch_slot {
     SLOT_ROPE_LONG,  /* the same for contexts longer than the trained one, and for others: see
                         arch_choose_rope */
     SLOT_ROPE_SHORT,
+    SLOT_OUTPUT_NORM_BIAS,
+    SLOT_OUTPUT_BIAS,
+    SLOT_POSITION_EMBD, /* added to the token's */
     N_MODEL_SLOTS,
-    SLOT_ATTN_NORM = 0,
-    SLOT_Q,
+    /* A layer's matrices, then its stacks of them, then its vectors. A norm that is absent is not
+       made. */
+    SLOT_Q = 0,
     SLOT_K,
     SLOT_V,
     SLOT_O,
-    SLOT_FFN_NORM,
     SLOT_GATE,
     SLOT_UP,
     SLOT_DOWN,
-    SLOT_Q_BIAS,
+    SLOT_ROUTER,
+    SLOT_SHARED_LOGIT,
+    SLOT_SHARED_GATE,
+    SLOT_SHARED_UP,
+    SLOT_SHARED_DOWN,
+    N_LAYER_MATRICES,
+    SLOT_EXPERT_GATE = N_LAYER_MATRICES, /* a matrix for each expert */
+    SLOT_EXPERT_UP,
+    SLOT_EXPERT_DOWN,
+    END_LAYER_STACKS,
+    SLOT_ATTN_NORM = END_LAYER_STACKS,
+    SLOT_FFN_NORM,
+    SLOT_ATTN_POST, /* norms of what attention and ffn add to x */
+    SLOT_FFN_POST,
+    SLOT_ATTN_NORM_BIAS,
+    SLOT_FFN_NORM_BIAS,
+    SLOT_O_BIAS,
+    SLOT_UP_BIAS,
+    SLOT_DOWN_BIAS,
+    SLOT_ROUTER_BIAS,
+    SLOT_CHOICE_BIAS,
+    SLOT_EXPERT_GATE_BIAS,
+    SLOT_EXPERT_UP_BIAS,
+    SLOT_EXPERT_DOWN_BIAS,
+    SLOT_SINKS,
+    SLOT_Q_BIAS, /* from here on parts of struct head_terms */
     SLOT_K_BIAS,
     SLOT_V_BIAS,
     SLOT_Q_NORM,
@@ -47,30 +101,15 @@ enum arch_slot {
     N_LAYER_SLOTS,
     /* Tensors of several matrices, whose rows become views in the slots above. */
     SLOT_QKV = SLOT_Q,
-    SLOT_GATE_UP = SLOT_GATE
+    SLOT_GATE_UP = SLOT_GATE,
+    SLOT_QKV_BIAS = SLOT_Q_BIAS
 };
 
-enum arch_feature {
-    ARCH_NEOX = 1,
-    ARCH_BIAS = 2,     /* q, k and v have biases */
-    ARCH_MAY_BIAS = 4, /* or any of them has */
-    ARCH_QK_NORM = 8,  /* each head of q and k is normalised */
-    ARCH_FUSED = 16,   /* q, k and v are one tensor, and so are gate and up */
-    ARCH_LONG_ROPE = 32,
-    ARCH_SCALES = 64,         /* keys scale the embedding, what layers add, attention and logits */
-    ARCH_ALL_SCALES = 128,    /* and all but attention's must be there */
-    ARCH_FFN_NORM_NAMED = 256 /* the norm before the ffn is named after the attention */
-};
+enum { ARCH_VIEWS = 8 };
 
-struct arch {
-    const char *name;
-    uint32_t features, plain_every;
-};
+struct arch; /* arch_table.h */
 
-enum { ARCH_VIEWS = 5 };
-
-/* What a model is made of, found and checked in a GGUF header. Tensors are views into it; NULL: an
- * absent optional one. */
+/* Tensors are views into the header; NULL: an absent optional one. */
 struct blueprint {
     const struct arch *arch;
     struct hparams h;
@@ -82,8 +121,8 @@ struct blueprint {
 };
 
 /* LLM_UNSUPPORTED: an architecture or tensor that we do not know, by name. LLM_BAD_MODEL: a tensor
- * or key is missing or misshapen, with names and shapes. h.rope.factors stays NULL: the tensor's
- * data is not in the header. */
+ * or key is missing or misshapen, with names and shapes. The factors of ropes stay NULL: the
+ * tensor's data is not in the header. */
 llm_status arch_read(struct blueprint *b, const struct gguf *g, uint32_t n_vocab,
                      const struct alloc *alloc, struct llm_error *error);
 void arch_free(struct blueprint *b);

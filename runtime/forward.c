@@ -1,9 +1,11 @@
 #include "forward.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "gpu_error.h"
 #include "kernels.h"
+#include "layer.h"
 
 static uint32_t bucket_rows(uint32_t bucket)
 {
@@ -29,19 +31,27 @@ uint32_t forward_output_bucket(uint32_t n)
 
 /* ---- sizes ---- */
 
-static struct attention_shape shape_of(const struct hparams *h, bool rope_neox, bool kv_f16)
+static struct attention_shape shape_of(const struct hparams *h, bool rope_neox, uint32_t kv)
 {
     struct attention_shape s = {
         .n_heads = h->n_heads,
         .n_kv_heads = h->n_kv_heads,
         .head_dim = h->head_dim,
-        .rope_dim = h->rope.dims,
+        .rope_dim = h->ropes[0].dims,
         .rope_neox = rope_neox,
-        .kv_f16 = kv_f16,
+        .kv = kv,
         .scale = h->attention_scale,
     };
     weights_qkv_layout(h, &s.stride, &s.k, &s.v);
     return s;
+}
+
+llm_status forward_check(const struct hparams *h, const struct forward_config *c,
+                         struct llm_error *error)
+{
+    struct attention_shape s = shape_of(h, false, c->kv);
+    s.rope_dim = 0; /* rope_open says what is wrong with it */
+    return ops_check_attention(&s, error);
 }
 
 static uint64_t aligned(uint64_t n)
@@ -54,14 +64,14 @@ static uint64_t kv_v_offset(uint64_t page_size, uint32_t n_pages)
     return aligned(page_size * n_pages);
 }
 
-uint64_t forward_page_size(const struct hparams *h, bool kv_f16)
+uint64_t forward_page_size(const struct hparams *h, uint32_t kv)
 {
-    struct attention_shape s = shape_of(h, false, kv_f16);
+    struct attention_shape s = shape_of(h, false, kv);
     return 2 * ops_page_size(&s) * h->n_layers;
 }
 
 struct scratch {
-    uint64_t x, qkv, attended, hidden, partial, logits, best;
+    uint64_t x, added, qkv, attended, hidden, partial, logits, best;
 };
 
 static struct scratch scratch_sizes(const struct hparams *h, const struct attention_shape *s,
@@ -70,9 +80,10 @@ static struct scratch scratch_sizes(const struct hparams *h, const struct attent
     const uint64_t row = FORWARD_MAX_ROWS * sizeof(float);
     return (struct scratch){
         .x = row * ops_stride(h->dim),
+        .added = h->post_norms ? row * ops_stride(h->dim) : 0,
         .qkv = row * s->stride,
         .attended = row * ops_stride(h->n_heads * h->head_dim),
-        .hidden = row * ops_stride(h->hidden),
+        .hidden = row * ops_stride(h->hidden > h->shared_hidden ? h->hidden : h->shared_hidden),
         .partial = ops_partial_size(s, FORWARD_MAX_ROWS, context),
         .logits = (uint64_t)FORWARD_MAX_OUTPUTS * ops_stride(h->vocab) * sizeof(float),
         .best = FORWARD_MAX_OUTPUTS * sizeof(uint32_t),
@@ -81,9 +92,10 @@ static struct scratch scratch_sizes(const struct hparams *h, const struct attent
 
 uint64_t forward_scratch_size(const struct hparams *h, const struct forward_config *c)
 {
-    struct attention_shape s = shape_of(h, false, c->kv_f16);
+    struct attention_shape s = shape_of(h, false, c->kv);
     struct scratch n = scratch_sizes(h, &s, c->context);
-    return 2 * n.x + n.qkv + n.attended + n.hidden + n.partial + 2 * n.logits + 2 * n.best;
+    return 2 * n.x + n.added + n.qkv + n.attended + n.hidden + n.partial + 2 * n.logits +
+           2 * n.best + experts_scratch_size(h, FORWARD_MAX_ROWS);
 }
 
 /* ---- opening ---- */
@@ -93,11 +105,11 @@ static void layout_step(struct step *step, const struct hparams *h, uint32_t max
     step->max_rows = FORWARD_MAX_ROWS;
     step->max_outputs = FORWARD_MAX_OUTPUTS;
     step->max_pages = max_tables;
-    step->rope_pairs = h->rope.dims / 2;
+    step->rope_pairs = h->ropes[0].dims / 2 + (h->temperature != 0 ? 2 : 0);
     step->rows = 0;
     step->rope = aligned(step->rows + FORWARD_MAX_ROWS * sizeof(struct step_row));
-    step->pages =
-        aligned(step->rope + (uint64_t)FORWARD_MAX_ROWS * step->rope_pairs * 2 * sizeof(float));
+    step->rope_size = aligned((uint64_t)FORWARD_MAX_ROWS * step->rope_pairs * 2 * sizeof(float));
+    step->pages = step->rope + h->n_ropes * step->rope_size;
     step->outputs = aligned(step->pages + (uint64_t)max_tables * sizeof(uint32_t));
     step->counts = aligned(step->outputs + FORWARD_MAX_OUTPUTS * sizeof(uint32_t));
 }
@@ -116,6 +128,7 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
     } wanted[] = {
         {&f->x, n.x, GPU_MEMORY_DEVICE},
         {&f->normed, n.x, GPU_MEMORY_DEVICE},
+        {&f->added, n.added, GPU_MEMORY_DEVICE},
         {&f->qkv, n.qkv, GPU_MEMORY_DEVICE},
         {&f->attended, n.attended, GPU_MEMORY_DEVICE},
         {&f->hidden, n.hidden, GPU_MEMORY_DEVICE},
@@ -126,10 +139,13 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
         {&f->best_host, n.best, GPU_MEMORY_READBACK},
         {&f->step.buffer, f->step.counts + 256, GPU_MEMORY_STEP},
     };
-    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        if (wanted[i].size == 0) continue;
         TRY_GPU(gpu_buffer_create(f->gpu, wanted[i].buffer, wanted[i].size, wanted[i].memory,
                                   &gpu_error_),
                 error);
+    }
+    TRY(experts_open(&f->experts, f->gpu, &f->h, FORWARD_MAX_ROWS, error));
     for (uint32_t l = 0; l < f->h.n_layers; l++)
         TRY_GPU(gpu_buffer_create(f->gpu, &f->kv[l], f->kv_v + f->page_size * f->n_pages,
                                   GPU_MEMORY_DEVICE, &gpu_error_),
@@ -151,9 +167,12 @@ static llm_status clear_buffers(struct forward *f, struct llm_error *error)
 {
     struct gpu_commands *c;
     TRY_GPU(gpu_commands_create(f->gpu, &c, false, &gpu_error_), error);
-    struct gpu_buffer *const all[] = {&f->x, &f->normed, &f->qkv, &f->attended, &f->hidden};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        gpu_commands_fill(c, all[i], 0, all[i]->size, 0);
+    struct gpu_buffer *const all[] = {&f->x,   &f->normed,   &f->added,
+                                      &f->qkv, &f->attended, &f->hidden};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (all[i]->size) gpu_commands_fill(c, all[i], 0, all[i]->size, 0);
+    }
+    experts_clear(&f->experts, c);
     llm_status status = run_now(f, c, error);
     gpu_commands_free(f->gpu, c);
     return status;
@@ -170,7 +189,7 @@ llm_status forward_open(struct forward *f, struct kernels *kernels, const struct
                           .n_pages = c->n_pages,
                           .max_positions = c->context};
     f->profile = c->profile;
-    f->shape = shape_of(h, h->rope_neox, c->kv_f16);
+    f->shape = shape_of(h, h->rope_neox, c->kv);
     f->page_size = ops_page_size(&f->shape);
     f->kv_v = kv_v_offset(f->page_size, f->n_pages);
     f->kv = alloc_zero(alloc, h->n_layers, sizeof *f->kv);
@@ -196,107 +215,17 @@ void forward_free(struct forward *f)
         gpu_commands_free(f->gpu, f->read_logits[i]);
     }
     ops_free(f->ops);
-    struct gpu_buffer *const all[] = {&f->x,           &f->normed,    &f->qkv,        &f->attended,
-                                      &f->hidden,      &f->partial,   &f->logits,     &f->best,
-                                      &f->logits_host, &f->best_host, &f->step.buffer};
+    struct gpu_buffer *const all[] = {
+        &f->x,       &f->added,  &f->normed, &f->qkv,         &f->attended,  &f->hidden,
+        &f->partial, &f->logits, &f->best,   &f->logits_host, &f->best_host, &f->step.buffer};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) gpu_buffer_free(f->gpu, all[i]);
+    experts_free(&f->experts, f->gpu);
     for (uint32_t l = 0; f->kv && l < f->h.n_layers; l++) gpu_buffer_free(f->gpu, &f->kv[l]);
     if (f->kv) alloc_free(f->alloc, f->kv, f->h.n_layers * sizeof *f->kv);
     memset(f, 0, sizeof *f);
 }
 
 /* ---- recording ---- */
-
-static struct gpu_range k_pages(const struct forward *f, uint32_t l)
-{
-    return (struct gpu_range){&f->kv[l], 0, f->page_size * f->n_pages};
-}
-
-static struct gpu_range v_pages(const struct forward *f, uint32_t l)
-{
-    return (struct gpu_range){&f->kv[l], f->kv_v, f->page_size * f->n_pages};
-}
-
-static enum values all_values(const struct forward *f, const struct weight *w, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        if (ops_values(f->ops, &w[i]) == VALUES_F32) return VALUES_F32;
-    }
-    return VALUES_INT;
-}
-
-static struct norm norm_for(const struct forward *f, const struct gpu_range *gain,
-                            const struct weight *w, uint32_t n)
-{
-    return (struct norm){gain, &f->normed, all_values(f, w, n), f->h.norm_eps};
-}
-
-/* From the normed rows on: x += attention, and the norm that follows. */
-static llm_status record_attention(struct forward *f, struct gpu_commands *c, uint32_t l,
-                                   uint32_t n, struct llm_error *error)
-{
-    const struct layer_weights *w = &f->weights->layers[l];
-    const struct gpu_range k = k_pages(f, l), v = v_pages(f, l);
-    uint32_t max_groups = (f->max_positions + ATTENTION_GROUP - 1) / ATTENTION_GROUP;
-    enum values normed = all_values(f, w->qkv, w->n_qkv);
-    enum values attended = f->h.head_dim % 32 ? VALUES_F32 : ops_values(f->ops, &w->o);
-    for (uint32_t i = 0; i < w->n_qkv; i++) {
-        if (i)
-            gpu_commands_barrier(
-                c); /* they write to columns of the same rows, which the check cannot tell apart */
-        TRY(ops_matrix(f->ops, c, &w->qkv[i], &f->normed, normed, &f->qkv, f->shape.stride,
-                       w->qkv_at[i], false, n, error));
-    }
-    gpu_commands_barrier(c);
-    struct attention_shape shape = f->shape;
-    if (f->h.plain_every && (l + 1) % f->h.plain_every == 0) shape.rope_dim = 0;
-    TRY(ops_rope_store(f->ops, c, &shape, &w->terms, &f->step, &f->qkv, &k, &v, n, error));
-    gpu_commands_barrier(c);
-    TRY(ops_attention(f->ops, c, &f->shape, &f->step, &f->qkv, &k, &v, &f->partial, &f->attended,
-                      attended, max_groups, n, error));
-    gpu_commands_barrier(c);
-    const struct weight taking[] = {w->gate, w->up};
-    const struct norm next = norm_for(f, &w->ffn_norm, taking, 2);
-    return ops_matrix_norm(f->ops, c, &w->o, &f->attended, attended, &f->x, &next, &f->step, n,
-                           error);
-}
-
-static llm_status record_ffn(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t n,
-                             struct llm_error *error)
-{
-    const struct layer_weights *w = &f->weights->layers[l];
-    const struct weight taking[] = {w->gate, w->up};
-    enum values normed = all_values(f, taking, 2),
-                hidden = normed ? ops_values(f->ops, &w->down) : VALUES_F32;
-    TRY(ops_gate_up(f->ops, c, &w->gate, &w->up, &f->normed, normed, &f->hidden, hidden, n, error));
-    gpu_commands_barrier(c);
-    if (l + 1 == f->h.n_layers) /* the head makes the norm, of the rows that it takes */
-        return ops_matrix(f->ops, c, &w->down, &f->hidden, hidden, &f->x, ops_stride(f->h.dim), 0,
-                          true, n, error);
-    const struct norm next = norm_for(f, &w[1].attn_norm, w[1].qkv, w[1].n_qkv);
-    return ops_matrix_norm(f->ops, c, &w->down, &f->hidden, hidden, &f->x, &next, &f->step, n,
-                           error);
-}
-
-static llm_status record_layer(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t n,
-                               struct llm_error *error)
-{
-    if (l == 0) {
-        const struct layer_weights *w = f->weights->layers;
-        const struct norm first = norm_for(f, &w->attn_norm, w->qkv, w->n_qkv);
-        TRY(ops_embed(f->ops, c, &f->weights->embed, f->h.embedding_scale, &f->step, &f->x, n,
-                      error));
-        gpu_commands_barrier(c);
-        TRY(ops_norm(f->ops, c, &f->x, first.gain, first.out, first.values, f->h.dim, first.eps,
-                     &f->step, false, n, error));
-    }
-    gpu_commands_barrier(c);
-    TRY(record_attention(f, c, l, n, error));
-    gpu_commands_barrier(c);
-    TRY(record_ffn(f, c, l, n, error));
-    TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
-    return LLM_OK;
-}
 
 static llm_status new_segment(struct forward *f, struct plan *p, struct llm_error *error)
 {
@@ -314,7 +243,8 @@ static llm_status record_layers(struct forward *f, uint32_t bucket, struct llm_e
     struct plan *p = &f->layers[bucket];
     for (uint32_t l = 0; l < f->h.n_layers; l++) {
         TRY(new_segment(f, p, error));
-        TRY(record_layer(f, p->segments[l], l, bucket_rows(bucket), error));
+        TRY(layer_record(f, p->segments[l], l, bucket_rows(bucket), error));
+        TRY_GPU(gpu_commands_end(p->segments[l], &gpu_error_), error);
     }
     return LLM_OK;
 }
@@ -325,14 +255,7 @@ static llm_status record_head(struct forward *f, uint32_t bucket, struct llm_err
     uint32_t n = bucket_rows(bucket);
     TRY(new_segment(f, p, error));
     struct gpu_commands *c = p->segments[0];
-    const struct weight *w = &f->weights->output;
-    enum values normed = ops_values(f->ops, w);
-    gpu_commands_barrier(c);
-    TRY(ops_norm(f->ops, c, &f->x, &f->weights->output_norm, &f->normed, normed, f->h.dim,
-                 f->h.norm_eps, &f->step, true, n, error));
-    gpu_commands_barrier(c);
-    TRY(ops_matrix(f->ops, c, w, &f->normed, normed, &f->logits, ops_stride(f->h.vocab), 0, false,
-                   n, error));
+    TRY(layer_record_head(f, c, n, error));
     gpu_commands_barrier(c);
     TRY(ops_argmax(f->ops, c, &f->logits, f->h.vocab, &f->best, n, error));
     gpu_commands_barrier(c);
@@ -377,13 +300,22 @@ void forward_begin(struct forward *f, uint32_t bucket)
         rows[i] = (struct step_row){0, STEP_NO_ROW, 0, 0};
 }
 
+static float temperature_at(const struct hparams *h, uint32_t position)
+{
+    return (float)(1 + (double)h->temperature * log1p(position / h->temperature_length));
+}
+
 void forward_set_row(struct forward *f, uint32_t row, uint32_t token, uint32_t position,
                      uint32_t table)
 {
     struct step_row *rows = step_at(f, f->step.rows);
     rows[row] = (struct step_row){token, position, table, position};
-    float *cos_sin = step_at(f, f->step.rope);
-    rope_angles(&f->h.rope, position, cos_sin + (size_t)row * f->step.rope_pairs * 2);
+    for (uint32_t i = 0; i < f->h.n_ropes; i++) {
+        float *cos_sin = step_at(f, f->step.rope + i * f->step.rope_size);
+        cos_sin += (size_t)row * f->step.rope_pairs * 2;
+        rope_angles(&f->h.ropes[i], position, cos_sin);
+        if (f->h.temperature != 0) cos_sin[f->h.ropes[i].dims] = temperature_at(&f->h, position);
+    }
 }
 
 void forward_set_table(struct forward *f, uint32_t table, const struct kv_sequence *s)

@@ -73,7 +73,7 @@ static llm_status plan_memory(llm_model *m, const struct llm_load_options *o,
         p->n_host_layers = h->n_layers - (uint32_t)o->gpu_layers;
     p->weights = weights_size(&m->blueprint, gpu, p->n_host_layers);
     p->scratch = forward_scratch_size(h, c);
-    p->page = forward_page_size(h, c->kv_f16);
+    p->page = forward_page_size(h, c->kv);
     p->available = o->memory ? o->memory : info->available;
     uint64_t least = p->page * pages_of(c->context), taken = p->weights + p->scratch;
     while (!info->unified && o->gpu_layers < 0 && p->n_host_layers < h->n_layers &&
@@ -124,12 +124,18 @@ static llm_status load_onto_device(llm_model *m, struct load *ld, struct llm_err
     struct hparams *h = &m->blueprint.h;
     TRY(device_open(m->root, o, &m->device, error));
     m->context = o->context ? o->context : h->context < 4096 ? h->context : 4096;
+    if (m->blueprint.tensors[SLOT_POSITION_EMBD] && m->context > h->context)
+        return error_set(error, LLM_BAD_ARGUMENT,
+                         "a context of %" PRIu32 " tokens, but the model has learned %" PRIu32
+                         " positions",
+                         m->context, h->context);
     arch_choose_rope(&m->blueprint, m->context);
     struct forward_config c = {.context = m->context,
-                               .kv_f16 = o->kv == LLM_KV_F16,
+                               .kv = o->kv,
                                .high = o->precision == LLM_PRECISION_HIGH,
                                .deterministic = o->deterministic != 0};
     struct plan_of_memory p = {0};
+    TRY(forward_check(h, &c, error));
     TRY(plan_memory(m, o, &c, &p, error));
     c.n_pages = p.n_pages;
     TRY(kv_pool_open(&m->pool, c.n_pages, a, error));
@@ -137,8 +143,8 @@ static llm_status load_onto_device(llm_model *m, struct load *ld, struct llm_err
     struct weights_progress progress = {ld, 0.02, 0.9};
     TRY(weights_load(&m->weights, &m->blueprint, &m->source, m->device->gpu, p.n_host_layers,
                      weights_advanced, &progress, a, error));
-    h->rope.factors = m->weights.rope_factors;
-    TRY(rope_open(&h->rope, a, error));
+    h->ropes[0].factors = m->weights.rope_factors;
+    for (uint32_t i = 0; i < h->n_ropes; i++) TRY(rope_open(&h->ropes[i], a, error));
     TRY(forward_open(&m->forward, m->device->kernels, h, &m->weights, &c, a, error));
     TRY(load_progress(ld, 0.92, error));
     TRY(forward_record(&m->forward, error));
@@ -220,7 +226,7 @@ static void give_back(llm_model *m)
     m->device = NULL;
     tokenizer_free(m->tokenizer);
     m->tokenizer = NULL;
-    rope_free(&m->blueprint.h.rope);
+    for (int i = 0; i < ARCH_ROPES; i++) rope_free(&m->blueprint.h.ropes[i]);
     arch_free(&m->blueprint);
     gguf_free(&m->gguf);
     alloc_free(a, m->header, m->header_size);

@@ -60,21 +60,27 @@ void ops_free(struct ops *ops)
 }
 
 llm_status ops_norm(struct ops *ops, struct gpu_commands *c, const struct gpu_buffer *in,
-                    const struct gpu_range *gain, const struct gpu_buffer *out,
-                    enum values out_values, uint32_t dim, float eps, const struct step *step,
-                    bool gather, uint32_t n_rows, struct llm_error *error)
+                    const struct norm *norm, uint32_t dim, const struct step *step, bool gather,
+                    uint32_t n_rows, struct llm_error *error)
 {
     const struct gpu_kernel *kernel;
-    const uint32_t many = out_values == VALUES_INT ? 32 : 4;
-    if (dim == 0 || dim % many)
+    const uint32_t many = norm->values == VALUES_INT ? 32 : 4;
+    if (dim == 0 || dim % many || (norm->add && norm->values == VALUES_INT))
         return error_set(error, LLM_UNSUPPORTED,
-                         "a norm of %" PRIu32 " values: not a multiple of %" PRIu32, dim, many);
-    TRY(kernels_get(ops->kernels, ops_pick_for(ops, MODULE_norm, out_values),
-                    &ops->profile->norm_lanes, 1, &kernel, error));
-    const struct norm_args args = {dim / 4, ops_stride(dim) / 4, (float)dim, eps, gather};
+                         "a norm of %" PRIu32 " values: not a multiple of %" PRIu32
+                         ", or integers added",
+                         dim, many);
+    const uint32_t spec[] = {ops->profile->norm_lanes, norm->centered, norm->bias != NULL,
+                             norm->add};
+    TRY(kernels_get(ops->kernels, ops_pick_for(ops, MODULE_norm, norm->values), spec, 4, &kernel,
+                    error));
+    const uint32_t stride = norm->stride ? norm->stride : ops_stride(dim);
+    const struct norm_args args = {dim / 4,   stride / 4, (float)dim,
+                                   norm->eps, gather,     norm->at / 4};
     const struct gpu_range outputs = {gather ? &step->buffer : in, gather ? step->outputs : 0,
                                       n_rows * sizeof(uint32_t)};
-    const struct gpu_range ranges[] = {all_of(in), *gain, outputs, all_of(out)};
+    const struct gpu_range ranges[] = {all_of(in), *norm->gain, outputs, all_of(norm->out),
+                                       norm->bias ? *norm->bias : *norm->gain};
     gpu_commands_dispatch(c, kernel, ranges, &args, n_rows, 1, 1);
     return LLM_OK;
 }

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "../vk/gpu.h"
+#include "activation.h"
 #include "alloc.h"
 #include "llm.h"
 #include "quant.h"
@@ -20,6 +21,8 @@ struct weight {
     uint32_t rows, cols;
     const struct gpu_buffer *buffer; /* not owned */
     uint64_t offset;                 /* of its first tile, multiple of 256 */
+    struct gpu_range bias;           /* (rows, up to a multiple of 4) f32, added to products; or
+                                        without a buffer */
 };
 
 static inline uint32_t ops_stride(uint32_t dim)
@@ -35,6 +38,7 @@ struct step {
     uint64_t rows; /* struct step_row (max_rows) */
     uint64_t rope; /* float cos, sin (max_rows, rope_pairs, which is even) of each row's position,
                       in double on the host */
+    uint64_t rope_size; /* bytes from there to the same of another rope */
     uint64_t
         pages; /* uint32_t (max_pages): the page tables of the sequences, one after the other */
     uint64_t outputs; /* uint32_t (max_outputs): the row that each output belongs to; unused ones
@@ -74,10 +78,10 @@ enum values ops_values(const struct ops *ops, const struct weight *w);
 extern const uint32_t ops_buckets[];
 
 struct attention_shape {
-    uint32_t n_heads, n_kv_heads, head_dim; /* head_dim a multiple of 4 (f32) or 8 (f16) */
+    uint32_t n_heads, n_kv_heads, head_dim; /* head_dim a multiple of 4 (f32), 8 (f16) or 32 */
     uint32_t rope_dim; /* dimensions of a head that are rotated; the rest is copied */
     bool rope_neox;    /* pairs (i, i + rope_dim / 2); else (2i, 2i + 1) */
-    bool kv_f16;
+    uint32_t kv; /* LLM_KV_...: what the cache holds */
     float scale; /* of q * k, 1 / sqrt(head_dim) */
     uint32_t stride, q, k,
         v;           /* floats: of a row of the qkv buffer, and where q, k and v begin in it */
@@ -85,6 +89,9 @@ struct attention_shape {
     float softcap;   /* scores become softcap * tanh(score / softcap); 0: they stay */
     const struct gpu_range *sinks; /* float (n_heads): a score of each head's that joins its softmax
                                       and has no value; NULL: none */
+    uint32_t rope;                 /* which of the step's */
+    bool
+        q_scaled; /* q by a factor of the row, the first of the last two pairs of its cos and sin */
 };
 
 /* What q, k and v go through before they are rotated. */
@@ -93,8 +100,11 @@ struct head_terms {
                               (head_dim each) */
     bool bias, norm;       /* norm: each head of q and k by its root mean square */
     float eps;
+    bool late; /* the gains multiply what was rotated */
 };
 
+/* LLM_UNSUPPORTED where there is no kernel for the shape. */
+llm_status ops_check_attention(const struct attention_shape *s, struct llm_error *error);
 /* Bytes of one page (64 positions) of one layer: K, and the same for V. K pages lie one after the
  * other, and so do V pages. */
 uint64_t ops_page_size(const struct attention_shape *s);
@@ -104,16 +114,27 @@ uint64_t ops_partial_size(const struct attention_shape *s, uint32_t n_rows, uint
 /* All functions below return LLM_OK or what went wrong in making a kernel; recording errors surface
  * in gpu_commands_end. n_rows is an entry of ops_buckets. */
 
-/* out(row) = weight(token of row) * scale as f32 */
+/* out(row) = weight(token of row) * scale as f32; or, added to it, weight(position of row) */
 llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weight *w, float scale,
                      const struct step *step, const struct gpu_buffer *out, uint32_t n_rows,
                      struct llm_error *error);
-/* out(i) = in(i) / sqrt(mean(in(i)^2) + eps) * gain; with gather, in(outputs[i]) and n_rows counts
- * outputs. gain: dim floats. */
+llm_status ops_embed_positions(struct ops *ops, struct gpu_commands *c, const struct weight *w,
+                               const struct step *step, const struct gpu_buffer *out,
+                               uint32_t n_rows, struct llm_error *error);
+/* out(i) = (in(i) - m) / sqrt(mean((in(i) - m)^2) + eps) * gain + bias, where m is the mean if
+ * centered, else 0; added to what out holds with `add`, and then f32. */
+struct norm {
+    const struct gpu_range *gain, *bias; /* dim floats; no bias: NULL */
+    const struct gpu_buffer *out;
+    enum values values;
+    float eps;
+    bool centered, add;
+    uint32_t stride, at; /* floats, of a row in and out and where it begins; 0: those of dim */
+};
+/* With gather, row i is in(outputs[i]) and n_rows counts outputs. */
 llm_status ops_norm(struct ops *ops, struct gpu_commands *c, const struct gpu_buffer *in,
-                    const struct gpu_range *gain, const struct gpu_buffer *out,
-                    enum values out_values, uint32_t dim, float eps, const struct step *step,
-                    bool gather, uint32_t n_rows, struct llm_error *error);
+                    const struct norm *norm, uint32_t dim, const struct step *step, bool gather,
+                    uint32_t n_rows, struct llm_error *error);
 /* y(row)[y_at + r] = sum over k of w(r, k) * x(row)[k] for the w->rows rows; y_stride floats a row.
  * y_at and y_stride are multiples of 4, and zeros are written up to the next multiple of 4 rows.
  * add: added to what y holds (the residual). */
@@ -121,25 +142,23 @@ llm_status ops_matrix(struct ops *ops, struct gpu_commands *c, const struct weig
                       const struct gpu_buffer *x, enum values x_values, const struct gpu_buffer *y,
                       uint32_t y_stride, uint32_t y_at, bool add, uint32_t n_rows,
                       struct llm_error *error);
-/* y(row) += w x(row), then normed(row) = the norm of y(row), w->rows long: what ops_matrix and
- * ops_norm do, bit for bit. One dispatch where that is faster, else two and the barrier between
- * them. */
-struct norm {
-    const struct gpu_range *gain;
-    const struct gpu_buffer *out;
-    enum values values;
-    float eps;
-};
+/* y(row) += w x(row), then the norm of y(row), w->rows long: what ops_matrix and ops_norm do, bit
+ * for bit. One dispatch where that is faster, else two and the barrier between them. */
 llm_status ops_matrix_norm(struct ops *ops, struct gpu_commands *c, const struct weight *w,
                            const struct gpu_buffer *x, enum values x_values,
                            const struct gpu_buffer *y, const struct norm *norm,
                            const struct step *step, uint32_t n_rows, struct llm_error *error);
-/* y(row) = silu(gate x(row)) * (up x(row)); gate and up have the same shape. Of f32 x comes f32 y.
- * One dispatch where their types agree, else two and the barrier between them. */
+/* y(row) = a(gate x(row)) * (up x(row)); gate and up have the same shape. Of f32 x comes f32 y. One
+ * dispatch where their types agree, else two and the barrier between them. */
 llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct weight *gate,
-                       const struct weight *up, const struct gpu_buffer *x, enum values x_values,
-                       const struct gpu_buffer *y, enum values y_values, uint32_t n_rows,
-                       struct llm_error *error);
+                       const struct weight *up, const struct activation *a,
+                       const struct gpu_buffer *x, enum values x_values, const struct gpu_buffer *y,
+                       enum values y_values, uint32_t n_rows, struct llm_error *error);
+/* y(row) = a(w x(row)) */
+llm_status ops_activated(struct ops *ops, struct gpu_commands *c, const struct weight *w,
+                         const struct activation *a, const struct gpu_buffer *x,
+                         enum values x_values, const struct gpu_buffer *y, enum values y_values,
+                         uint32_t n_rows, struct llm_error *error);
 /* Adds biases and normalises as terms say (NULL: nothing), rotates q and k of every row by its
  * position, q in place, and writes k and v to the cache page of the position. */
 llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s,

@@ -1,5 +1,6 @@
 /* Products with the matrices of a model, and rows of one. */
 #include <inttypes.h>
+#include <string.h>
 
 #include "args.h"
 #include "error.h"
@@ -91,7 +92,8 @@ struct product {
     enum values x_values, y_values;
     uint32_t y_stride, y_at;
     enum into into;
-    const struct norm *norm; /* of y, or NULL */
+    const struct activation *activation; /* or NULL */
+    const struct norm *norm;             /* of y, or NULL */
 };
 
 static llm_status check_product(const struct ops *ops, const struct product *p, uint32_t n_rows,
@@ -122,17 +124,29 @@ static llm_status product_kernel(struct ops *ops, const struct product *p, uint3
     const struct format_modules *m;
     const struct profile *f = ops->profile;
     uint32_t matrices = p->second ? 2 : 1;
+    const uint32_t activation = p->activation ? p->activation->kind : ACTIVATION_NONE;
+    const bool bias = p->first->bias.buffer != NULL;
     TRY(ops_format(p->first, &m, error));
     if (p->x_values == VALUES_INT) {
         bool round = (p->norm ? p->norm->values : p->y_values) == VALUES_INT;
         enum module module = p->norm ? m->integers + 1 : m->integers;
         *columns = minimum(n_rows, m->columns);
-        const uint32_t spec[] = {8, *columns, matrices, p->into, round};
-        return kernels_get(ops->kernels, module, spec, 5, out, error);
+        const uint32_t spec[] = {8, *columns, matrices, p->into, round, activation, bias};
+        return kernels_get(ops->kernels, module, spec, 7, out, error);
     }
     *columns = minimum(n_rows, f->mat_columns / matrices);
-    const uint32_t spec[] = {8 * f->mat_tiles, f->mat_pieces, *columns, matrices, p->into};
-    return kernels_get(ops->kernels, ops_pick(ops, m->mat), spec, 5, out, error);
+    const uint32_t spec[] = {8 * f->mat_tiles, f->mat_pieces, *columns, matrices,
+                             p->into,          activation,    bias};
+    return kernels_get(ops->kernels, ops_pick(ops, m->mat), spec, 7, out, error);
+}
+
+/* From a row on, or what stands for a bias that is not read. */
+static struct gpu_range bias_range(const struct weight *w, uint32_t row)
+{
+    const struct gpu_range *b = &w->bias;
+    const uint64_t skip = row * sizeof(float);
+    if (!b->buffer) return ops_tile_range(w, 0, 1);
+    return (struct gpu_range){b->buffer, b->offset + skip, b->size - skip};
 }
 
 static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct product *p,
@@ -152,7 +166,7 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
         uint32_t n = minimum(cut, tiles - tile), row = tile * REPACK_TILE,
                  groups = divide_up(n, tiles_of);
         /* Without a norm, only the part that is struct mat_args is read. */
-        const struct mat_norm_args args = {
+        struct mat_norm_args args = {
             .rows = minimum(first->rows - row, n * REPACK_TILE),
             .blocks = ops_stride(first->cols) / 32,
             .x_stride = ops_stride(first->cols) / 4,
@@ -164,7 +178,9 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
         };
         const struct gpu_range a = ops_tile_range(first, tile, n),
                                b = p->second ? ops_tile_range(p->second, tile, n) : a;
-        struct gpu_range ranges[7] = {a, b, all_of(p->x), all_of(p->y), grid};
+        struct gpu_range ranges[7] = {a,   b, all_of(p->x), all_of(p->y), bias_range(first, row),
+                                      grid};
+        if (p->activation) memcpy(args.act, p->activation->a, sizeof args.act);
         if (p->norm) {
             ranges[4] = *p->norm->gain;
             ranges[5] = all_of(p->norm->out);
@@ -197,9 +213,10 @@ llm_status ops_matrix(struct ops *ops, struct gpu_commands *c, const struct weig
 
 /* Whether one dispatch of few rows can do both. */
 static bool fits_norm(const struct ops *ops, const struct weight *w, enum values x_values,
-                      uint32_t n_rows)
+                      const struct norm *norm, uint32_t n_rows)
 {
     uint32_t tiles = divide_up(w->rows, REPACK_TILE);
+    if (norm->centered || norm->bias || w->bias.buffer) return false;
     return x_values == VALUES_INT && n_rows <= NORM_ROWS && w->rows % 32 == 0 &&
            tiles <= OPS_AXIS &&
            tiles * repack_tile_size(w->type, w->cols) <= ops->info->binding_size;
@@ -210,7 +227,7 @@ llm_status ops_matrix_norm(struct ops *ops, struct gpu_commands *c, const struct
                            const struct gpu_buffer *y, const struct norm *norm,
                            const struct step *step, uint32_t n_rows, struct llm_error *error)
 {
-    bool together = fits_norm(ops, w, x_values, n_rows);
+    bool together = fits_norm(ops, w, x_values, norm, n_rows);
     const struct product p = {
         .first = w,
         .x = x,
@@ -223,14 +240,13 @@ llm_status ops_matrix_norm(struct ops *ops, struct gpu_commands *c, const struct
     TRY(multiply(ops, c, &p, n_rows, error));
     if (together) return LLM_OK;
     gpu_commands_barrier(c);
-    return ops_norm(ops, c, y, norm->gain, norm->out, norm->values, w->rows, norm->eps, step, false,
-                    n_rows, error);
+    return ops_norm(ops, c, y, norm, w->rows, step, false, n_rows, error);
 }
 
 llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct weight *gate,
-                       const struct weight *up, const struct gpu_buffer *x, enum values x_values,
-                       const struct gpu_buffer *y, enum values y_values, uint32_t n_rows,
-                       struct llm_error *error)
+                       const struct weight *up, const struct activation *a,
+                       const struct gpu_buffer *x, enum values x_values, const struct gpu_buffer *y,
+                       enum values y_values, uint32_t n_rows, struct llm_error *error)
 {
     if (gate->rows != up->rows || gate->cols != up->cols) {
         return error_set(error, LLM_UNSUPPORTED,
@@ -246,22 +262,42 @@ llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct wei
         .x_values = x_values,
         .y_values = y_values,
         .y_stride = ops_stride(gate->rows),
+        .activation = a,
     };
     if (gate->type == up->type) return multiply(ops, c, &p, n_rows, error);
     /* Each format by its own kernel: the gate waits in y. */
     p.second = NULL;
+    p.activation = NULL;
     p.y_values = VALUES_F32;
     TRY(multiply(ops, c, &p, n_rows, error));
     gpu_commands_barrier(c);
     p.first = up;
+    p.activation = a;
     p.y_values = y_values;
     p.into = INTO_GATE;
     return multiply(ops, c, &p, n_rows, error);
 }
 
-llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weight *w, float scale,
-                     const struct step *step, const struct gpu_buffer *out, uint32_t n_rows,
-                     struct llm_error *error)
+llm_status ops_activated(struct ops *ops, struct gpu_commands *c, const struct weight *w,
+                         const struct activation *a, const struct gpu_buffer *x,
+                         enum values x_values, const struct gpu_buffer *y, enum values y_values,
+                         uint32_t n_rows, struct llm_error *error)
+{
+    const struct product p = {
+        .first = w,
+        .x = x,
+        .y = y,
+        .x_values = x_values,
+        .y_values = y_values,
+        .y_stride = ops_stride(w->rows),
+        .activation = a,
+    };
+    return multiply(ops, c, &p, n_rows, error);
+}
+
+static llm_status embed(struct ops *ops, struct gpu_commands *c, const struct weight *w,
+                        float scale, bool position, const struct step *step,
+                        const struct gpu_buffer *out, uint32_t n_rows, struct llm_error *error)
 {
     const struct format_modules *m;
     const struct gpu_kernel *kernel;
@@ -270,7 +306,8 @@ llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weigh
              tiles = divide_up(w->rows, REPACK_TILE);
     TRY(ops_format(w, &m, error));
     TRY(ops_tiles_a_binding(ops, w, &cut, error));
-    TRY(kernels_get(ops->kernels, m->embed, &lanes, 1, &kernel, error));
+    const uint32_t spec[] = {lanes, position};
+    TRY(kernels_get(ops->kernels, m->embed, spec, 2, &kernel, error));
     TRY(kernels_grid(ops->kernels, w->type, &grid, error));
     for (uint32_t tile = 0; tile < tiles; tile += cut) {
         uint32_t n = minimum(cut, tiles - tile), row = tile * REPACK_TILE,
@@ -284,4 +321,18 @@ llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weigh
         gpu_commands_dispatch(c, kernel, ranges, &args, divide_up(blocks, lanes), n_rows, 1);
     }
     return LLM_OK;
+}
+
+llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weight *w, float scale,
+                     const struct step *step, const struct gpu_buffer *out, uint32_t n_rows,
+                     struct llm_error *error)
+{
+    return embed(ops, c, w, scale, false, step, out, n_rows, error);
+}
+
+llm_status ops_embed_positions(struct ops *ops, struct gpu_commands *c, const struct weight *w,
+                               const struct step *step, const struct gpu_buffer *out,
+                               uint32_t n_rows, struct llm_error *error)
+{
+    return embed(ops, c, w, 1, true, step, out, n_rows, error);
 }

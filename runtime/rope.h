@@ -6,7 +6,7 @@
  * times in the original context; cos and sin grow by 1 + 0.1 ln(factor) (Peng et al. 2023,
  * arXiv:2309.00071, with the bounds of the ramp rounded outward as llama.cpp does). Llama 3 and
  * long rope come as factors, from a tensor of the file. cos and sin are multiplied by attn_factor
- * always. */
+ * always, which a yarn_log_multiplier m divides by 1 + 0.1 m ln(factor) at reading. */
 #ifndef ROPE_H
 #define ROPE_H
 

@@ -5,28 +5,43 @@
 
 #include "arch.h"
 #include "ops.h"
+#include "ops_experts.h"
 #include "source.h"
+
+/* In layers that have a router; the shared ones may be without a buffer. */
+struct expert_weights {
+    struct weight router, shared_logit; /* (n_experts, dim), (1, dim) */
+    struct router_terms terms;
+    struct experts gate, up, down;
+    struct weight shared_gate, shared_up, shared_down;
+};
 
 /* Q, K and V lie in one matrix where their types agree, so that one dispatch computes them: n_qkv
  * of 1 to 3 matrices. */
 struct layer_weights {
-    struct gpu_range attn_norm, ffn_norm;
-    struct head_terms terms; /* where bias or norm is set */
+    /* Norms before attention and ffn, and of what they add; without a buffer where there is none.
+     */
+    struct gpu_range attn_norm, attn_norm_bias, attn_post, ffn_norm, ffn_norm_bias, ffn_post;
+    struct gpu_range q_norm, k_norm; /* of whole rows */
+    struct head_terms terms;         /* where bias or norm is set */
     struct weight qkv[3];
     uint32_t qkv_at[3]; /* float offset of their results in a row of the qkv buffer */
     uint32_t n_qkv;
-    struct weight o, gate, up, down;
+    struct weight o, gate, up, down; /* gate may be without a buffer, too */
+    struct expert_weights experts;   /* instead of these three where the router has a buffer */
+    struct gpu_range sinks;
 };
 
 struct weights {
     struct weight embed, output; /* output may be embed itself */
-    struct gpu_range output_norm;
+    struct weight positions;     /* learned ones, or without a buffer */
+    struct gpu_range output_norm, output_norm_bias;
     struct layer_weights *layers;
     struct gpu_buffer *buffers;
     uint32_t n_layers, n_buffers, max_buffers;
     struct gpu_buffer vectors; /* all norm gains and biases */
     uint64_t vectors_used;
-    float *rope_factors; /* (rope.dims / 2), or NULL */
+    float *rope_factors; /* (dims / 2) of the first rope, or NULL */
     uint32_t n_rope_factors;
     struct gpu_device *gpu;
     const struct alloc *alloc;

@@ -13,6 +13,7 @@ struct mat_args {
     uint blocks;            /* of 32 columns */
     uint x_stride;          /* of a row of x */
     uint y_stride, y_at;    /* of a row of y; where the first row of weights goes */
+    float act[4];           /* struct activation */
 };
 
 struct experts_args {
@@ -25,6 +26,7 @@ struct experts_args {
 
 struct mat_norm_args {
     uint rows, blocks, x_stride, y_stride, y_at; /* as above */
+    float act[4];
     float n, eps;           /* floats in a row */
     uint all_rows;          /* of y */
 };
@@ -40,6 +42,7 @@ struct norm_args {
     uint chunks, stride;    /* of a row's values; from row to row */
     float n, eps;           /* floats in a row */
     uint gather;            /* row i is row outputs[i] */
+    uint at;                /* where the values of a row begin */
 };
 
 /* Floats; strides and offsets are multiples of 4. */

@@ -6,9 +6,10 @@
 #include "words.glsl"
 
 layout(local_size_x_id = 0) in;
+layout(constant_id = 1) const bool POSITION = false; // that of the position, added
 WORDS(0, words);
 layout(std430, binding = 1) readonly buffer Rows { uvec4 rows[]; }; // struct step_row
-layout(std430, binding = 2) writeonly buffer Out { vec4 result[]; };
+layout(std430, binding = 2) buffer Out { vec4 result[]; };
 layout(push_constant) uniform Push { embed_args a; };
 
 #define GRID 3
@@ -17,7 +18,7 @@ uvec4 W4(uint i) { return WORD(words, i); }
 
 void main()
 {
-    uint b = gl_GlobalInvocationID.x, token = rows[gl_WorkGroupID.y].x - a.first;
+    uint b = gl_GlobalInvocationID.x, token = (POSITION ? rows[gl_WorkGroupID.y].y : rows[gl_WorkGroupID.y].x) - a.first;
     if (b >= a.blocks || token >= a.rows) return;
     lane = token / 4 % 8;
     uint at = token / 32 * tile_words(a.blocks) + b / SUBS * uint(HEAD + SUBS * BLOCK);
@@ -33,7 +34,8 @@ void main()
                 vec4 v = weights(j, g) * X_SCALE * fold(j);
                 if (SCALES > 0) v *= scale(j, h);
                 if (OFFSET == 1) v += offset(j, h);
-                result[to + uint(4 * h + g)] = v * a.scale;
+                uint i = to + uint(4 * h + g);
+                result[i] = POSITION ? result[i] + v : v * a.scale;
             }
         }
     }

@@ -10,16 +10,21 @@
 
 layout(local_size_x_id = 0, local_size_y_id = 1) in; // 8 lanes a tile; pieces of K
 layout(constant_id = 2) const int COLUMNS = 1;
-layout(constant_id = 3) const int MATRICES = 1;      // 2: y = silu(first) * second
-layout(constant_id = 4) const int INTO = 0;          // what y holds: 1: added; 2: y = silu(it) * y
+layout(constant_id = 3) const int MATRICES = 1;      // 2: y = activate(first) * second
+layout(constant_id = 4) const int INTO = 0;          // what y holds: 1: added; 2: y = activate(it) * y
+layout(constant_id = 5) const int ACTIVATION = 0;
+layout(constant_id = 6) const bool BIAS = false;
 
 WORDS(0, first);
 WORDS(1, second);
 WORDS(2, x);
 layout(std430, binding = 3) buffer Y { vec4 y[]; };
+layout(std430, binding = 4) readonly buffer Bias { vec4 bias[]; };
 layout(push_constant) uniform Push { mat_args a; };
+#define ACT(i) a.act[i]
+#include "activation.glsl"
 
-#define GRID 4
+#define GRID 5
 #define X_AT(n) uint(n) * a.x_stride
 #include "mat.glsl"
 
@@ -32,9 +37,10 @@ void main()
 
     uint y_at = column * a.y_stride + a.y_at + row / 4;
     [[unroll]] for (int n = 0; n < COLUMNS; n++) {
-        vec4 v = MATRICES == 2 ? silu(sums[n]) * sums[SUMS - COLUMNS + n] : sums[n];
+        vec4 v = BIAS ? sums[n] + bias[row / 4] : sums[n];
+        v = INTO == 2 ? v * activate(y[y_at]) : activate(v);
+        if (MATRICES == 2) v *= sums[SUMS - COLUMNS + n];
         if (INTO == 1) v += y[y_at];
-        if (INTO == 2) v *= silu(y[y_at]);
         y[y_at] = v;
         y_at += a.y_stride;
     }

@@ -143,5 +143,3 @@ bool multiply(uint x_at, uint at, bool inside)
     if (MATRICES == 2) add_units(1, x_at, at, from, to);
     return join_pieces();
 }
-
-vec4 silu(vec4 v) { return v / (1.0 + exp(-max(v, vec4(-80.0)))); }

@@ -11,9 +11,11 @@
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const int COLUMNS = 1;
-layout(constant_id = 2) const int MATRICES = 1;   // 2: y = silu(first) * second
-layout(constant_id = 3) const int INTO = 0;       // what y holds: 1: added; 2: y = silu(it) * y
+layout(constant_id = 2) const int MATRICES = 1;   // 2: y = activate(first) * second
+layout(constant_id = 3) const int INTO = 0;       // what y holds: 1: added; 2: y = activate(it) * y
 layout(constant_id = 4) const bool ROUND = false; // y, or its norm, to integers, too
+layout(constant_id = 5) const int ACTIVATION = 0;
+layout(constant_id = 6) const bool BIAS = false;  // without NORM
 
 WORDS(0, first);
 WORDS(1, second);
@@ -31,8 +33,11 @@ const bool ROUND_Y = false;
 #else
 const bool ROUND_Y = ROUND;
 layout(std430, binding = 3) buffer Y { vec4 y[]; };
+layout(std430, binding = 4) readonly buffer Bias { vec4 bias[]; };
 layout(push_constant) uniform Push { mat_args a; };
 #endif
+#define ACT(i) a.act[i]
+#include "activation.glsl"
 
 int matrix;
 uvec4 W4(uint i)
@@ -104,8 +109,6 @@ void add_matrix(int m, uint x_at, uint at)
     }
 }
 
-vec4 silu(vec4 v) { return v / (1.0 + exp(-max(v, vec4(-80.0)))); }
-
 #ifdef NORM
 bool is_last()
 {
@@ -121,7 +124,7 @@ void make_norms()
     if (lane == 0) finished = 0u;
     for (uint row = 0; row < a.all_rows; row++) {
         uint at = row * a.y_stride, chunks = uint(a.n) / 4;
-        float scale = norm_scale(at, chunks, a.n, a.eps);
+        float scale = norm_scale(at, chunks, a.n, a.eps, 0.0);
         for (uint i = lane; i < chunks; i += 8) {
             vec4 v = norm_four(at, i, scale);
             normed[at + i] = ROUND ? uintBitsToFloat(round_block(v)) : v;
@@ -143,8 +146,13 @@ void main()
 
     uint row = tile * 32 + lane * 4, y_at = column * a.y_stride + a.y_at + row / 4;
     [[unroll]] for (int n = 0; n < COLUMNS; n++) {
-        vec4 v = MATRICES == 2 ? silu(gates[n]) * sums[n] : sums[n];
-        if (INTO == 2 && row < a.rows) v *= silu(y[y_at]);
+        vec4 v = gates[n];
+#ifndef NORM
+        if (BIAS && row < a.rows) v += bias[row / 4];
+#endif
+        if (INTO == 2 && row < a.rows) v *= activate(y[y_at]);
+        if (INTO != 2) v = activate(v);
+        if (MATRICES == 2) v *= sums[n];
         if (ROUND_Y) v = uintBitsToFloat(round_block(v));
         if (row < a.rows || ROUND_Y) {
             if (INTO == 1) v += y[y_at];

@@ -12,10 +12,14 @@
 #endif
 
 layout(local_size_x_id = 0) in; // with SHUFFLE, 8 lanes
+layout(constant_id = 1) const bool CENTERED = false;
+layout(constant_id = 2) const bool BIAS = false;
+layout(constant_id = 3) const bool ADD = false; // to what result holds
 WORDS(0, x);
 WORDS(1, gain);
 layout(std430, binding = 2) readonly buffer Outputs { uint outputs[]; };
-layout(std430, binding = 3) writeonly buffer Out { vec4 result[]; };
+layout(std430, binding = 3) buffer Out { vec4 result[]; };
+layout(std430, binding = 4) readonly buffer Bias { vec4 bias[]; };
 layout(push_constant) uniform Push { norm_args a; };
 
 #define NORM_IN(i) uintBitsToFloat(WORD(x, i))
@@ -24,11 +28,14 @@ layout(push_constant) uniform Push { norm_args a; };
 
 void main()
 {
-    uint row = gl_WorkGroupID.x, to = row * a.stride;
-    uint from = (a.gather != 0 ? outputs[row] : row) * a.stride;
-    float scale = norm_scale(from, a.chunks, a.n, a.eps);
+    uint row = gl_WorkGroupID.x, to = row * a.stride + a.at;
+    uint from = (a.gather != 0 ? outputs[row] : row) * a.stride + a.at;
+    float mean = CENTERED ? norm_mean(from, a.chunks, a.n) : 0.0;
+    float scale = norm_scale(from, a.chunks, a.n, a.eps, mean);
     for (uint i = gl_LocalInvocationID.x; i < a.chunks; i += gl_WorkGroupSize.x) {
-        vec4 v = norm_four(from, i, scale);
+        vec4 v = CENTERED ? (NORM_IN(from + i) - mean) * scale * NORM_GAIN(i) : norm_four(from, i, scale);
+        if (BIAS) v += bias[i];
+        if (ADD) v += result[to + i];
 #ifdef INT
         v = uintBitsToFloat(round_block(v));
 #endif

@@ -11,6 +11,7 @@ float sum_of_workgroup(float v)
 shared float lane_sums[gl_WorkGroupSize.x];
 float sum_of_workgroup(float v)
 {
+    barrier(); // an earlier sum has been read
     lane_sums[gl_LocalInvocationID.x] = v;
     barrier();
     float sum = 0.0;
@@ -19,12 +20,19 @@ float sum_of_workgroup(float v)
 }
 #endif
 
-// What the row is multiplied with.
-float norm_scale(uint from, uint chunks, float n, float eps)
+float norm_mean(uint from, uint chunks, float n)
+{
+    vec4 sums = vec4(0.0);
+    for (uint i = gl_LocalInvocationID.x; i < chunks; i += gl_WorkGroupSize.x) sums += NORM_IN(from + i);
+    return sum_of_workgroup((sums.x + sums.y) + (sums.z + sums.w)) / n;
+}
+
+// What the row, less its mean or 0, is multiplied with.
+float norm_scale(uint from, uint chunks, float n, float eps, float mean)
 {
     vec4 squares = vec4(0.0);
     for (uint i = gl_LocalInvocationID.x; i < chunks; i += gl_WorkGroupSize.x) {
-        vec4 v = NORM_IN(from + i);
+        vec4 v = NORM_IN(from + i) - mean;
         squares = fma(v, v, squares);
     }
     float sum = sum_of_workgroup((squares.x + squares.y) + (squares.z + squares.w));

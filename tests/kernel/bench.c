@@ -127,7 +127,7 @@ struct weight bench_weight(struct bench *b, enum quant_type type, uint32_t rows,
 {
     *buffer = bench_buffer(b, repack_size(type, rows, cols));
     repack_tiles(type, cols, bytes, rows, buffer->map);
-    return (struct weight){type, rows, cols, buffer, 0};
+    return (struct weight){.type = type, .rows = rows, .cols = cols, .buffer = buffer};
 }
 
 static uint64_t take(uint64_t *at, uint64_t size)

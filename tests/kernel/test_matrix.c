@@ -198,7 +198,7 @@ static void matrix_large(void **state)
             tile[r * cols + r] = (float)((t * REPACK_TILE + r) % 1000 + 1);
         repack_tiles(QUANT_F32, cols, tile, REPACK_TILE, words + (size_t)t * REPACK_TILE * cols);
     }
-    struct weight w = {QUANT_F32, rows, cols, &buffer, 0};
+    struct weight w = {.type = QUANT_F32, .rows = rows, .cols = cols, .buffer = &buffer};
     struct gpu_buffer x = bench_buffer(b, cols * 4), y = bench_buffer(b, (uint64_t)rows * 4);
     float *in = x.map, *out = y.map;
     for (uint32_t i = 0; i < cols; i++) in[i] = (float)(i + 1);
@@ -243,8 +243,10 @@ static void matrix_refused(void **state)
     assert_int_equal(ops_matrix(b->ops, c, &w, &x, VALUES_INT, &y, 32, 0, false, 1, &error),
                      LLM_UNSUPPORTED); /* F32 weights take no integers */
     other.rows = 31;
-    assert_int_equal(ops_gate_up(b->ops, c, &w, &other, &x, VALUES_F32, &y, VALUES_F32, 1, &error),
-                     LLM_UNSUPPORTED);
+    const struct activation silu = {ACTIVATION_SILU, {0}};
+    assert_int_equal(
+        ops_gate_up(b->ops, c, &w, &other, &silu, &x, VALUES_F32, &y, VALUES_F32, 1, &error),
+        LLM_UNSUPPORTED);
     other.type = (enum quant_type)99;
     assert_int_equal(ops_matrix(b->ops, c, &other, &x, VALUES_F32, &y, 32, 0, false, 1, &error),
                      LLM_UNSUPPORTED);

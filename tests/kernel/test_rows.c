@@ -26,6 +26,8 @@ static void check_integers(const float *row, const double *want, uint32_t n)
     }
 }
 
+static const struct activation silu = {ACTIVATION_SILU, {0}};
+
 /* Whether this device takes integers at all. */
 static bool has_integers(const struct bench *b)
 {
@@ -50,8 +52,8 @@ static void try_norm(struct bench *b, enum values values, uint32_t dim, uint32_t
 
     struct gpu_commands *c = bench_begin(b);
     const struct gpu_range range = {&gain, 0, dim * 4};
-    bench_ok(ops_norm(b->ops, c, &in, &range, &out, values, dim, eps, &s.step, gather, n, &error),
-             &error);
+    const struct norm norm = {.gain = &range, .out = &out, .values = values, .eps = eps};
+    bench_ok(ops_norm(b->ops, c, &in, &norm, dim, &s.step, gather, n, &error), &error);
     bench_run(b, c);
     double *want = malloc(dim * sizeof *want);
     assert_non_null(want);
@@ -151,7 +153,7 @@ static void try_gate_up(struct bench *b, enum quant_type up_type)
     float *in = x.map;
     for (uint32_t i = 0; i < n * cols; i++) in[i] = bench_uniform() * (i / cols == 3 ? 1000 : 2);
     struct gpu_commands *c = bench_begin(b);
-    bench_ok(ops_gate_up(b->ops, c, &w[0], &w[1], &x, VALUES_F32, &y, VALUES_F32, n, &error),
+    bench_ok(ops_gate_up(b->ops, c, &w[0], &w[1], &silu, &x, VALUES_F32, &y, VALUES_F32, n, &error),
              &error);
     bench_run(b, c);
     for (uint32_t i = 0; i < n; i++) {
@@ -203,11 +205,10 @@ static void try_gate_up_integers(struct bench *b, enum quant_type up_type)
     struct bench_step s = bench_step(b, N, N, 1, 1);
     const struct gpu_range range = {&gain, 0, COLS * 4};
     struct gpu_commands *c = bench_begin(b);
-    bench_ok(
-        ops_norm(b->ops, c, &in, &range, &x, VALUES_INT, COLS, 1e-5f, &s.step, false, N, &error),
-        &error);
+    const struct norm norm = {.gain = &range, .out = &x, .values = VALUES_INT, .eps = 1e-5f};
+    bench_ok(ops_norm(b->ops, c, &in, &norm, COLS, &s.step, false, N, &error), &error);
     gpu_commands_barrier(c);
-    bench_ok(ops_gate_up(b->ops, c, &w[0], &w[1], &x, VALUES_INT, &y, VALUES_INT, N, &error),
+    bench_ok(ops_gate_up(b->ops, c, &w[0], &w[1], &silu, &x, VALUES_INT, &y, VALUES_INT, N, &error),
              &error);
     bench_run(b, c);
     for (uint32_t i = 0; i < N; i++) {
@@ -285,17 +286,17 @@ static void try_matrix_norm(struct bench *b, enum quant_type type, enum values v
         ((float *)y[0].map)[i] = ((float *)y[1].map)[i] = bench_uniform();
 
     struct gpu_commands *c = bench_begin(b);
-    const struct norm norm = {&range, &normed[0], values, 1e-5f};
-    const float eps = norm.eps;
-    bench_ok(ops_norm(b->ops, c, &in, &ones, &x, values, COLS, eps, &s.step, false, n, &error),
-             &error);
+    const struct norm norm = {.gain = &range, .out = &normed[0], .values = values, .eps = 1e-5f};
+    struct norm first = norm, alone = norm;
+    first.gain = &ones;
+    first.out = &x;
+    alone.out = &normed[1];
+    bench_ok(ops_norm(b->ops, c, &in, &first, COLS, &s.step, false, n, &error), &error);
     gpu_commands_barrier(c);
     bench_ok(ops_matrix_norm(b->ops, c, &w, &x, values, &y[0], &norm, &s.step, n, &error), &error);
     bench_ok(ops_matrix(b->ops, c, &w, &x, values, &y[1], ROWS, 0, true, n, &error), &error);
     gpu_commands_barrier(c);
-    bench_ok(ops_norm(b->ops, c, &y[1], &range, &normed[1], values, ROWS, eps, &s.step, false, n,
-                      &error),
-             &error);
+    bench_ok(ops_norm(b->ops, c, &y[1], &alone, ROWS, &s.step, false, n, &error), &error);
     bench_run(b, c);
     assert_memory_equal(y[0].map, y[1].map, n * ROWS * 4);
     assert_memory_equal(normed[0].map, normed[1].map, n * ROWS * 4);

@@ -10,21 +10,21 @@ const entry = createRequire(process.cwd() + "/package.json").resolve("node-llama
 const {getLlama, LlamaLogLevel} = await import(pathToFileURL(entry));
 
 // As in peer_models.h.
-const vocab = 300, step = 13, contextSize = 256;
-const ids = Array.from({length: 40}, (_, i) => (i * 37 + 5) % vocab);
+const vocab = 300, rows = 4, idsFor = (step) => Array.from({length: (rows - 1) * step + 1}, (_, i) => (i * 37 + 5) % vocab);
 
 const [models, out, ...names] = process.argv.slice(2);
 const llama = await getLlama({gpu: false, build: "never", skipDownload: true, logLevel: LlamaLogLevel.error});
 let failed = false;
 for (const name of names) {
+    const step = name.endsWith("-far") ? 113 : 13;
     try {
         const model = await llama.loadModel({modelPath: `${models}/${name}.gguf`, gpuLayers: 0});
         const context = await model.createContext({
-            contextSize, batchSize: 64, threads: 2, flashAttention: false,
+            contextSize: step > 13 ? 512 : 256, batchSize: 64, threads: 2, flashAttention: false,
             experimentalKvCacheKeyType: "F32", experimentalKvCacheValueType: "F32",
         });
         const results = await context.getSequence().controlledEvaluate(
-            ids.map((id, i) => i % step === 0 ? [id, {generateNext: {logits: true}}] : id));
+            idsFor(step).map((id, i) => i % step === 0 ? [id, {generateNext: {logits: true}}] : id));
         const kept = results.filter((result) => result?.next?.logits != null);
         const logits = new Float32Array(kept.length * vocab);
         kept.forEach(({next}, row) => next.logits.forEach((logit, id) => { logits[row * vocab + id] = logit; }));

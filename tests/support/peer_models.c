@@ -1,10 +1,21 @@
 #include "peer_models.h"
 
-#define SHAPE(...)                                                                                 \
+#define FIELDS(...)                                                                                \
     {                                                                                              \
         .dim = 64, .n_layers = 2, .n_heads = 4, .n_kv_heads = 2, .head_dim = 16, .hidden = 96,     \
         .vocab = PEER_VOCAB, .context = 2048, .rope_base = 10000, .rope_factor = 4, .seed = 5,     \
         __VA_ARGS__                                                                                \
+    }
+/* A shape and its limit. */
+#define SHAPE(...) FIELDS(__VA_ARGS__), 1e-9
+#define GELU_SHAPE(...) FIELDS(__VA_ARGS__), 1e-6 /* llama.cpp takes GELU from a table of f16 */
+#define F32(key, number)                                                                           \
+    {                                                                                              \
+        key, GGUF_F32, number                                                                      \
+    }
+#define WINDOW(size)                                                                               \
+    {                                                                                              \
+        "attention.sliding_window", GGUF_U32, size                                                 \
     }
 
 /* A field named again counts the last time. */
@@ -40,5 +51,105 @@ const struct peer_model peer_models[] = {
     {"ernie4_5", SHAPE(.arch = "ernie4_5")},
     {"minicpm", SHAPE(.arch = "minicpm", .scales = true)},
     {"seed_oss", SHAPE(.arch = "seed_oss", .bias = true)},
+    {"gemma", GELU_SHAPE(.arch = "gemma", .tied = true, .head_dim = 32)},
+    {"gemma2", GELU_SHAPE(.arch = "gemma2", .n_layers = 3, .tied = true, .head_dim = 32,
+                          .keys = {WINDOW(17), F32("attn_logit_softcapping", 5),
+                                   F32("final_logit_softcapping", 3)})},
+    {"gemma2-far",
+     GELU_SHAPE(.arch = "gemma2", .n_layers = 3, .tied = true, .keys = {WINDOW(100)})},
+    {"gemma3", GELU_SHAPE(.arch = "gemma3", .n_layers = 7, .tied = true, .rope_base = 1e6f,
+                          .keys = {WINDOW(17)})},
+    {"gemma3-linear",
+     GELU_SHAPE(.arch = "gemma3", .n_layers = 6, .tied = true, .rope_base = 1e6f,
+                .rope = MODEL_ROPE_LINEAR, .rope_original_context = 128, .keys = {WINDOW(17)})},
+    {"gemma3-far", GELU_SHAPE(.arch = "gemma3", .n_layers = 7, .tied = true, .rope_base = 1e6f,
+                              .keys = {WINDOW(70)})},
+    {"olmo2", SHAPE(.arch = "olmo2")},
+    {"olmo2-far", SHAPE(.arch = "olmo2", .n_layers = 5, .rope = MODEL_ROPE_YARN,
+                        .rope_original_context = 128, .keys = {WINDOW(65)})},
+    {"exaone4", SHAPE(.arch = "exaone4")},
+    {"exaone4-far", SHAPE(.arch = "exaone4", .n_layers = 64, .dim = 32, .n_heads = 2,
+                          .n_kv_heads = 1, .hidden = 32, .keys = {WINDOW(40)})},
+    {"mistral3", SHAPE(.arch = "mistral3", .rope = MODEL_ROPE_YARN, .rope_original_context = 32)},
+    {"mistral3-far", SHAPE(.arch = "mistral3", .rope = MODEL_ROPE_YARN, .rope_original_context = 32,
+                           .keys = {F32("attention.temperature_scale", 0.5),
+                                    F32("rope.scaling.yarn_log_multiplier", 1)})},
+    {"glm4", SHAPE(.arch = "glm4", .rope_dims = 8)},
+    {"hunyuan-dense", SHAPE(.arch = "hunyuan-dense")},
+    {"arcee", SHAPE(.arch = "arcee")},
+    {"command-r", SHAPE(.arch = "command-r", .tied = true, .keys = {F32("logit_scale", 0.25)})},
+    {"cohere2", SHAPE(.arch = "cohere2", .n_layers = 5, .tied = true,
+                      .keys = {WINDOW(17), F32("logit_scale", 0.25)})},
+    {"phi2", GELU_SHAPE(.arch = "phi2", .rope_dims = 8)},
+    {"starcoder2", GELU_SHAPE(.arch = "starcoder2", .tied = true)},
+    {"stablelm", SHAPE(.arch = "stablelm", .rope_dims = 4)},
+    {"stablelm-parallel",
+     SHAPE(.arch = "stablelm", .rope_dims = 4, .layer = "norm1 norm1b q k v o gate up down")},
+    {"nemotron", SHAPE(.arch = "nemotron", .rope_dims = 8)},
+    {"apertus", SHAPE(.arch = "apertus", .keys = {{"xielu.alpha_n", GGUF_ARRAY, 0.5},
+                                                  {"xielu.alpha_p", GGUF_ARRAY, 0.75},
+                                                  {"xielu.beta", GGUF_ARRAY, 0.5},
+                                                  {"xielu.eps", GGUF_ARRAY, -1e-6}})},
+    {"gpt2", GELU_SHAPE(.arch = "gpt2", .tied = true, .context = 256)},
+    {"gptneox", GELU_SHAPE(.arch = "gptneox", .rope_dims = 4,
+                           .keys = {{"use_parallel_residual", GGUF_BOOL, 1}})},
+    {"gptneox-serial", GELU_SHAPE(.arch = "gptneox", .rope_dims = 4,
+                                  .keys = {{"use_parallel_residual", GGUF_BOOL, 0}})},
+    {"falcon", GELU_SHAPE(.arch = "falcon", .n_kv_heads = 1)},
+    {"falcon-two",
+     GELU_SHAPE(.arch = "falcon", .layer = "norm1 norm1b norm1-2 norm1-2b qkv o up down")},
+    {"mixtral", SHAPE(.arch = "llama", .experts = {.n = 5, .used = 2, .hidden = 96})},
+    {"qwen2moe",
+     SHAPE(.arch = "qwen2moe", .experts = {.n = 6, .used = 3, .hidden = 40, .shared = 72})},
+    {"qwen3moe", SHAPE(.arch = "qwen3moe", .qk_norm = true, .head_dim = 32,
+                       .experts = {.n = 10, .used = 4, .hidden = 48})},
+    {"granitemoe",
+     SHAPE(.arch = "granitemoe", .scales = true, .experts = {.n = 8, .used = 3, .hidden = 96})},
+    {"granitemoe-shared", SHAPE(.arch = "granitemoe", .scales = true, .tied = true,
+                                .experts = {.n = 8, .used = 3, .hidden = 96, .shared = 64})},
+    {"gpt-oss",
+     SHAPE(.arch = "gpt-oss", .n_layers = 3, .keys = {WINDOW(17)}, .rope = MODEL_ROPE_YARN,
+           .rope_original_context = 32, .experts = {.n = 8, .used = 4, .hidden = 52})},
+    {"glm4moe", SHAPE(.arch = "glm4moe", .n_layers = 3, .rope_dims = 8, .next_layers = 1,
+                      .experts = {.n = 9,
+                                  .used = 4,
+                                  .hidden = 32,
+                                  .shared = 32,
+                                  .dense = 1,
+                                  .gating = 2,
+                                  .norm = true,
+                                  .scale = 1.5f})},
+    {"dots1", SHAPE(.arch = "dots1", .n_layers = 3, .n_kv_heads = 4, .qk_norm = true,
+                    .experts = {.n = 12,
+                                .used = 3,
+                                .hidden = 24,
+                                .shared = 48,
+                                .dense = 1,
+                                .gating = 2,
+                                .norm = true,
+                                .scale = 2.5f})},
+    {"ernie4_5-moe", SHAPE(.arch = "ernie4_5-moe", .n_layers = 3,
+                           .experts = {.n = 8, .used = 3, .hidden = 40, .shared = 80, .dense = 1})},
+    {"bailingmoe", SHAPE(.arch = "bailingmoe", .experts = {.n = 8,
+                                                           .used = 3,
+                                                           .hidden = 40,
+                                                           .shared = 80,
+                                                           .gating = 1,
+                                                           .norm = false,
+                                                           .scale = 1})},
+    {"bailingmoe2", SHAPE(.arch = "bailingmoe2", .n_layers = 3,
+                          .experts = {.n = 16,
+                                      .used = 4,
+                                      .hidden = 40,
+                                      .shared = 40,
+                                      .groups = 4,
+                                      .groups_used = 2,
+                                      .gating = 2,
+                                      .norm = true,
+                                      .scale = 2.5f})},
+    {"olmoe",
+     SHAPE(.arch = "olmoe", .n_kv_heads = 4, .experts = {.n = 16, .used = 5, .hidden = 96})},
+    {"hunyuan-moe",
+     SHAPE(.arch = "hunyuan-moe", .experts = {.n = 6, .used = 2, .hidden = 96, .shared = 64})},
 };
 const uint32_t peer_n_models = sizeof peer_models / sizeof *peer_models;

@@ -1,0 +1,252 @@
+#include "layer.h"
+
+#include "error.h"
+
+/* Rows that a product is given. */
+struct rows {
+    const struct gpu_buffer *buffer;
+    enum values values;
+};
+
+static enum values all_values(const struct forward *f, const struct weight *w, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (ops_values(f->ops, &w[i]) == VALUES_F32) return VALUES_F32;
+    }
+    return VALUES_INT;
+}
+
+/* What the ffn wants to be given. */
+static enum values ffn_values(const struct forward *f, const struct layer_weights *w)
+{
+    if (w->experts.router.buffer) return VALUES_F32;
+    if (w->gate.buffer && ops_values(f->ops, &w->gate) == VALUES_F32) return VALUES_F32;
+    return ops_values(f->ops, &w->up);
+}
+
+static bool shares_norm(const struct forward *f, const struct layer_weights *w)
+{
+    return f->h.parallel && !w->ffn_norm.buffer;
+}
+
+/* Without a norm before them products are given x. */
+static struct rows attention_rows(const struct forward *f, const struct layer_weights *w)
+{
+    if (!w->attn_norm.buffer) return (struct rows){&f->x, VALUES_F32};
+    enum values values = all_values(f, w->qkv, w->n_qkv);
+    if (shares_norm(f, w) && ffn_values(f, w) == VALUES_F32) values = VALUES_F32;
+    return (struct rows){&f->normed, values};
+}
+
+static struct rows ffn_rows(const struct forward *f, const struct layer_weights *w)
+{
+    if (shares_norm(f, w)) return attention_rows(f, w);
+    if (!w->ffn_norm.buffer) return (struct rows){&f->x, VALUES_F32};
+    return (struct rows){&f->normed, ffn_values(f, w)};
+}
+
+static struct norm norm_of(const struct forward *f, const struct gpu_range *gain,
+                           const struct gpu_range *bias, const struct rows *out)
+{
+    return (struct norm){
+        .gain = gain,
+        .bias = bias->buffer ? bias : NULL,
+        .out = out->buffer,
+        .values = out->values,
+        .eps = f->h.norm_eps,
+        .centered = f->h.centered,
+    };
+}
+
+static struct norm attention_norm(const struct forward *f, const struct layer_weights *w)
+{
+    const struct rows out = attention_rows(f, w);
+    return norm_of(f, &w->attn_norm, &w->attn_norm_bias, &out);
+}
+
+static struct norm ffn_norm(const struct forward *f, const struct layer_weights *w)
+{
+    const struct rows out = ffn_rows(f, w);
+    return norm_of(f, &w->ffn_norm, &w->ffn_norm_bias, &out);
+}
+
+static llm_status record_norm(struct forward *f, struct gpu_commands *c,
+                              const struct gpu_buffer *in, const struct norm *norm, uint32_t n,
+                              struct llm_error *error)
+{
+    return ops_norm(f->ops, c, in, norm, f->h.dim, &f->step, false, n, error);
+}
+
+/* x += post(w rows), without the norm where post has no buffer; then the norm `next`, if any. */
+static llm_status record_sum(struct forward *f, struct gpu_commands *c, const struct weight *w,
+                             const struct rows *rows, const struct gpu_range *post,
+                             const struct norm *next, uint32_t n, struct llm_error *error)
+{
+    const bool normed = post->buffer != NULL, follows = next->gain && next->gain->buffer;
+    if (!normed && follows)
+        return ops_matrix_norm(f->ops, c, w, rows->buffer, rows->values, &f->x, next, &f->step, n,
+                               error);
+    TRY(ops_matrix(f->ops, c, w, rows->buffer, rows->values, normed ? &f->added : &f->x,
+                   ops_stride(f->h.dim), 0, !normed, n, error));
+    if (!normed) return LLM_OK;
+    gpu_commands_barrier(c);
+    const struct norm add = {
+        .gain = post, .out = &f->x, .eps = f->h.norm_eps, .centered = f->h.centered, .add = true};
+    TRY(record_norm(f, c, &f->added, &add, n, error));
+    if (!follows) return LLM_OK;
+    gpu_commands_barrier(c);
+    return record_norm(f, c, &f->x, next, n, error);
+}
+
+static struct gpu_range k_pages(const struct forward *f, uint32_t l)
+{
+    return (struct gpu_range){&f->kv[l], 0, f->page_size * f->n_pages};
+}
+
+static struct gpu_range v_pages(const struct forward *f, uint32_t l)
+{
+    return (struct gpu_range){&f->kv[l], f->kv_v, f->page_size * f->n_pages};
+}
+
+static llm_status record_qkv(struct forward *f, struct gpu_commands *c,
+                             const struct layer_weights *w, uint32_t n, struct llm_error *error)
+{
+    const struct rows rows = attention_rows(f, w);
+    for (uint32_t i = 0; i < w->n_qkv; i++) {
+        if (i)
+            gpu_commands_barrier(
+                c); /* they write to columns of the same rows, which the check cannot tell apart */
+        TRY(ops_matrix(f->ops, c, &w->qkv[i], rows.buffer, rows.values, &f->qkv, f->shape.stride,
+                       w->qkv_at[i], false, n, error));
+    }
+    return LLM_OK;
+}
+
+/* Of all heads together, in place. */
+static llm_status record_row_norms(struct forward *f, struct gpu_commands *c,
+                                   const struct layer_weights *w, uint32_t n,
+                                   struct llm_error *error)
+{
+    const struct {
+        const struct gpu_range *gain;
+        uint32_t at, n_heads;
+    } parts[] = {{&w->q_norm, f->shape.q, f->h.n_heads}, {&w->k_norm, f->shape.k, f->h.n_kv_heads}};
+    for (int i = 0; i < 2; i++) {
+        const struct norm norm = {.gain = parts[i].gain,
+                                  .out = &f->qkv,
+                                  .eps = f->h.head_eps,
+                                  .stride = f->shape.stride,
+                                  .at = parts[i].at};
+        TRY(ops_norm(f->ops, c, &f->qkv, &norm, parts[i].n_heads * f->h.head_dim, &f->step, false,
+                     n, error));
+        gpu_commands_barrier(c);
+    }
+    return LLM_OK;
+}
+
+/* From the normed rows to the attended ones. */
+static llm_status record_heads(struct forward *f, struct gpu_commands *c, uint32_t l,
+                               enum values attended, uint32_t n, struct llm_error *error)
+{
+    const struct layer_weights *w = &f->weights->layers[l];
+    const struct layer_kind *kind = &f->h.kinds[l];
+    const struct gpu_range k = k_pages(f, l), v = v_pages(f, l);
+    uint32_t max_groups = (f->max_positions + ATTENTION_GROUP - 1) / ATTENTION_GROUP;
+    struct attention_shape shape = f->shape;
+    shape.rope = kind->rope == NO_ROPE ? 0 : (uint32_t)kind->rope;
+    if (kind->rope == NO_ROPE) shape.rope_dim = 0;
+    shape.window = kind->window;
+    shape.softcap = f->h.attention_softcap;
+    if (w->sinks.buffer) shape.sinks = &w->sinks;
+    shape.q_scaled = f->h.temperature != 0;
+    if (f->h.row_norm) TRY(record_row_norms(f, c, w, n, error));
+    TRY(ops_rope_store(f->ops, c, &shape, &w->terms, &f->step, &f->qkv, &k, &v, n, error));
+    gpu_commands_barrier(c);
+    return ops_attention(f->ops, c, &shape, &f->step, &f->qkv, &k, &v, &f->partial, &f->attended,
+                         attended, max_groups, n, error);
+}
+
+static llm_status record_attention(struct forward *f, struct gpu_commands *c, uint32_t l,
+                                   uint32_t n, struct llm_error *error)
+{
+    const struct layer_weights *w = &f->weights->layers[l];
+    const struct rows attended = {&f->attended,
+                                  f->h.head_dim % 32 ? VALUES_F32 : ops_values(f->ops, &w->o)};
+    struct norm next = ffn_norm(f, w);
+    TRY(record_qkv(f, c, w, n, error));
+    gpu_commands_barrier(c);
+    if (f->h.parallel && next.gain->buffer) /* before x changes */
+        TRY(record_norm(f, c, &f->x, &next, n, error));
+    TRY(record_heads(f, c, l, attended.values, n, error));
+    gpu_commands_barrier(c);
+    if (f->h.parallel) next.gain = NULL;
+    return record_sum(f, c, &w->o, &attended, &w->attn_post, &next, n, error);
+}
+
+static llm_status record_dense(struct forward *f, struct gpu_commands *c, uint32_t l,
+                               const struct rows *in, const struct norm *next, uint32_t n,
+                               struct llm_error *error)
+{
+    const struct layer_weights *w = &f->weights->layers[l];
+    const struct activation *a = &f->h.kinds[l].activation;
+    const struct rows hidden = {&f->hidden, in->values ? ops_values(f->ops, &w->down) : VALUES_F32};
+    if (w->gate.buffer)
+        TRY(ops_gate_up(f->ops, c, &w->gate, &w->up, a, in->buffer, in->values, hidden.buffer,
+                        hidden.values, n, error));
+    else
+        TRY(ops_activated(f->ops, c, &w->up, a, in->buffer, in->values, hidden.buffer,
+                          hidden.values, n, error));
+    gpu_commands_barrier(c);
+    return record_sum(f, c, &w->down, &hidden, &w->ffn_post, next, n, error);
+}
+
+static llm_status record_ffn(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t n,
+                             struct llm_error *error)
+{
+    const struct layer_weights *w = &f->weights->layers[l];
+    const struct rows in = ffn_rows(f, w);
+    struct norm next = {0}; /* the head makes the last one, of the rows that it takes */
+    if (l + 1 < f->h.n_layers) next = attention_norm(f, &w[1]);
+    if (!w->experts.router.buffer) return record_dense(f, c, l, &in, &next, n, error);
+    TRY(experts_record(f, c, l, in.buffer, n, error));
+    if (!next.gain || !next.gain->buffer) return LLM_OK;
+    gpu_commands_barrier(c);
+    return record_norm(f, c, &f->x, &next, n, error);
+}
+
+static llm_status record_embedding(struct forward *f, struct gpu_commands *c, uint32_t n,
+                                   struct llm_error *error)
+{
+    const struct norm first = attention_norm(f, f->weights->layers);
+    TRY(ops_embed(f->ops, c, &f->weights->embed, f->h.embedding_scale, &f->step, &f->x, n, error));
+    gpu_commands_barrier(c);
+    if (f->weights->positions.buffer) {
+        TRY(ops_embed_positions(f->ops, c, &f->weights->positions, &f->step, &f->x, n, error));
+        gpu_commands_barrier(c);
+    }
+    if (!first.gain->buffer) return LLM_OK;
+    return record_norm(f, c, &f->x, &first, n, error);
+}
+
+llm_status layer_record(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t n_rows,
+                        struct llm_error *error)
+{
+    if (l == 0) TRY(record_embedding(f, c, n_rows, error));
+    gpu_commands_barrier(c);
+    TRY(record_attention(f, c, l, n_rows, error));
+    gpu_commands_barrier(c);
+    return record_ffn(f, c, l, n_rows, error);
+}
+
+llm_status layer_record_head(struct forward *f, struct gpu_commands *c, uint32_t n_outputs,
+                             struct llm_error *error)
+{
+    const struct weights *w = f->weights;
+    const struct rows out = {&f->normed, ops_values(f->ops, &w->output)};
+    const struct norm norm = norm_of(f, &w->output_norm, &w->output_norm_bias, &out);
+    gpu_commands_barrier(c);
+    TRY(ops_norm(f->ops, c, &f->x, &norm, f->h.dim, &f->step, true, n_outputs, error));
+    gpu_commands_barrier(c);
+    return ops_activated(f->ops, c, &w->output, &f->h.logits, out.buffer, out.values, &f->logits,
+                         VALUES_F32, n_outputs, error);
+}
