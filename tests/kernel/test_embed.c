@@ -106,12 +106,42 @@ static void embed_patterns(void **state)
     try_embed(*state, QUANT_BF16, 256, 256, bf16);
 }
 
+/* Learned positions are added to what is there; padding keeps it. */
+static void embed_positions(void **state)
+{
+    struct bench *b = *state;
+    struct llm_error error = {0};
+    enum { ROWS = 70, COLS = 40, N = 8, STRIDE = 64 };
+    static const uint32_t positions[N] = {0, 1, 69, 33, STEP_NO_ROW, 64, 63, 5};
+    float table[ROWS * COLS], before[N * STRIDE];
+    struct gpu_buffer buffer, out = bench_buffer(b, sizeof before);
+    struct bench_step s = bench_step(b, N, 1, 1, 1);
+    for (uint32_t i = 0; i < ROWS * COLS; i++) table[i] = bench_uniform();
+    for (uint32_t i = 0; i < N * STRIDE; i++) before[i] = bench_uniform();
+    memcpy(out.map, before, sizeof before);
+    struct weight w = bench_weight(b, QUANT_F32, ROWS, COLS, table, &buffer);
+    for (uint32_t i = 0; i < N; i++) s.rows[i] = (struct step_row){7, positions[i], 0, 0};
+    struct gpu_commands *c = bench_begin(b);
+    bench_ok(ops_embed_positions(b->ops, c, &w, &s.step, &out, N, &error), &error);
+    bench_run(b, c);
+    for (uint32_t i = 0; i < N * STRIDE; i++) {
+        const uint32_t row = i / STRIDE, k = i % STRIDE;
+        const bool there = positions[row] != STEP_NO_ROW && k < COLS;
+        const float want = before[i] + (there ? table[positions[row] * COLS + k] : 0);
+        assert_true(((const float *)out.map)[i] == want);
+    }
+    bench_free(b, &buffer);
+    bench_free(b, &out);
+    bench_free(b, &s.step.buffer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(embed_formats),
         cmocka_unit_test(embed_scales),
         cmocka_unit_test(embed_patterns),
+        cmocka_unit_test(embed_positions),
     };
     return cmocka_run_group_tests(tests, bench_setup, bench_teardown);
 }
