@@ -20,6 +20,10 @@ static uint64_t extent_of(const struct hparams *h, enum arch_extent e)
     case VOCAB: return h->vocab;
     case CONTEXT: return h->context;
     case ROPE_PAIRS: return h->ropes[0].dims / 2;
+    case N_HEADS: return h->n_heads;
+    case N_EXPERTS: return h->router.n_experts;
+    case EXPERT_HIDDEN: return h->expert_hidden;
+    case SHARED_HIDDEN: return h->shared_hidden;
     }
     return 0;
 }
@@ -51,12 +55,13 @@ static llm_status check_shape(const struct blueprint *b, const struct tensor_rul
                               const struct gguf_tensor *t, const char *name,
                               struct llm_error *error)
 {
-    uint64_t rows = extent_of(&b->h, rule->rows), cols = extent_of(&b->h, rule->cols);
-    if (t->dims[0] != cols || t->dims[1] != rows || t->dims[2] != 1 || t->dims[3] != 1)
+    uint64_t rows = extent_of(&b->h, rule->rows), cols = extent_of(&b->h, rule->cols),
+             n = rule->flags & STACKED ? b->h.router.n_experts : 1;
+    if (t->dims[0] != cols || t->dims[1] != rows || t->dims[2] != n || t->dims[3] != 1)
         return error_set(error, LLM_BAD_MODEL,
                          "the tensor %s is %" PRIu64 " x %" PRIu64 " x %" PRIu64 " x %" PRIu64
-                         ", expected %" PRIu64 " x %" PRIu64,
-                         name, t->dims[0], t->dims[1], t->dims[2], t->dims[3], cols, rows);
+                         ", expected %" PRIu64 " x %" PRIu64 " x %" PRIu64 " x 1",
+                         name, t->dims[0], t->dims[1], t->dims[2], t->dims[3], cols, rows, n);
     if (rule->flags & F32 && t->type != QUANT_F32)
         return error_set(error, LLM_UNSUPPORTED,
                          "the tensor %s is %s; only F32 is supported for it", name,
@@ -85,7 +90,7 @@ static llm_status find_tensor(struct blueprint *b, const struct gguf *g,
                          extent_of(&b->h, rule->cols), extent_of(&b->h, rule->rows));
     }
     ++*n_taken;
-    b->parameters += t->dims[0] * t->dims[1];
+    b->parameters += t->dims[0] * t->dims[1] * t->dims[2];
     return check_shape(b, rule, t, name, error);
 }
 
@@ -167,6 +172,19 @@ static uint32_t as_in_file(const struct arch *arch, const struct gguf *g, uint32
     return groups;
 }
 
+/* Of a layer that is left out. */
+static bool is_left_out(const struct blueprint *b, const struct gguf_tensor *t)
+{
+    static const char start[] = "blk.";
+    uint64_t layer = 0;
+    size_t i = sizeof start - 1;
+    if (t->name.size < sizeof start || memcmp(t->name.text, start, i) != 0) return false;
+    for (; i < t->name.size && t->name.text[i] >= '0' && t->name.text[i] <= '9' && layer < 1u << 16;
+         i++)
+        layer = layer * 10 + (uint64_t)(t->name.text[i] - '0');
+    return layer >= b->h.n_layers && layer - b->h.n_layers < b->h.n_next_layers;
+}
+
 /* A tensor that no rule takes would change the model's answers: refuse it by name. Rotation tables
  * that old files carry for each layer are the exception: they can be computed. */
 static llm_status refuse_others(const struct blueprint *b, const struct gguf *g,
@@ -175,7 +193,7 @@ static llm_status refuse_others(const struct blueprint *b, const struct gguf *g,
     static const char suffix[] = ".attn_rot_embd", freqs[] = ".rope_freqs.weight";
     for (uint64_t i = 0; i < g->n_tensors; i++) {
         const struct gguf_tensor *t = &g->tensors[i];
-        if (is_taken(b, t)) continue;
+        if (is_taken(b, t) || is_left_out(b, t)) continue;
         size_t n = t->name.size;
         if (n > sizeof suffix &&
             !memcmp(t->name.text + n - sizeof suffix + 1, suffix, sizeof suffix - 1))
@@ -195,16 +213,22 @@ static llm_status refuse_others(const struct blueprint *b, const struct gguf *g,
 static llm_status find_tensors(struct blueprint *b, const struct gguf *g, uint32_t *groups,
                                struct llm_error *error)
 {
-    const uint32_t may = as_in_file(b->arch, g, b->arch->may) & ~(uint32_t)SECOND_NORM;
+    const uint32_t may =
+        as_in_file(b->arch, g, b->arch->may) & ~(uint32_t)(SECOND_NORM | EXPERTS | SHARED);
     uint64_t n_taken = 0;
     *groups = as_in_file(b->arch, g, b->arch->tensors);
+    if (b->h.router.n_experts) *groups |= EXPERTS;
+    if (b->h.router.shared) *groups |= SHARED;
     for (size_t i = 0; i < arch_n_rules; i++) {
         const struct tensor_rule *rule = &arch_rules[i];
         const bool all = rule->groups == 0 || rule->groups & *groups;
         if ((!all && !(rule->groups & may)) || rule->also & ~(*groups | may)) continue;
         const bool optional = !all || rule->flags & OPTIONAL || rule->also & ~*groups;
         uint32_t n = rule->flags & EACH_LAYER ? b->h.n_layers : 1;
-        for (uint32_t l = 0; l < n; l++) TRY(find_tensor(b, g, rule, l, optional, &n_taken, error));
+        for (uint32_t l = 0; l < n; l++) {
+            if (rule->flags & (b->h.kinds[l].experts ? WITHOUT_EXPERTS : WITH_EXPERTS)) continue;
+            TRY(find_tensor(b, g, rule, l, optional, &n_taken, error));
+        }
     }
     return n_taken == g->n_tensors ? LLM_OK : refuse_others(b, g, error);
 }

@@ -9,6 +9,7 @@
 #include "activation.h"
 #include "gguf.h"
 #include "rope.h"
+#include "router.h"
 
 enum { ARCH_ROPES = 2 };
 
@@ -17,6 +18,7 @@ struct layer_kind {
     uint32_t window; /* positions that attention sees, its own the last; 0: all */
     int rope;        /* index of hparams.ropes, or NO_ROPE */
     struct activation activation;
+    bool experts; /* its ffn is a choice of them */
 };
 enum { NO_ROPE = -1 };
 
@@ -36,9 +38,12 @@ struct hparams {
     bool late_head_norm; /* with gains that multiply what was rotated */
     float temperature;   /* q of position p times 1 + this ln(1 + floor(p / length)); 0: not */
     uint32_t temperature_length;
+    uint32_t n_next_layers; /* that the file has beyond n_layers, left out */
     uint32_t n_ropes;
     struct rope ropes[ARCH_ROPES];
     struct layer_kind *kinds; /* (n_layers) */
+    struct router router;     /* of the layers with experts */
+    uint32_t expert_hidden, shared_hidden;
 };
 
 /* Slots of tensors: those of the model, then those of each layer. */
@@ -54,7 +59,8 @@ enum arch_slot {
     SLOT_OUTPUT_BIAS,
     SLOT_POSITION_EMBD, /* added to the token's */
     N_MODEL_SLOTS,
-    /* A layer's matrices, then its vectors. A norm that is absent is not made. */
+    /* A layer's matrices, then its stacks of them, then its vectors. A norm that is absent is not
+       made. */
     SLOT_Q = 0,
     SLOT_K,
     SLOT_V,
@@ -62,8 +68,17 @@ enum arch_slot {
     SLOT_GATE,
     SLOT_UP,
     SLOT_DOWN,
+    SLOT_ROUTER,
+    SLOT_SHARED_LOGIT,
+    SLOT_SHARED_GATE,
+    SLOT_SHARED_UP,
+    SLOT_SHARED_DOWN,
     N_LAYER_MATRICES,
-    SLOT_ATTN_NORM = N_LAYER_MATRICES,
+    SLOT_EXPERT_GATE = N_LAYER_MATRICES, /* a matrix for each expert */
+    SLOT_EXPERT_UP,
+    SLOT_EXPERT_DOWN,
+    END_LAYER_STACKS,
+    SLOT_ATTN_NORM = END_LAYER_STACKS,
     SLOT_FFN_NORM,
     SLOT_ATTN_POST, /* norms of what attention and ffn add to x */
     SLOT_FFN_POST,
@@ -72,6 +87,12 @@ enum arch_slot {
     SLOT_O_BIAS,
     SLOT_UP_BIAS,
     SLOT_DOWN_BIAS,
+    SLOT_ROUTER_BIAS,
+    SLOT_CHOICE_BIAS,
+    SLOT_EXPERT_GATE_BIAS,
+    SLOT_EXPERT_UP_BIAS,
+    SLOT_EXPERT_DOWN_BIAS,
+    SLOT_SINKS,
     SLOT_Q_BIAS, /* from here on parts of struct head_terms */
     SLOT_K_BIAS,
     SLOT_V_BIAS,

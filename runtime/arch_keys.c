@@ -6,9 +6,8 @@
 
 #include "error.h"
 
-/* A required integer key ARCH.NAME between 1 and limit. */
-static llm_status required(const struct gguf *g, const char *arch, const char *name, uint32_t limit,
-                           uint32_t *out, struct llm_error *error)
+llm_status arch_required(const struct gguf *g, const char *arch, const char *name, uint32_t limit,
+                         uint32_t *out, struct llm_error *error)
 {
     char key[128];
     snprintf(key, sizeof key, "%s.%s", arch, name);
@@ -209,9 +208,18 @@ static llm_status read_sizes(struct blueprint *b, const struct gguf *g, struct l
     const char *arch = b->arch->name;
     struct hparams *h = &b->h;
     char key[128];
-    TRY(required(g, arch, "context_length", 1u << 30, &h->context, error));
-    TRY(required(g, arch, "embedding_length", 1u << 18, &h->dim, error));
-    TRY(required(g, arch, "block_count", 1u << 12, &h->n_layers, error));
+    TRY(arch_required(g, arch, "context_length", 1u << 30, &h->context, error));
+    TRY(arch_required(g, arch, "embedding_length", 1u << 18, &h->dim, error));
+    TRY(arch_required(g, arch, "block_count", 1u << 12, &h->n_layers, error));
+    if (b->arch->traits & NEXT_LAYERS) {
+        snprintf(key, sizeof key, "%s.nextn_predict_layers", arch);
+        TRY(gguf_get_u32(g, key, &h->n_next_layers, error));
+        if (h->n_next_layers >= h->n_layers)
+            return error_set(error, LLM_BAD_MODEL,
+                             "%s is %" PRIu32 ", but there are only %" PRIu32 " layers", key,
+                             h->n_next_layers, h->n_layers);
+        h->n_layers -= h->n_next_layers;
+    }
 
     snprintf(key, sizeof key, "%s.feed_forward_length", arch);
     TRY(same_in_layers(g, key, &h->hidden, error));
@@ -243,19 +251,6 @@ static llm_status read_sizes(struct blueprint *b, const struct gguf *g, struct l
                          "heads of %" PRIu32
                          " dimensions are not supported (a multiple of 8 up to 256 is)",
                          h->head_dim);
-    return LLM_OK;
-}
-
-static llm_status refuse_experts(const struct gguf *g, const char *arch, struct llm_error *error)
-{
-    char key[128];
-    uint32_t n_experts = 0;
-    snprintf(key, sizeof key, "%s.expert_count", arch);
-    TRY(gguf_get_u32(g, key, &n_experts, error));
-    if (n_experts)
-        return error_set(error, LLM_UNSUPPORTED,
-                         "%s has %" PRIu32 " experts; only dense models are supported", key,
-                         n_experts);
     return LLM_OK;
 }
 
@@ -301,9 +296,9 @@ llm_status arch_read_keys(struct blueprint *b, const struct gguf *g, uint32_t n_
     if (h->n_layers > g->n_tensors)
         return error_set(error, LLM_BAD_MODEL, "%" PRIu32 " layers, but only %" PRIu64 " tensors",
                          h->n_layers, g->n_tensors);
-    TRY(refuse_experts(g, a->name, error));
     TRY(read_epsilon(b, g, error));
     TRY(make_kinds(b, error));
+    TRY(arch_read_experts(b, g, error));
     h->embedding_scale = a->traits & ROOT_EMBEDDING ? sqrtf((float)h->dim) : 1;
     h->logit_scale = 1;
     h->attention_scale = 1 / sqrtf((float)h->head_dim);

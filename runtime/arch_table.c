@@ -4,7 +4,7 @@
 #define BIASES QKV_BIAS | O_BIAS | FFN_BIAS
 
 const struct arch arch_table[] = {
-    {"llama", LLAMA, .may = QKV_BIAS | ROPE_FREQS},
+    {"llama", LLAMA, .may = QKV_BIAS | ROPE_FREQS | EXPERTS, .router = {.normalise = true}},
     {"qwen2", LLAMA | QKV_BIAS, .may = ROPE_FREQS, .traits = NEOX},
     {"qwen3", LLAMA | HEAD_NORM, .may = ROPE_FREQS, .traits = NEOX},
     {"phi3", QKV | PRE_NORMS | FUSED_UP, .may = LONG_ROPE, .traits = NEOX,
@@ -53,6 +53,29 @@ const struct arch arch_table[] = {
      .traits = NEOX | CENTERED | PARALLEL_KEY, .activation = ACTIVATION_GELU},
     {"falcon", QKV | ATTN_NORM | NORM_BIAS | UNGATED, .may = SECOND_NORM, .traits = NEOX | CENTERED,
      .activation = ACTIVATION_GELU},
+    {"qwen2moe", LLAMA | EXPERTS | SHARED | SHARED_GATE, .may = QKV_BIAS | ROPE_FREQS,
+     .traits = NEOX},
+    {"qwen3moe", LLAMA | HEAD_NORM | EXPERTS, .may = ROPE_FREQS, .traits = NEOX,
+     .router = {.normalise = true}},
+    {"olmoe", LLAMA | ROW_NORM | EXPERTS, .may = ROPE_FREQS, .traits = NEOX},
+    {"granitemoe", LLAMA | EXPERTS, .may = SHARED | ROPE_FREQS, .traits = SCALES,
+     .router = {.normalise = true}},
+    {"gpt-oss",
+     QKV | QKV_BIAS | O_BIAS | SINKS | ATTN_NORM | FFN_NORM_NAMED | EXPERTS | EXPERT_BIAS,
+     .traits = NEOX, .activation = ACTIVATION_SILU_CLAMPED, .window = {.read = true, .period = 2},
+     .router = {.gate = ROUTER_SOFTMAX_CHOSEN}},
+    {"glm4moe", QKV | ATTN_NORM | FFN_NORM_NAMED | GATED | EXPERTS | CHOICE_BIAS,
+     .may = QKV_BIAS | HEAD_NORM | SHARED, .traits = NEOX | NEXT_LAYERS,
+     .router = {.gate = ROUTER_SIGMOID, .keys = true}},
+    {"dots1", LLAMA | HEAD_NORM | EXPERTS, .may = SHARED | CHOICE_BIAS, .traits = NEOX,
+     .router = {.keys = true}},
+    {"ernie4_5-moe", LLAMA | EXPERTS, .may = QKV_BIAS | SHARED | CHOICE_BIAS,
+     .router = {.normalise = true}},
+    {"bailingmoe", LLAMA | EXPERTS, .may = SHARED | ROPE_FREQS, .router = {.keys = true}},
+    {"bailingmoe2", FUSED_QKV | PRE_NORMS | GATED | HEAD_NORM | EXPERTS,
+     .may = SHARED | CHOICE_BIAS, .traits = NEOX | NEXT_LAYERS, .router = {.keys = true}},
+    {"hunyuan-moe", LLAMA | HEAD_NORM | EXPERTS, .may = SHARED, .traits = NEOX | LATE_HEAD_NORM,
+     .router = {.normalise = true}},
 };
 const uint32_t arch_n = sizeof arch_table / sizeof *arch_table;
 
@@ -63,6 +86,15 @@ const uint32_t arch_n = sizeof arch_table / sizeof *arch_table;
 #define LAYER_VECTOR(name, slot, dim, group)                                                       \
     {                                                                                              \
         "blk.%u." name, slot, ONE, dim, EACH_LAYER | F32, group, 0                                 \
+    }
+/* In layers without experts, and in those with some. */
+#define DENSE(name, slot, rows, cols, flags, group)                                                \
+    {                                                                                              \
+        "blk.%u." name, slot, rows, cols, EACH_LAYER | WITHOUT_EXPERTS | (flags), group, 0         \
+    }
+#define EXPERT(name, slot, rows, cols, flags, group)                                               \
+    {                                                                                              \
+        "blk.%u." name, slot, rows, cols, EACH_LAYER | WITH_EXPERTS | (flags), group, 0            \
     }
 #define VECTOR(name, slot, dim, group)                                                             \
     {                                                                                              \
@@ -106,12 +138,26 @@ const struct tensor_rule arch_rules[] = {
     LAYER_VECTOR("ffn_norm.weight", SLOT_FFN_NORM, DIM, FFN_NORM),
     {"blk.%u.ffn_norm.bias", SLOT_FFN_NORM_BIAS, ONE, DIM, EACH_LAYER | F32, NORM_BIAS, FFN_NORM},
     LAYER_VECTOR("post_attention_norm.weight", SLOT_FFN_NORM, DIM, FFN_NORM_NAMED),
-    LAYER("ffn_gate.weight", SLOT_GATE, HIDDEN, DIM, GATED),
-    LAYER("ffn_up.weight", SLOT_UP, HIDDEN, DIM, GATED | UNGATED),
-    LAYER("ffn_up.weight", SLOT_GATE_UP, TWO_HIDDEN, DIM, FUSED_UP),
-    LAYER_VECTOR("ffn_up.bias", SLOT_UP_BIAS, HIDDEN, FFN_BIAS),
-    LAYER("ffn_down.weight", SLOT_DOWN, DIM, HIDDEN, 0),
-    LAYER_VECTOR("ffn_down.bias", SLOT_DOWN_BIAS, DIM, FFN_BIAS),
+    DENSE("ffn_gate.weight", SLOT_GATE, HIDDEN, DIM, 0, GATED),
+    DENSE("ffn_up.weight", SLOT_UP, HIDDEN, DIM, 0, GATED | UNGATED),
+    DENSE("ffn_up.weight", SLOT_GATE_UP, TWO_HIDDEN, DIM, 0, FUSED_UP),
+    DENSE("ffn_up.bias", SLOT_UP_BIAS, ONE, HIDDEN, F32, FFN_BIAS),
+    DENSE("ffn_down.weight", SLOT_DOWN, DIM, HIDDEN, 0, 0),
+    DENSE("ffn_down.bias", SLOT_DOWN_BIAS, ONE, DIM, F32, FFN_BIAS),
+    EXPERT("ffn_gate_inp.weight", SLOT_ROUTER, N_EXPERTS, DIM, 0, EXPERTS),
+    EXPERT("ffn_gate_exps.weight", SLOT_EXPERT_GATE, EXPERT_HIDDEN, DIM, STACKED, EXPERTS),
+    EXPERT("ffn_up_exps.weight", SLOT_EXPERT_UP, EXPERT_HIDDEN, DIM, STACKED, EXPERTS),
+    EXPERT("ffn_down_exps.weight", SLOT_EXPERT_DOWN, DIM, EXPERT_HIDDEN, STACKED, EXPERTS),
+    EXPERT("ffn_gate_inp.bias", SLOT_ROUTER_BIAS, ONE, N_EXPERTS, F32, EXPERT_BIAS),
+    EXPERT("ffn_gate_exps.bias", SLOT_EXPERT_GATE_BIAS, N_EXPERTS, EXPERT_HIDDEN, F32, EXPERT_BIAS),
+    EXPERT("ffn_up_exps.bias", SLOT_EXPERT_UP_BIAS, N_EXPERTS, EXPERT_HIDDEN, F32, EXPERT_BIAS),
+    EXPERT("ffn_down_exps.bias", SLOT_EXPERT_DOWN_BIAS, N_EXPERTS, DIM, F32, EXPERT_BIAS),
+    EXPERT("exp_probs_b.bias", SLOT_CHOICE_BIAS, ONE, N_EXPERTS, F32, CHOICE_BIAS),
+    EXPERT("ffn_gate_inp_shexp.weight", SLOT_SHARED_LOGIT, ONE, DIM, 0, SHARED_GATE),
+    EXPERT("ffn_gate_shexp.weight", SLOT_SHARED_GATE, SHARED_HIDDEN, DIM, 0, SHARED),
+    EXPERT("ffn_up_shexp.weight", SLOT_SHARED_UP, SHARED_HIDDEN, DIM, 0, SHARED),
+    EXPERT("ffn_down_shexp.weight", SLOT_SHARED_DOWN, DIM, SHARED_HIDDEN, 0, SHARED),
+    LAYER_VECTOR("attn_sinks.weight", SLOT_SINKS, N_HEADS, SINKS),
     LAYER_VECTOR("post_ffw_norm.weight", SLOT_FFN_POST, DIM, POST_NORMS),
 };
 const uint32_t arch_n_rules = sizeof arch_rules / sizeof *arch_rules;

@@ -29,20 +29,28 @@ enum arch_tensors {
     LONG_ROPE = 0x40000,
     OUTPUT_BIAS = 0x80000,
     POSITIONS = 0x100000, /* learned ones */
+    /* In the layers that have a router: */
+    EXPERTS = 0x1000000,
+    EXPERT_BIAS = 0x2000000, /* of the router and of the experts */
+    CHOICE_BIAS = 0x4000000,
+    SHARED = 0x8000000, /* a file has it in each of them or in none */
+    SHARED_GATE = 0x10000000,
+    SINKS = 0x20000000,
     PRE_NORMS = ATTN_NORM | FFN_NORM
 };
 
 enum arch_traits {
     NEOX = 1,
     CENTERED = 2,
-    PARALLEL_KEY = 4,      /* a key says whether attention and ffn are given the same x */
-    SCALES = 8,            /* keys scale the embedding, what layers add, attention and logits, */
-    ALL_SCALES = 0x10,     /* and all but attention's must be there */
-    ROOT_EMBEDDING = 0x20, /* scaled by the root of its dimension */
-    LOGIT_SCALE = 0x40,    /* a key multiplies the logits */
-    SOFTCAPS = 0x80,       /* keys cap attention and logits */
-    TEMPERATURE = 0x100,   /* a key scales q by its position */
-    LATE_HEAD_NORM = 0x200 /* the gains of heads multiply what was rotated */
+    PARALLEL_KEY = 4,       /* a key says whether attention and ffn are given the same x */
+    SCALES = 8,             /* keys scale the embedding, what layers add, attention and logits, */
+    ALL_SCALES = 0x10,      /* and all but attention's must be there */
+    ROOT_EMBEDDING = 0x20,  /* scaled by the root of its dimension */
+    LOGIT_SCALE = 0x40,     /* a key multiplies the logits */
+    SOFTCAPS = 0x80,        /* keys cap attention and logits */
+    TEMPERATURE = 0x100,    /* a key scales q by its position */
+    LATE_HEAD_NORM = 0x200, /* the gains of heads multiply what was rotated */
+    NEXT_LAYERS = 0x400     /* the last layers predict further tokens: they are left out */
 };
 
 /* Layers of which all but every `period`-th (0: all) see a window. The key sliding_window counts
@@ -57,6 +65,13 @@ struct window_rule {
     bool others_plain;  /* the others do not turn */
 };
 
+/* What the weights of chosen experts are, where no key says otherwise. */
+struct router_rule {
+    enum router_gate gate;
+    bool normalise;
+    bool keys; /* they are read */
+};
+
 struct arch {
     const char *name;
     uint32_t tensors, may, traits;
@@ -66,6 +81,7 @@ struct arch {
         wide_heads;    /* attention's scale is 1 / sqrt(dim / heads) in models of so many layers */
     float softcaps[2]; /* of attention and logits, where keys say nothing */
     struct window_rule window;
+    struct router_rule router;
 };
 
 extern const struct arch arch_table[];
@@ -82,12 +98,23 @@ enum arch_extent {
     TWO_HIDDEN,
     VOCAB,
     CONTEXT,
-    ROPE_PAIRS
+    ROPE_PAIRS,
+    N_HEADS,
+    N_EXPERTS,
+    EXPERT_HIDDEN,
+    SHARED_HIDDEN
 };
 
 /* A vector has rows ONE. Names with %u belong to each layer. The rule holds for architectures that
  * have one of the groups (0: for all), and all of those in `also`. */
-enum { EACH_LAYER = 1, OPTIONAL = 2, F32 = 4 };
+enum {
+    EACH_LAYER = 1,
+    OPTIONAL = 2,
+    F32 = 4,
+    WITHOUT_EXPERTS = 8, /* in layers that have none, */
+    WITH_EXPERTS = 16,   /* or in those that have some */
+    STACKED = 32         /* a matrix for each expert */
+};
 struct tensor_rule {
     const char *name;
     int slot;
@@ -98,6 +125,11 @@ struct tensor_rule {
 extern const struct tensor_rule arch_rules[];
 extern const uint32_t arch_n_rules;
 
+/* A required integer key ARCH.NAME between 1 and limit. */
+llm_status arch_required(const struct gguf *g, const char *arch, const char *name, uint32_t limit,
+                         uint32_t *out, struct llm_error *error);
+/* What h.router and its kin are, and which layers have experts. */
+llm_status arch_read_experts(struct blueprint *b, const struct gguf *g, struct llm_error *error);
 /* Reads the keys of b->arch; h.kinds is taken from b->alloc. */
 llm_status arch_read_keys(struct blueprint *b, const struct gguf *g, uint32_t n_vocab,
                           struct llm_error *error);

@@ -31,7 +31,7 @@ uint32_t forward_output_bucket(uint32_t n)
 
 /* ---- sizes ---- */
 
-static struct attention_shape shape_of(const struct hparams *h, bool rope_neox, bool kv_f16)
+static struct attention_shape shape_of(const struct hparams *h, bool rope_neox, uint32_t kv)
 {
     struct attention_shape s = {
         .n_heads = h->n_heads,
@@ -39,11 +39,19 @@ static struct attention_shape shape_of(const struct hparams *h, bool rope_neox, 
         .head_dim = h->head_dim,
         .rope_dim = h->ropes[0].dims,
         .rope_neox = rope_neox,
-        .kv_f16 = kv_f16,
+        .kv = kv,
         .scale = h->attention_scale,
     };
     weights_qkv_layout(h, &s.stride, &s.k, &s.v);
     return s;
+}
+
+llm_status forward_check(const struct hparams *h, const struct forward_config *c,
+                         struct llm_error *error)
+{
+    struct attention_shape s = shape_of(h, false, c->kv);
+    s.rope_dim = 0; /* rope_open says what is wrong with it */
+    return ops_check_attention(&s, error);
 }
 
 static uint64_t aligned(uint64_t n)
@@ -56,9 +64,9 @@ static uint64_t kv_v_offset(uint64_t page_size, uint32_t n_pages)
     return aligned(page_size * n_pages);
 }
 
-uint64_t forward_page_size(const struct hparams *h, bool kv_f16)
+uint64_t forward_page_size(const struct hparams *h, uint32_t kv)
 {
-    struct attention_shape s = shape_of(h, false, kv_f16);
+    struct attention_shape s = shape_of(h, false, kv);
     return 2 * ops_page_size(&s) * h->n_layers;
 }
 
@@ -75,7 +83,7 @@ static struct scratch scratch_sizes(const struct hparams *h, const struct attent
         .added = h->post_norms ? row * ops_stride(h->dim) : 0,
         .qkv = row * s->stride,
         .attended = row * ops_stride(h->n_heads * h->head_dim),
-        .hidden = row * ops_stride(h->hidden),
+        .hidden = row * ops_stride(h->hidden > h->shared_hidden ? h->hidden : h->shared_hidden),
         .partial = ops_partial_size(s, FORWARD_MAX_ROWS, context),
         .logits = (uint64_t)FORWARD_MAX_OUTPUTS * ops_stride(h->vocab) * sizeof(float),
         .best = FORWARD_MAX_OUTPUTS * sizeof(uint32_t),
@@ -84,10 +92,10 @@ static struct scratch scratch_sizes(const struct hparams *h, const struct attent
 
 uint64_t forward_scratch_size(const struct hparams *h, const struct forward_config *c)
 {
-    struct attention_shape s = shape_of(h, false, c->kv_f16);
+    struct attention_shape s = shape_of(h, false, c->kv);
     struct scratch n = scratch_sizes(h, &s, c->context);
     return 2 * n.x + n.added + n.qkv + n.attended + n.hidden + n.partial + 2 * n.logits +
-           2 * n.best;
+           2 * n.best + experts_scratch_size(h, FORWARD_MAX_ROWS);
 }
 
 /* ---- opening ---- */
@@ -137,6 +145,7 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
                                   &gpu_error_),
                 error);
     }
+    TRY(experts_open(&f->experts, f->gpu, &f->h, FORWARD_MAX_ROWS, error));
     for (uint32_t l = 0; l < f->h.n_layers; l++)
         TRY_GPU(gpu_buffer_create(f->gpu, &f->kv[l], f->kv_v + f->page_size * f->n_pages,
                                   GPU_MEMORY_DEVICE, &gpu_error_),
@@ -163,6 +172,7 @@ static llm_status clear_buffers(struct forward *f, struct llm_error *error)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (all[i]->size) gpu_commands_fill(c, all[i], 0, all[i]->size, 0);
     }
+    experts_clear(&f->experts, c);
     llm_status status = run_now(f, c, error);
     gpu_commands_free(f->gpu, c);
     return status;
@@ -179,7 +189,7 @@ llm_status forward_open(struct forward *f, struct kernels *kernels, const struct
                           .n_pages = c->n_pages,
                           .max_positions = c->context};
     f->profile = c->profile;
-    f->shape = shape_of(h, h->rope_neox, c->kv_f16);
+    f->shape = shape_of(h, h->rope_neox, c->kv);
     f->page_size = ops_page_size(&f->shape);
     f->kv_v = kv_v_offset(f->page_size, f->n_pages);
     f->kv = alloc_zero(alloc, h->n_layers, sizeof *f->kv);
@@ -209,6 +219,7 @@ void forward_free(struct forward *f)
         &f->x,       &f->added,  &f->normed, &f->qkv,         &f->attended,  &f->hidden,
         &f->partial, &f->logits, &f->best,   &f->logits_host, &f->best_host, &f->step.buffer};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) gpu_buffer_free(f->gpu, all[i]);
+    experts_free(&f->experts, f->gpu);
     for (uint32_t l = 0; f->kv && l < f->h.n_layers; l++) gpu_buffer_free(f->gpu, &f->kv[l]);
     if (f->kv) alloc_free(f->alloc, f->kv, f->h.n_layers * sizeof *f->kv);
     memset(f, 0, sizeof *f);

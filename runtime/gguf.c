@@ -217,25 +217,12 @@ static llm_status read_values(struct reader *r, struct gguf *g, uint64_t n)
 
 /* ---- tensors ---- */
 
-/* Formats that ggml has and we do not, for the message (ids: ggml.h). */
-static const struct {
-    uint32_t id;
-    const char *name;
-} foreign[] = {
-    {4, "Q4_2"},     {5, "Q4_3"},   {9, "Q8_1"},    {15, "Q8_K"},  {16, "IQ2_XXS"}, {17, "IQ2_XS"},
-    {18, "IQ3_XXS"}, {19, "IQ1_S"}, {20, "IQ4_NL"}, {21, "IQ3_S"}, {22, "IQ2_S"},   {23, "IQ4_XS"},
-    {24, "I8"},      {25, "I16"},   {26, "I32"},    {27, "I64"},   {28, "F64"},     {29, "IQ1_M"},
-    {34, "TQ1_0"},   {35, "TQ2_0"}, {39, "MXFP4"},
-};
-
 static llm_status bad_type(uint32_t type, const char *name, struct llm_error *error)
 {
-    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
-        if (foreign[i].id != type) continue;
-        return error_set(error, LLM_UNSUPPORTED,
-                         "tensor \"%s\" is %s, a format that is not supported", name,
-                         foreign[i].name);
-    }
+    const struct quant_foreign *foreign = quant_foreign(type);
+    if (foreign)
+        return error_set(error, LLM_UNSUPPORTED, "tensor \"%s\" is %s, a format %s", name,
+                         foreign->name, foreign->why);
     return error_set(error, LLM_BAD_MODEL, "tensor \"%s\" is of type %" PRIu32 ", which is unknown",
                      name, type);
 }

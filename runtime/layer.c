@@ -16,9 +16,12 @@ static enum values all_values(const struct forward *f, const struct weight *w, u
     return VALUES_INT;
 }
 
-static const struct weight *first_of_ffn(const struct layer_weights *w)
+/* What the ffn wants to be given. */
+static enum values ffn_values(const struct forward *f, const struct layer_weights *w)
 {
-    return w->gate.buffer ? &w->gate : &w->up;
+    if (w->experts.router.buffer) return VALUES_F32;
+    if (w->gate.buffer && ops_values(f->ops, &w->gate) == VALUES_F32) return VALUES_F32;
+    return ops_values(f->ops, &w->up);
 }
 
 static bool shares_norm(const struct forward *f, const struct layer_weights *w)
@@ -31,7 +34,7 @@ static struct rows attention_rows(const struct forward *f, const struct layer_we
 {
     if (!w->attn_norm.buffer) return (struct rows){&f->x, VALUES_F32};
     enum values values = all_values(f, w->qkv, w->n_qkv);
-    if (shares_norm(f, w) && ops_values(f->ops, first_of_ffn(w)) == VALUES_F32) values = VALUES_F32;
+    if (shares_norm(f, w) && ffn_values(f, w) == VALUES_F32) values = VALUES_F32;
     return (struct rows){&f->normed, values};
 }
 
@@ -39,7 +42,7 @@ static struct rows ffn_rows(const struct forward *f, const struct layer_weights 
 {
     if (shares_norm(f, w)) return attention_rows(f, w);
     if (!w->ffn_norm.buffer) return (struct rows){&f->x, VALUES_F32};
-    return (struct rows){&f->normed, ops_values(f->ops, first_of_ffn(w))};
+    return (struct rows){&f->normed, ffn_values(f, w)};
 }
 
 static struct norm norm_of(const struct forward *f, const struct gpu_range *gain,
@@ -154,6 +157,7 @@ static llm_status record_heads(struct forward *f, struct gpu_commands *c, uint32
     if (kind->rope == NO_ROPE) shape.rope_dim = 0;
     shape.window = kind->window;
     shape.softcap = f->h.attention_softcap;
+    if (w->sinks.buffer) shape.sinks = &w->sinks;
     shape.q_scaled = f->h.temperature != 0;
     if (f->h.row_norm) TRY(record_row_norms(f, c, w, n, error));
     TRY(ops_rope_store(f->ops, c, &shape, &w->terms, &f->step, &f->qkv, &k, &v, n, error));
@@ -179,23 +183,35 @@ static llm_status record_attention(struct forward *f, struct gpu_commands *c, ui
     return record_sum(f, c, &w->o, &attended, &w->attn_post, &next, n, error);
 }
 
+static llm_status record_dense(struct forward *f, struct gpu_commands *c, uint32_t l,
+                               const struct rows *in, const struct norm *next, uint32_t n,
+                               struct llm_error *error)
+{
+    const struct layer_weights *w = &f->weights->layers[l];
+    const struct activation *a = &f->h.kinds[l].activation;
+    const struct rows hidden = {&f->hidden, in->values ? ops_values(f->ops, &w->down) : VALUES_F32};
+    if (w->gate.buffer)
+        TRY(ops_gate_up(f->ops, c, &w->gate, &w->up, a, in->buffer, in->values, hidden.buffer,
+                        hidden.values, n, error));
+    else
+        TRY(ops_activated(f->ops, c, &w->up, a, in->buffer, in->values, hidden.buffer,
+                          hidden.values, n, error));
+    gpu_commands_barrier(c);
+    return record_sum(f, c, &w->down, &hidden, &w->ffn_post, next, n, error);
+}
+
 static llm_status record_ffn(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t n,
                              struct llm_error *error)
 {
     const struct layer_weights *w = &f->weights->layers[l];
-    const struct activation *a = &f->h.kinds[l].activation;
-    const struct rows in = ffn_rows(f, w),
-                      hidden = {&f->hidden, in.values ? ops_values(f->ops, &w->down) : VALUES_F32};
-    if (w->gate.buffer)
-        TRY(ops_gate_up(f->ops, c, &w->gate, &w->up, a, in.buffer, in.values, hidden.buffer,
-                        hidden.values, n, error));
-    else
-        TRY(ops_activated(f->ops, c, &w->up, a, in.buffer, in.values, hidden.buffer, hidden.values,
-                          n, error));
-    gpu_commands_barrier(c);
+    const struct rows in = ffn_rows(f, w);
     struct norm next = {0}; /* the head makes the last one, of the rows that it takes */
     if (l + 1 < f->h.n_layers) next = attention_norm(f, &w[1]);
-    return record_sum(f, c, &w->down, &hidden, &w->ffn_post, &next, n, error);
+    if (!w->experts.router.buffer) return record_dense(f, c, l, &in, &next, n, error);
+    TRY(experts_record(f, c, l, in.buffer, n, error));
+    if (!next.gain || !next.gain->buffer) return LLM_OK;
+    gpu_commands_barrier(c);
+    return record_norm(f, c, &f->x, &next, n, error);
 }
 
 static llm_status record_embedding(struct forward *f, struct gpu_commands *c, uint32_t n,

@@ -83,8 +83,9 @@ uint64_t ops_order_size(const struct router *r, uint32_t n_rows)
 }
 
 llm_status ops_route(struct ops *ops, struct gpu_commands *c, const struct router *r,
-                     const struct step *step, const struct gpu_buffer *logits,
-                     const struct pairs *p, struct llm_error *error)
+                     const struct router_terms *t, const struct step *step,
+                     const struct gpu_buffer *logits, const struct pairs *p,
+                     struct llm_error *error)
 {
     const struct gpu_kernel *kernel;
     const uint32_t groups = r->n_groups ? r->n_groups : 1;
@@ -95,7 +96,7 @@ llm_status ops_route(struct ops *ops, struct gpu_commands *c, const struct route
                          " groups: at most %d of at most %d are supported, in equal groups",
                          r->n_used, r->n_experts, groups, EXPERTS_USED_MAX, EXPERTS_MAX);
     }
-    const uint32_t terms = (uint32_t)r->logit_bias | (uint32_t)r->choice_bias << 1;
+    const uint32_t terms = t ? (uint32_t)t->logits | (uint32_t)t->choice << 1 : 0;
     const uint32_t spec[] = {ops->profile->norm_lanes,
                              r->n_experts,
                              r->n_used,
@@ -116,7 +117,7 @@ llm_status ops_route(struct ops *ops, struct gpu_commands *c, const struct route
     const struct gpu_range ranges[] = {
         all_of(logits),
         {&step->buffer, step->rows, p->n_rows * sizeof(struct step_row)},
-        terms ? r->terms : all_of(logits),
+        terms ? t->data : all_of(logits),
         all_of(p->chosen),
     };
     gpu_commands_dispatch(c, kernel, ranges, &args, p->n_rows, 1, 1);
@@ -144,7 +145,7 @@ struct expert_product {
     const struct experts *first, *second; /* second: gated */
     const struct gpu_buffer *x, *y;
     uint32_t x_slots;
-    bool clamped;
+    const struct activation *activation; /* of the gate */
 };
 
 static llm_status check_product(const struct expert_product *p, const struct pairs *pairs,
@@ -189,12 +190,21 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
     const uint32_t columns = columns_of(ops, pairs), tiles = divide_up(e->one.rows, REPACK_TILE);
     const bool bias = e->bias.buffer != NULL;
     uint32_t cut = 0;
+    if (bias && both_biases(p).size > ops->info->binding_size)
+        return error_set(error, LLM_UNSUPPORTED,
+                         "experts' biases of %" PRIu64
+                         " bytes are too many for bindings of %" PRIu64,
+                         both_biases(p).size, ops->info->binding_size);
     TRY(check_product(p, pairs, error));
     TRY(ops_format(&e->one, &m, error));
     TRY(ops_tiles_a_binding(ops, &e->one, &cut, error));
-    const uint32_t spec[] = {8 * f->mat_tiles,  f->mat_pieces, columns ? columns : 1,
-                             p->second ? 2 : 1, columns > 0,   bias,
-                             p->clamped};
+    const uint32_t spec[] = {8 * f->mat_tiles,
+                             f->mat_pieces,
+                             columns ? columns : 1,
+                             p->second ? 2 : 1,
+                             columns > 0,
+                             bias,
+                             p->activation ? p->activation->kind : ACTIVATION_NONE};
     TRY(kernels_get(ops->kernels, ops_pick(ops, m->experts), spec, 7, &kernel, error));
 
     const uint32_t x =
@@ -236,11 +246,11 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
 }
 
 llm_status ops_experts_gate_up(struct ops *ops, struct gpu_commands *c, const struct experts *gate,
-                               const struct experts *up, bool clamped, const struct pairs *pairs,
-                               const struct gpu_buffer *x, const struct gpu_buffer *y,
-                               struct llm_error *error)
+                               const struct experts *up, const struct activation *a,
+                               const struct pairs *pairs, const struct gpu_buffer *x,
+                               const struct gpu_buffer *y, struct llm_error *error)
 {
-    const struct expert_product p = {gate, up, x, y, pairs->slots, clamped};
+    const struct expert_product p = {gate, up, x, y, pairs->slots, a};
     return multiply(ops, c, &p, pairs, error);
 }
 
@@ -248,7 +258,7 @@ llm_status ops_experts_down(struct ops *ops, struct gpu_commands *c, const struc
                             const struct pairs *pairs, const struct gpu_buffer *x,
                             const struct gpu_buffer *y, struct llm_error *error)
 {
-    const struct expert_product p = {down, NULL, x, y, 1, false};
+    const struct expert_product p = {down, NULL, x, y, 1, NULL};
     return multiply(ops, c, &p, pairs, error);
 }
 

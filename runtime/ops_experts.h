@@ -8,11 +8,7 @@
 #define OPS_EXPERTS_H
 
 #include "ops.h"
-
-enum {
-    EXPERTS_MAX = 512, /* of a layer, as llama.cpp's LLAMA_MAX_EXPERTS */
-    EXPERTS_USED_MAX = 32
-};
+#include "router.h"
 
 /* One matrix for each expert, all of one shape and format. */
 struct experts {
@@ -29,19 +25,11 @@ struct experts ops_experts_layout(const struct gpu_info *info, enum quant_type t
 uint32_t ops_experts_buffers(const struct experts *e);
 uint64_t ops_experts_buffer_size(const struct experts *e, uint32_t buffer);
 
-enum router_gate { ROUTER_SOFTMAX, ROUTER_SIGMOID, ROUTER_SOFTMAX_CHOSEN };
-enum shared_expert { SHARED_NONE, SHARED_PLAIN, SHARED_GATED };
-
-/* From logits to choice and weights. */
-struct router {
-    uint32_t n_experts, n_used;
-    uint32_t n_groups, groups_used; /* n_groups 0 or 1: experts are not in groups */
-    enum router_gate gate;
-    bool normalise; /* the weights of a row, to a sum of 1 */
-    float scale;    /* of the weights */
-    enum shared_expert shared;
-    bool logit_bias, choice_bias;
-    struct gpu_range terms; /* floats: biases of the logits, then of the choice; those there are */
+/* Biases of the logits, and of the choice alone (DeepSeek-V3): floats, those that are there, in
+ * this order. */
+struct router_terms {
+    bool logits, choice;
+    struct gpu_range data;
 };
 
 /* What a step's rows have chosen. */
@@ -57,19 +45,21 @@ uint32_t ops_router_stride(const struct router *r);
 uint64_t ops_chosen_size(const struct router *r, uint32_t n_rows);
 uint64_t ops_order_size(const struct router *r, uint32_t n_rows);
 
-/* Rows that are padding choose nothing. */
+/* Rows that are padding choose nothing. terms may be NULL. */
 llm_status ops_route(struct ops *ops, struct gpu_commands *c, const struct router *r,
-                     const struct step *step, const struct gpu_buffer *logits,
-                     const struct pairs *pairs, struct llm_error *error);
-/* Puts pairs of one expert together where they are many: after ops_route, before the products. */
+                     const struct router_terms *terms, const struct step *step,
+                     const struct gpu_buffer *logits, const struct pairs *pairs,
+                     struct llm_error *error);
+/* Puts pairs of one expert together where they are many, after a barrier of its own: between
+ * ops_route and the products. */
 llm_status ops_order(struct ops *ops, struct gpu_commands *c, const struct pairs *pairs,
                      struct llm_error *error);
-/* y(pair) = act(gate x(row)) * (up x(row)) of the pair's expert; clamped: as gpt-oss has it, else
- * silu. y: ops_stride(gate rows) floats a pair. */
+/* y(pair) = act(gate x(row)) * (up x(row)) of the pair's expert. y: ops_stride(gate rows) floats a
+ * pair. up's biases lie after gate's in their buffer. */
 llm_status ops_experts_gate_up(struct ops *ops, struct gpu_commands *c, const struct experts *gate,
-                               const struct experts *up, bool clamped, const struct pairs *pairs,
-                               const struct gpu_buffer *x, const struct gpu_buffer *y,
-                               struct llm_error *error);
+                               const struct experts *up, const struct activation *a,
+                               const struct pairs *pairs, const struct gpu_buffer *x,
+                               const struct gpu_buffer *y, struct llm_error *error);
 /* y(pair) = down x(pair) */
 llm_status ops_experts_down(struct ops *ops, struct gpu_commands *c, const struct experts *down,
                             const struct pairs *pairs, const struct gpu_buffer *x,

@@ -29,6 +29,9 @@ static const struct format_modules format_modules[] = {
     FORMAT_MODULES(QUANT_Q4_K, q4_k, MODULE_mat_int_q4_k, 4),
     FORMAT_MODULES(QUANT_Q5_K, q5_k, 0, 0),
     FORMAT_MODULES(QUANT_Q6_K, q6_k, 0, 0),
+    FORMAT_MODULES(QUANT_IQ4_NL, iq4_nl, 0, 0),
+    FORMAT_MODULES(QUANT_IQ4_XS, iq4_xs, 0, 0),
+    FORMAT_MODULES(QUANT_MXFP4, mxfp4, 0, 0),
 };
 
 llm_status ops_format(const struct weight *w, const struct format_modules **out,
@@ -70,13 +73,16 @@ struct gpu_range ops_tile_range(const struct weight *w, uint32_t tile, uint32_t 
     return (struct gpu_range){w->buffer, w->offset + tile * size, n * size};
 }
 
+/* What becomes of what y holds, as in mat.comp. */
+enum into { INTO_NOTHING, INTO_SUM, INTO_GATE };
+
 /* One product, or with second the gated one; x, and y in integers if x is. */
 struct product {
     const struct weight *first, *second;
     const struct gpu_buffer *x, *y;
     enum values x_values, y_values;
     uint32_t y_stride, y_at;
-    bool add;
+    enum into into;
     const struct activation *activation; /* or NULL */
     const struct norm *norm;             /* of y, or NULL */
 };
@@ -116,12 +122,12 @@ static llm_status product_kernel(struct ops *ops, const struct product *p, uint3
         bool round = (p->norm ? p->norm->values : p->y_values) == VALUES_INT;
         enum module module = p->norm ? m->integers + 1 : m->integers;
         *columns = minimum(n_rows, m->columns);
-        const uint32_t spec[] = {8, *columns, matrices, p->add, round, activation, bias};
+        const uint32_t spec[] = {8, *columns, matrices, p->into, round, activation, bias};
         return kernels_get(ops->kernels, module, spec, 7, out, error);
     }
     *columns = minimum(n_rows, f->mat_columns / matrices);
     const uint32_t spec[] = {8 * f->mat_tiles, f->mat_pieces, *columns, matrices,
-                             p->add,           activation,    bias};
+                             p->into,          activation,    bias};
     return kernels_get(ops->kernels, ops_pick(ops, m->mat), spec, 7, out, error);
 }
 
@@ -188,7 +194,7 @@ llm_status ops_matrix(struct ops *ops, struct gpu_commands *c, const struct weig
         .x_values = x_values,
         .y_stride = y_stride,
         .y_at = y_at,
-        .add = add,
+        .into = add ? INTO_SUM : INTO_NOTHING,
     };
     return multiply(ops, c, &p, n_rows, error);
 }
@@ -216,7 +222,7 @@ llm_status ops_matrix_norm(struct ops *ops, struct gpu_commands *c, const struct
         .y = y,
         .x_values = x_values,
         .y_stride = ops_stride(w->rows),
-        .add = true,
+        .into = INTO_SUM,
         .norm = together ? norm : NULL,
     };
     TRY(multiply(ops, c, &p, n_rows, error));
@@ -230,14 +236,13 @@ llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct wei
                        const struct gpu_buffer *x, enum values x_values, const struct gpu_buffer *y,
                        enum values y_values, uint32_t n_rows, struct llm_error *error)
 {
-    if (gate->type != up->type || gate->rows != up->rows || gate->cols != up->cols) {
+    if (gate->rows != up->rows || gate->cols != up->cols) {
         return error_set(error, LLM_UNSUPPORTED,
-                         "gate (%" PRIu32 " x %" PRIu32 ", format %d) and up (%" PRIu32
-                         " x %" PRIu32 ", format %d) differ",
-                         gate->rows, gate->cols, (int)gate->type, up->rows, up->cols,
-                         (int)up->type);
+                         "gate (%" PRIu32 " x %" PRIu32 ") and up (%" PRIu32 " x %" PRIu32
+                         ") differ",
+                         gate->rows, gate->cols, up->rows, up->cols);
     }
-    const struct product p = {
+    struct product p = {
         .first = gate,
         .second = up,
         .x = x,
@@ -247,6 +252,17 @@ llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct wei
         .y_stride = ops_stride(gate->rows),
         .activation = a,
     };
+    if (gate->type == up->type) return multiply(ops, c, &p, n_rows, error);
+    /* Each format by its own kernel: the gate waits in y. */
+    p.second = NULL;
+    p.activation = NULL;
+    p.y_values = VALUES_F32;
+    TRY(multiply(ops, c, &p, n_rows, error));
+    gpu_commands_barrier(c);
+    p.first = up;
+    p.activation = a;
+    p.y_values = y_values;
+    p.into = INTO_GATE;
     return multiply(ops, c, &p, n_rows, error);
 }
 

@@ -21,7 +21,10 @@
     X(QUANT_Q4_K, 12, "Q4_K", 256, 144)                                                            \
     X(QUANT_Q5_K, 13, "Q5_K", 256, 176)                                                            \
     X(QUANT_Q6_K, 14, "Q6_K", 256, 210)                                                            \
-    X(QUANT_BF16, 30, "BF16", 1, 2)
+    X(QUANT_IQ4_NL, 20, "IQ4_NL", 32, 18)                                                          \
+    X(QUANT_IQ4_XS, 23, "IQ4_XS", 256, 136)                                                        \
+    X(QUANT_BF16, 30, "BF16", 1, 2)                                                                \
+    X(QUANT_MXFP4, 39, "MXFP4", 32, 17)
 
 enum quant_type {
 #define QUANT_ENUM(constant, id, name, weights, bytes) constant = id,
@@ -37,6 +40,14 @@ struct quant_info {
 
 /* NULL for an id that we do not know. */
 const struct quant_info *quant_info(uint32_t id);
+
+/* Formats that ggml knows, or once knew, and we do not: "tensor t is NAME, a format WHY". NULL for
+ * others. */
+struct quant_foreign {
+    uint32_t id;
+    const char *name, *why;
+};
+const struct quant_foreign *quant_foreign(uint32_t id);
 
 float quant_f16(uint16_t bits);     /* exact */
 uint16_t quant_to_f16(float value); /* nearest even; overflow to infinity */

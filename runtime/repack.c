@@ -7,16 +7,17 @@
  * are made of. */
 struct block {
     uint8_t q[32];      /* unsigned quants; of Q8_0 the bytes as they are */
-    uint8_t bytes[2];   /* scales of K-quants */
+    uint8_t pair[2];    /* bytes: scales, one a half, or a scale and a minimum */
+    uint8_t single;     /* a byte: a scale */
     uint16_t halves[2]; /* f16 scales of the block, or of the super-block in head */
 };
 
 struct format {
     enum quant_type type;
     uint32_t subs; /* blocks of 32 a unit */
-    uint32_t head, nibbles, crumbs, bits, octets,
-        scales; /* bytes of 4 rows: of the unit, and of each plane of a block */
-    uint32_t bit_shift, crumb_shift; /* where in q these planes begin */
+    /* bytes of 4 rows: of the unit, and of each plane of a block, in the order in which they lie */
+    uint32_t head, nibbles, octets, crumbs, bits, halves, pairs, singles;
+    uint32_t crumb_shift, bit_shift; /* where in q these planes begin */
     void (*take)(const uint8_t *unit, uint32_t sub, struct block *out);
 };
 
@@ -77,7 +78,7 @@ static void take_q2_k(const uint8_t *unit, uint32_t sub, struct block *out)
 {
     out->halves[0] = u16(unit + 80);
     out->halves[1] = u16(unit + 82);
-    memcpy(out->bytes, unit + 2 * sub, 2);
+    memcpy(out->pair, unit + 2 * sub, 2);
     const uint8_t *q = unit + 16 + sub / 4 * 32;
     for (uint32_t i = 0; i < 32; i++) out->q[i] = q[i] >> 2 * (sub % 4) & 3;
 }
@@ -90,8 +91,8 @@ static void take_q3_k(const uint8_t *unit, uint32_t sub, struct block *out)
     const uint8_t *scales = unit + 96, *q = unit + 32 + sub / 4 * 32;
     for (uint32_t h = 0; h < 2; h++) {
         uint32_t s = 2 * sub + h;
-        out->bytes[h] = (uint8_t)((scales[s % 8] >> 4 * (s / 8) & 15) |
-                                  (scales[8 + s % 4] >> 2 * (s / 4) & 3) << 4);
+        out->pair[h] = (uint8_t)((scales[s % 8] >> 4 * (s / 8) & 15) |
+                                 (scales[8 + s % 4] >> 2 * (s / 4) & 3) << 4);
     }
     for (uint32_t i = 0; i < 32; i++) {
         out->q[i] = (uint8_t)((q[i] >> 2 * (sub % 4) & 3) | (unit[i] >> sub & 1) << 2);
@@ -115,7 +116,7 @@ static void take_k(const uint8_t *unit, const uint8_t *qs, uint32_t sub, struct 
 {
     out->halves[0] = u16(unit);
     out->halves[1] = u16(unit + 2);
-    take_k_scales(unit + 4, sub, out->bytes);
+    take_k_scales(unit + 4, sub, out->pair);
     for (uint32_t i = 0; i < 32; i++) out->q[i] = qs[sub / 2 * 32 + i] >> 4 * (sub % 2) & 15;
 }
 
@@ -134,7 +135,7 @@ static void take_q5_k(const uint8_t *unit, uint32_t sub, struct block *out)
 static void take_q6_k(const uint8_t *unit, uint32_t sub, struct block *out)
 {
     out->halves[0] = u16(unit + 208);
-    memcpy(out->bytes, unit + 192 + 2 * sub, 2);
+    memcpy(out->pair, unit + 192 + 2 * sub, 2);
     const uint8_t *low = unit + sub / 4 * 64 + sub % 2 * 32, *high = unit + 128 + sub / 4 * 32;
     for (uint32_t i = 0; i < 32; i++) {
         out->q[i] =
@@ -142,18 +143,37 @@ static void take_q6_k(const uint8_t *unit, uint32_t sub, struct block *out)
     }
 }
 
-/* In the order in which a block's planes lie. */
+/* d, high two bits of the scales 2 bytes, their low four 4, quants 128. */
+static void take_iq4_xs(const uint8_t *unit, uint32_t sub, struct block *out)
+{
+    out->halves[0] = u16(unit);
+    out->single =
+        (uint8_t)((unit[4 + sub / 2] >> 4 * (sub % 2) & 15) | (u16(unit + 2) >> 2 * sub & 3) << 4);
+    take_halves(unit + 8 + 16 * sub, NULL, out);
+}
+
+static void take_mxfp4(const uint8_t *unit, uint32_t sub, struct block *out)
+{
+    (void)sub;
+    out->single = unit[0];
+    take_halves(unit + 1, NULL, out);
+}
+
 static const struct format formats[] = {
-    {QUANT_Q4_0, 1, 0, 64, 0, 0, 0, 8, 0, 0, take_q4_0},
-    {QUANT_Q4_1, 1, 0, 64, 0, 0, 0, 16, 0, 0, take_q4_1},
-    {QUANT_Q5_0, 1, 0, 64, 0, 16, 0, 8, 4, 0, take_q5_0},
-    {QUANT_Q5_1, 1, 0, 64, 0, 16, 0, 16, 4, 0, take_q5_1},
-    {QUANT_Q8_0, 1, 0, 0, 0, 0, 128, 8, 0, 0, take_q8_0},
-    {QUANT_Q2_K, 8, 16, 0, 32, 0, 0, 8, 0, 0, take_q2_k},
-    {QUANT_Q3_K, 8, 8, 0, 32, 16, 0, 8, 2, 0, take_q3_k},
-    {QUANT_Q4_K, 8, 16, 64, 0, 0, 0, 8, 0, 0, take_q4_k},
-    {QUANT_Q5_K, 8, 16, 64, 0, 16, 0, 8, 4, 0, take_q5_k},
-    {QUANT_Q6_K, 8, 8, 64, 32, 0, 0, 8, 0, 4, take_q6_k},
+    {QUANT_Q4_0, 1, .nibbles = 64, .halves = 8, .take = take_q4_0},
+    {QUANT_Q4_1, 1, .nibbles = 64, .halves = 16, .take = take_q4_1},
+    {QUANT_Q5_0, 1, .nibbles = 64, .bits = 16, .bit_shift = 4, .halves = 8, .take = take_q5_0},
+    {QUANT_Q5_1, 1, .nibbles = 64, .bits = 16, .bit_shift = 4, .halves = 16, .take = take_q5_1},
+    {QUANT_Q8_0, 1, .octets = 128, .halves = 8, .take = take_q8_0},
+    {QUANT_Q2_K, 8, 16, .crumbs = 32, .pairs = 8, .take = take_q2_k},
+    {QUANT_Q3_K, 8, 8, .crumbs = 32, .bits = 16, .bit_shift = 2, .pairs = 8, .take = take_q3_k},
+    {QUANT_Q4_K, 8, 16, .nibbles = 64, .pairs = 8, .take = take_q4_k},
+    {QUANT_Q5_K, 8, 16, .nibbles = 64, .bits = 16, .bit_shift = 4, .pairs = 8, .take = take_q5_k},
+    {QUANT_Q6_K, 8, 8, .nibbles = 64, .crumbs = 32, .crumb_shift = 4, .pairs = 8,
+     .take = take_q6_k},
+    {QUANT_IQ4_NL, 1, .nibbles = 64, .halves = 8, .take = take_q4_0},
+    {QUANT_IQ4_XS, 8, 8, .nibbles = 64, .singles = 4, .take = take_iq4_xs},
+    {QUANT_MXFP4, 1, .nibbles = 64, .singles = 4, .take = take_mxfp4},
 };
 
 static const struct format *format_of(enum quant_type type)
@@ -167,7 +187,7 @@ static const struct format *format_of(enum quant_type type)
 /* Bytes that one lane (4 rows) has in a block. */
 static uint32_t lane_size(const struct format *f)
 {
-    return f->nibbles + f->crumbs + f->bits + f->octets + f->scales;
+    return f->nibbles + f->octets + f->crumbs + f->bits + f->halves + f->pairs + f->singles;
 }
 
 uint64_t repack_tile_size(enum quant_type type, uint64_t cols)
@@ -195,8 +215,8 @@ static void put(struct writer *w, const uint32_t *words, uint32_t n)
     w->at += n * sizeof *words;
 }
 
-/* A plane is written lane after lane in pieces of 16 bytes (8 for scales), so that what 8 lanes
- * load together lies together; rows points at the 32 blocks of the tile. */
+/* A plane is written lane after lane in pieces of 16 bytes (8 or 4 for scales), so that what 8
+ * lanes load together lies together; rows points at the 32 blocks of the tile. */
 static void put_nibbles(struct writer *w, const struct block *rows)
 {
     for (uint32_t part = 0; part < 4; part++) {
@@ -265,15 +285,24 @@ static void put_halves(struct writer *w, const struct block *rows, uint32_t size
     }
 }
 
-static void put_bytes(struct writer *w, const struct block *rows)
+static void put_pairs(struct writer *w, const struct block *rows)
 {
     for (uint32_t lane = 0; lane < 8; lane++) {
         uint32_t words[2] = {0};
         for (uint32_t j = 0; j < 4; j++) {
-            const uint8_t *b = rows[lane * 4 + j].bytes;
+            const uint8_t *b = rows[lane * 4 + j].pair;
             words[j / 2] |= (b[0] | (uint32_t)b[1] << 8) << j % 2 * 16;
         }
         put(w, words, 2);
+    }
+}
+
+static void put_singles(struct writer *w, const struct block *rows)
+{
+    for (uint32_t lane = 0; lane < 8; lane++) {
+        uint32_t word = 0;
+        for (uint32_t j = 0; j < 4; j++) word |= (uint32_t)rows[lane * 4 + j].single << 8 * j;
+        put(w, &word, 1);
     }
 }
 
@@ -283,8 +312,9 @@ static void put_block(struct writer *w, const struct format *f, const struct blo
     if (f->octets) put_octets(w, rows);
     if (f->crumbs) put_crumbs(w, rows, f->crumb_shift);
     if (f->bits) put_bits(w, rows, f->bit_shift);
-    if (f->head) put_bytes(w, rows);
-    else put_halves(w, rows, f->scales);
+    if (f->halves) put_halves(w, rows, f->halves);
+    if (f->pairs) put_pairs(w, rows);
+    if (f->singles) put_singles(w, rows);
 }
 
 static void put_quants(struct writer *w, const struct format *f, uint64_t cols, const uint8_t *rows,

@@ -66,6 +66,7 @@ static const struct {
     {SLOT_O_BIAS, AT(o.bias)},
     {SLOT_UP_BIAS, AT(up.bias)},
     {SLOT_DOWN_BIAS, AT(down.bias)},
+    {SLOT_SINKS, AT(sinks)},
     {SLOT_Q_NORM, AT(q_norm)},
     {SLOT_K_NORM, AT(k_norm)}, /* the last two: of whole rows only */
 #undef AT
@@ -75,6 +76,43 @@ enum { N_LAYER_VECTORS = sizeof layer_vectors / sizeof *layer_vectors };
 static int n_layer_vectors(const struct hparams *h)
 {
     return h->row_norm ? N_LAYER_VECTORS : N_LAYER_VECTORS - 2;
+}
+
+/* The stacks of a layer with experts, and their biases. */
+static const struct {
+    int slot, bias;
+    size_t at; /* a struct experts of struct layer_weights */
+} layer_stacks[] = {
+    {SLOT_EXPERT_GATE, SLOT_EXPERT_GATE_BIAS, offsetof(struct layer_weights, experts.gate)},
+    {SLOT_EXPERT_UP, SLOT_EXPERT_UP_BIAS, offsetof(struct layer_weights, experts.up)},
+    {SLOT_EXPERT_DOWN, SLOT_EXPERT_DOWN_BIAS, offsetof(struct layer_weights, experts.down)},
+};
+enum { N_LAYER_STACKS = sizeof layer_stacks / sizeof *layer_stacks };
+
+static uint64_t router_terms(const struct gguf_tensor *const *t)
+{
+    return (t[SLOT_ROUTER_BIAS] ? t[SLOT_ROUTER_BIAS]->dims[0] : 0) +
+           (t[SLOT_CHOICE_BIAS] ? t[SLOT_CHOICE_BIAS]->dims[0] : 0);
+}
+
+/* Floats of the biases of a stack: each expert's are a row, as long as the kernels want them. */
+static uint64_t stack_biases(const struct gguf_tensor *t)
+{
+    return t ? t->dims[1] * ops_stride((uint32_t)t->dims[0]) : 0;
+}
+
+static struct experts stack_layout(const struct gguf_tensor *t, const struct gpu_device *gpu)
+{
+    return ops_experts_layout(gpu_device_info(gpu), t->type, (uint32_t)t->dims[1],
+                              (uint32_t)t->dims[0], (uint32_t)t->dims[2]);
+}
+
+static uint64_t stack_cost(const struct gguf_tensor *t, const struct gpu_device *gpu)
+{
+    const struct experts e = stack_layout(t, gpu);
+    const uint32_t n = ops_experts_buffers(&e);
+    return gpu_buffer_cost(gpu, ops_experts_buffer_size(&e, 0), GPU_MEMORY_DEVICE) * (n - 1) +
+           gpu_buffer_cost(gpu, ops_experts_buffer_size(&e, n - 1), GPU_MEMORY_DEVICE);
 }
 
 static uint64_t tensor_vector_size(const struct gguf_tensor *t)
@@ -91,6 +129,9 @@ static uint64_t vectors_size(const struct blueprint *b)
         size += vector_size(terms_size(b, l));
         for (int i = 0; i < n_layer_vectors(&b->h); i++)
             size += tensor_vector_size(b->layers[l][layer_vectors[i].slot]);
+        size += vector_size(router_terms(b->layers[l]));
+        for (int i = 0; i < N_LAYER_STACKS; i++)
+            size += vector_size(stack_biases(b->layers[l][layer_stacks[i].bias]));
     }
     return size;
 }
@@ -108,6 +149,10 @@ uint64_t weights_size(const struct blueprint *b, const struct gpu_device *gpu,
         for (int slot = 0; slot < N_LAYER_MATRICES; slot++) {
             const struct gguf_tensor *t = b->layers[l][slot];
             if (t) size += gpu_buffer_cost(gpu, matrix_size(t), GPU_MEMORY_DEVICE);
+        }
+        for (int i = 0; i < N_LAYER_STACKS; i++) {
+            const struct gguf_tensor *t = b->layers[l][layer_stacks[i].slot];
+            if (t) size += stack_cost(t, gpu);
         }
     }
     return size;
@@ -284,15 +329,114 @@ static llm_status load_qkv(struct loader *ld, const struct gguf_tensor *const *p
     return LLM_OK;
 }
 
+static llm_status load_router_terms(struct loader *ld, const struct gguf_tensor *const *t,
+                                    struct router_terms *out, struct llm_error *error)
+{
+    const struct gguf_tensor *const parts[] = {t[SLOT_ROUTER_BIAS], t[SLOT_CHOICE_BIAS]};
+    const uint64_t n = router_terms(t);
+    float *memory = NULL;
+    *out = (struct router_terms){.logits = parts[0] != NULL, .choice = parts[1] != NULL};
+    if (n == 0) return LLM_OK;
+    out->data = take_vector(ld->w, n);
+    TRY(begin_vector(ld, &out->data, &memory, error));
+    for (int i = 0; i < 2; i++) {
+        if (!parts[i]) continue;
+        TRY(copy_vector(ld, parts[i], 1, memory, error));
+        memory += parts[i]->dims[0];
+    }
+    TRY_GPU(gpu_upload_end(ld->upload, &gpu_error_), error);
+    return LLM_OK;
+}
+
+static llm_status load_stack_biases(struct loader *ld, const struct gguf_tensor *t,
+                                    struct gpu_range *out, struct llm_error *error)
+{
+    float *memory = NULL;
+    if (!t) return LLM_OK;
+    const struct gguf_tensor row = {.type = t->type, .dims = {t->dims[0], 1, 1, 1}};
+    const uint32_t stride = ops_stride((uint32_t)t->dims[0]);
+    *out = take_vector(ld->w, stack_biases(t));
+    TRY(begin_vector(ld, out, &memory, error));
+    memset(memory, 0, (size_t)out->size);
+    for (uint64_t e = 0; e < t->dims[1]; e++) {
+        struct gguf_tensor one = row;
+        one.size = t->dims[0] * sizeof(float);
+        one.offset = t->offset + e * one.size;
+        TRY(copy_vector(ld, &one, 1, memory + e * stride, error));
+    }
+    TRY_GPU(gpu_upload_end(ld->upload, &gpu_error_), error);
+    return LLM_OK;
+}
+
+/* The matrices of a stack, in as many buffers as they want. */
+static llm_status load_stack(struct loader *ld, const struct gguf_tensor *t, enum gpu_memory memory,
+                             struct experts *out, struct llm_error *error)
+{
+    struct weights *w = ld->w;
+    const struct gpu_range bias = out->bias;
+    struct gguf_tensor one = *t;
+    *out = stack_layout(t, w->gpu);
+    out->bias = bias;
+    out->one.buffer = &w->buffers[w->n_buffers];
+    one.dims[2] = 1;
+    one.size = t->size / t->dims[2];
+    for (uint32_t e = 0; e < out->n; e++) {
+        const uint32_t buffer = e / out->a_buffer, place = e % out->a_buffer;
+        if (place == 0) {
+            TRY_GPU(gpu_buffer_create(w->gpu, &w->buffers[w->n_buffers],
+                                      ops_experts_buffer_size(out, buffer), memory, &gpu_error_),
+                    error);
+            w->n_buffers++;
+        }
+        TRY(stream_matrix(ld, &one, &w->buffers[w->n_buffers - 1], place * out->stride, error));
+        one.offset += one.size;
+    }
+    return LLM_OK;
+}
+
+static llm_status load_experts(struct loader *ld, uint32_t l, enum gpu_memory memory,
+                               struct llm_error *error)
+{
+    const struct gguf_tensor **t = ld->b->layers[l];
+    struct expert_weights *e = &ld->w->layers[l].experts;
+    const struct {
+        int slot;
+        struct weight *out;
+    } matrices[] = {
+        {SLOT_ROUTER, &e->router},           {SLOT_SHARED_LOGIT, &e->shared_logit},
+        {SLOT_SHARED_GATE, &e->shared_gate}, {SLOT_SHARED_UP, &e->shared_up},
+        {SLOT_SHARED_DOWN, &e->shared_down},
+    };
+    TRY(load_router_terms(ld, t, &e->terms, error));
+    for (size_t i = 0; i < sizeof matrices / sizeof *matrices; i++) {
+        if (t[matrices[i].slot])
+            TRY(load_matrix(ld, &t[matrices[i].slot], 1, memory, matrices[i].out, error));
+    }
+    for (int i = 0; i < N_LAYER_STACKS; i++) {
+        struct experts *stack = (void *)((char *)&ld->w->layers[l] + layer_stacks[i].at);
+        TRY(load_stack_biases(ld, t[layer_stacks[i].bias], &stack->bias, error));
+        TRY(load_stack(ld, t[layer_stacks[i].slot], memory, stack, error));
+    }
+    return LLM_OK;
+}
+
+/* One kernel reads both. */
+static llm_status check_experts(const struct gguf_tensor *const *t, uint32_t l,
+                                struct llm_error *error)
+{
+    const struct gguf_tensor *gate = t[SLOT_EXPERT_GATE], *up = t[SLOT_EXPERT_UP];
+    if (!gate || gate->type == up->type) return LLM_OK;
+    return error_set(error, LLM_UNSUPPORTED,
+                     "blk.%u.ffn_gate_exps is %s but ffn_up_exps is %s; they must agree", l,
+                     quant_info(gate->type)->name, quant_info(up->type)->name);
+}
+
 static llm_status load_layer(struct loader *ld, uint32_t l, enum gpu_memory memory,
                              struct llm_error *error)
 {
     const struct gguf_tensor **t = ld->b->layers[l];
     struct layer_weights *lw = &ld->w->layers[l];
-    if (t[SLOT_GATE] && t[SLOT_GATE]->type != t[SLOT_UP]->type)
-        return error_set(error, LLM_UNSUPPORTED,
-                         "blk.%u.ffn_gate is %s but ffn_up is %s; they must agree", l,
-                         quant_info(t[SLOT_GATE]->type)->name, quant_info(t[SLOT_UP]->type)->name);
+    TRY(check_experts(t, l, error));
     for (int i = 0; i < n_layer_vectors(&ld->b->h); i++) {
         struct gpu_range *range = (void *)((char *)lw + layer_vectors[i].at);
         TRY(load_vector(ld, t[layer_vectors[i].slot], 1, range, error));
@@ -300,6 +444,7 @@ static llm_status load_layer(struct loader *ld, uint32_t l, enum gpu_memory memo
     TRY(load_terms(ld, l, &lw->terms, error));
     TRY(load_qkv(ld, t + SLOT_Q, memory, lw, error));
     TRY(load_matrix(ld, &t[SLOT_O], 1, memory, &lw->o, error));
+    if (t[SLOT_ROUTER]) return load_experts(ld, l, memory, error);
     if (t[SLOT_GATE]) TRY(load_matrix(ld, &t[SLOT_GATE], 1, memory, &lw->gate, error));
     TRY(load_matrix(ld, &t[SLOT_UP], 1, memory, &lw->up, error));
     return load_matrix(ld, &t[SLOT_DOWN], 1, memory, &lw->down, error);
@@ -355,6 +500,21 @@ static uint64_t file_bytes(const struct blueprint *b)
     return n;
 }
 
+/* At most so many. */
+static uint32_t count_buffers(const struct blueprint *b, const struct gpu_device *gpu)
+{
+    uint32_t n = 3 + N_LAYER_MATRICES * b->h.n_layers;
+    for (uint32_t l = 0; l < b->h.n_layers; l++) {
+        for (int i = 0; i < N_LAYER_STACKS; i++) {
+            const struct gguf_tensor *t = b->layers[l][layer_stacks[i].slot];
+            if (!t) continue;
+            const struct experts e = stack_layout(t, gpu);
+            n += ops_experts_buffers(&e);
+        }
+    }
+    return n;
+}
+
 llm_status weights_load(struct weights *w, const struct blueprint *b, const struct source *source,
                         struct gpu_device *gpu, uint32_t n_host_layers, weights_progress progress,
                         void *user, const struct alloc *alloc, struct llm_error *error)
@@ -362,7 +522,7 @@ llm_status weights_load(struct weights *w, const struct blueprint *b, const stru
     *w = (struct weights){.gpu = gpu,
                           .alloc = alloc,
                           .n_layers = b->h.n_layers,
-                          .max_buffers = 3 + N_LAYER_MATRICES * b->h.n_layers};
+                          .max_buffers = count_buffers(b, gpu)};
     w->layers = alloc_zero(alloc, w->n_layers, sizeof *w->layers);
     w->buffers = alloc_zero(alloc, w->max_buffers, sizeof *w->buffers);
     if (!w->layers || !w->buffers)

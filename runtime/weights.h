@@ -5,7 +5,16 @@
 
 #include "arch.h"
 #include "ops.h"
+#include "ops_experts.h"
 #include "source.h"
+
+/* In layers that have a router; the shared ones may be without a buffer. */
+struct expert_weights {
+    struct weight router, shared_logit; /* (n_experts, dim), (1, dim) */
+    struct router_terms terms;
+    struct experts gate, up, down;
+    struct weight shared_gate, shared_up, shared_down;
+};
 
 /* Q, K and V lie in one matrix where their types agree, so that one dispatch computes them: n_qkv
  * of 1 to 3 matrices. */
@@ -19,6 +28,8 @@ struct layer_weights {
     uint32_t qkv_at[3]; /* float offset of their results in a row of the qkv buffer */
     uint32_t n_qkv;
     struct weight o, gate, up, down; /* gate may be without a buffer, too */
+    struct expert_weights experts;   /* instead of these three where the router has a buffer */
+    struct gpu_range sinks;
 };
 
 struct weights {

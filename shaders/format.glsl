@@ -7,13 +7,15 @@
 // The including shader gives W4(i), word i (a uvec4) of the matrix, and sets lane.
 uint lane;
 
-// What 8 lanes load together, one uvec4 or uvec2 each, lies together from word at on.
+// What 8 lanes load together, one uvec4, uvec2 or uint each, lies together from word at on.
 uvec4 L4(uint at) { return W4(at + lane); }
 uvec2 L2(uint at)
 {
     uvec4 v = W4(at + (lane >> 1));
     return (lane & 1u) == 0u ? v.xy : v.zw;
 }
+
+uint L1(uint at) { return W4(at + (lane >> 2))[lane & 3u]; }
 
 #include "planes.glsl"
 
@@ -41,8 +43,14 @@ uvec2 L2(uint at)
 #include "q5_k.glsl"
 #elif FORMAT == 14
 #include "q6_k.glsl"
+#elif FORMAT == 20
+#include "iq4_nl.glsl"
+#elif FORMAT == 23
+#include "iq4_xs.glsl"
 #elif FORMAT == 30
 #include "bf16.glsl"
+#elif FORMAT == 39
+#include "mxfp4.glsl"
 #endif
 
 // uvec4 of one tile.

@@ -11,7 +11,7 @@
 layout(local_size_x_id = 0, local_size_y_id = 1) in; // 8 lanes a tile; pieces of K
 layout(constant_id = 2) const int COLUMNS = 1;
 layout(constant_id = 3) const int MATRICES = 1;      // 2: y = activate(first) * second
-layout(constant_id = 4) const bool ADD = false;      // to what y holds
+layout(constant_id = 4) const int INTO = 0;          // what y holds: 1: added; 2: y = activate(it) * y
 layout(constant_id = 5) const int ACTIVATION = 0;
 layout(constant_id = 6) const bool BIAS = false;
 
@@ -36,9 +36,10 @@ void main()
 
     uint y_at = column * a.y_stride + a.y_at + row / 4;
     [[unroll]] for (int n = 0; n < COLUMNS; n++) {
-        vec4 v = activate(BIAS ? sums[n] + bias[row / 4] : sums[n]);
+        vec4 v = BIAS ? sums[n] + bias[row / 4] : sums[n];
+        v = INTO == 2 ? v * activate(y[y_at]) : activate(v);
         if (MATRICES == 2) v *= sums[SUMS - COLUMNS + n];
-        if (ADD) v += y[y_at];
+        if (INTO == 1) v += y[y_at];
         y[y_at] = v;
         y_at += a.y_stride;
     }

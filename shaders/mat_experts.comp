@@ -14,7 +14,7 @@ layout(constant_id = 2) const int COLUMNS = 1;
 layout(constant_id = 3) const int MATRICES = 1;      // 2: y is gated
 layout(constant_id = 4) const bool GROUPED = false;  // pairs come in order; else workgroup x has pair x
 layout(constant_id = 5) const bool BIAS = false;     // of each expert's rows
-layout(constant_id = 6) const bool CLAMPED = false;  // the gate as gpt-oss has it
+layout(constant_id = 6) const int ACTIVATION = 0;    // of the gate
 
 WORDS(0, first); // experts, a.words apart
 WORDS(1, second);
@@ -24,12 +24,15 @@ layout(std430, binding = 4) readonly buffer Chosen { uvec2 chosen[]; }; // (rows
 layout(std430, binding = 5) readonly buffer Order { uint order[]; };    // pairs, those of an expert together
 WORDS(6, biases); // (experts, a.bias_stride), then those of the second matrix
 layout(push_constant) uniform Push { experts_args a; };
+#define ACT(i) 0.0 // none that experts have wants numbers
+#include "activation.glsl"
 
 uint columns_at[COLUMNS];
 #define X_AT(n) columns_at[n]
 #include "mat.glsl"
-#include "silu.glsl"
 #include "experts.glsl"
+
+const int SILU_CLAMPED = 7;
 
 // alpha 1.702, limit 7: transformers, modeling_gpt_oss.py
 vec4 clamped(vec4 gate, vec4 up)
@@ -65,7 +68,7 @@ void main()
     [[unroll]] for (int n = 0; n < COLUMNS; n++) {
         if (pairs[n] == NONE) continue;
         vec4 v = sums[n] + bias, up = sums[SUMS - COLUMNS + n] + second_bias;
-        if (MATRICES == 2) v = CLAMPED ? clamped(v, up) : silu(v) * up;
+        if (MATRICES == 2) v = ACTIVATION == SILU_CLAMPED ? clamped(v, up) : activate(v) * up;
         y[pairs[n] * a.y_stride + a.y_at + row / 4] = v;
     }
 }

@@ -12,7 +12,7 @@
 layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const int COLUMNS = 1;
 layout(constant_id = 2) const int MATRICES = 1;   // 2: y = activate(first) * second
-layout(constant_id = 3) const bool ADD = false;   // to what y holds
+layout(constant_id = 3) const int INTO = 0;       // what y holds: 1: added; 2: y = activate(it) * y
 layout(constant_id = 4) const bool ROUND = false; // y, or its norm, to integers, too
 layout(constant_id = 5) const int ACTIVATION = 0;
 layout(constant_id = 6) const bool BIAS = false;  // without NORM
@@ -150,11 +150,12 @@ void main()
 #ifndef NORM
         if (BIAS && row < a.rows) v += bias[row / 4];
 #endif
-        v = activate(v);
+        if (INTO == 2 && row < a.rows) v *= activate(y[y_at]);
+        if (INTO != 2) v = activate(v);
         if (MATRICES == 2) v *= sums[n];
         if (ROUND_Y) v = uintBitsToFloat(round_block(v));
         if (row < a.rows || ROUND_Y) {
-            if (ADD) v += y[y_at];
+            if (INTO == 1) v += y[y_at];
             y[y_at] = v;
         }
         y_at += a.y_stride;

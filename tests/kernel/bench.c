@@ -182,15 +182,25 @@ struct scales {
 static const struct scales scales[] = {
     {QUANT_Q4_0, 0, 1}, {QUANT_Q4_1, 0, 2},   {QUANT_Q5_0, 0, 1},   {QUANT_Q5_1, 0, 2},
     {QUANT_Q8_0, 0, 1}, {QUANT_Q2_K, 80, 2},  {QUANT_Q3_K, 108, 1}, {QUANT_Q4_K, 0, 2},
-    {QUANT_Q5_K, 0, 2}, {QUANT_Q6_K, 208, 1},
+    {QUANT_Q5_K, 0, 2}, {QUANT_Q6_K, 208, 1}, {QUANT_IQ4_NL, 0, 1}, {QUANT_IQ4_XS, 0, 1},
 };
+
+/* MXFP4's scale is a power of two, here that of the half. No subnormals, which a device may flush.
+ */
+static uint8_t exponent_of(uint16_t half)
+{
+    int exponent = 0;
+    frexpf(quant_f16(half), &exponent);
+    return (uint8_t)(exponent + 127);
+}
 
 void bench_set_scales(enum quant_type type, void *block, uint16_t half)
 {
+    uint8_t *bytes = block;
+    if (type == QUANT_MXFP4) bytes[0] = exponent_of(half);
     for (size_t i = 0; i < sizeof scales / sizeof *scales; i++) {
-        for (uint32_t k = 0; scales[i].type == type && k < scales[i].n; k++) {
-            memcpy((uint8_t *)block + scales[i].at + 2 * k, &half, 2);
-        }
+        for (uint32_t k = 0; scales[i].type == type && k < scales[i].n; k++)
+            memcpy(bytes + scales[i].at + 2 * k, &half, 2);
     }
 }
 
@@ -205,12 +215,7 @@ void bench_random_blocks(enum quant_type type, void *blocks, size_t n_weights)
             continue;
         }
         for (uint32_t i = 0; i < info->block_size; i++) p[i] = (uint8_t)bench_random();
-        for (size_t i = 0; i < sizeof scales / sizeof *scales; i++) {
-            for (uint32_t k = 0; scales[i].type == type && k < scales[i].n; k++) {
-                uint16_t half = quant_to_f16(bench_uniform() / 64);
-                memcpy(p + scales[i].at + 2 * k, &half, 2);
-            }
-        }
+        bench_set_scales(type, p, quant_to_f16(bench_uniform() / 64));
     }
 }
 

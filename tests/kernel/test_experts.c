@@ -81,19 +81,18 @@ static void drop_groups(const struct router *r, double *scores)
 }
 
 /* Expert and weight of every slot of a row, as the papers have it. */
-static void route(const struct router *r, const float *logits, const float *terms, int64_t *experts,
-                  double *weights)
+static void route(const struct router *r, const struct router_terms *t, const float *logits,
+                  const float *terms, int64_t *experts, double *weights)
 {
     double p[EXPERTS_MAX], scores[EXPERTS_MAX], sum = 0;
     const uint32_t n = r->n_experts;
-    const float *choice_bias = terms + (r->logit_bias ? n : 0);
+    const float *choice_bias = terms + (t->logits ? n : 0);
     for (uint32_t e = 0; e < n; e++) {
-        p[e] = (double)logits[e] + (r->logit_bias ? (double)terms[e] : 0);
+        p[e] = (double)logits[e] + (t->logits ? (double)terms[e] : 0);
         if (r->gate == ROUTER_SIGMOID) p[e] = sigmoid(p[e]);
     }
     if (r->gate == ROUTER_SOFTMAX) softmax(p, n);
-    for (uint32_t e = 0; e < n; e++)
-        scores[e] = p[e] + (r->choice_bias ? (double)choice_bias[e] : 0);
+    for (uint32_t e = 0; e < n; e++) scores[e] = p[e] + (t->choice ? (double)choice_bias[e] : 0);
     if (r->n_groups > 1) drop_groups(r, scores);
     for (uint32_t i = 0; i < r->n_used; i++) {
         uint32_t best = 0;
@@ -112,13 +111,14 @@ static void route(const struct router *r, const float *logits, const float *term
     weights[r->n_used] = r->shared == SHARED_GATED ? sigmoid((double)logits[ops_stride(n)]) : 1;
 }
 
-static void check_route(const struct router *r, const struct choice *got, const float *logits,
-                        const float *terms, uint32_t row)
+static void check_route(const struct router *r, const struct router_terms *t,
+                        const struct choice *got, const float *logits, const float *terms,
+                        uint32_t row)
 {
     int64_t experts[EXPERTS_USED_MAX + 1];
     double weights[EXPERTS_USED_MAX + 1];
     const uint32_t slots = ops_router_slots(r);
-    route(r, logits + (size_t)row * ops_router_stride(r), terms, experts, weights);
+    route(r, t, logits + (size_t)row * ops_router_stride(r), terms, experts, weights);
     for (uint32_t i = 0; i < slots; i++) {
         const struct choice *c = &got[row * slots + i];
         if (is_padding(row)) {
@@ -134,24 +134,25 @@ static void check_route(const struct router *r, const struct choice *got, const 
     }
 }
 
-static void try_router(struct bench *b, struct router r, uint32_t n)
+static void try_router(struct bench *b, const struct router *r, struct router_terms biases,
+                       uint32_t n)
 {
     struct llm_error error = {0};
-    const uint32_t stride = ops_router_stride(&r);
+    const uint32_t stride = ops_router_stride(r);
     struct gpu_buffer chosen, order, logits = bench_buffer(b, (uint64_t)n * stride * 4),
-                                     terms = bench_buffer(b, 2 * r.n_experts * 4);
+                                     terms = bench_buffer(b, 2 * r->n_experts * 4);
     struct bench_step s = step_of(b, n);
-    struct pairs p = pairs_of(b, &r, n, &chosen, &order);
+    struct pairs p = pairs_of(b, r, n, &chosen, &order);
     float *x = logits.map, *t = terms.map;
     for (uint32_t i = 0; i < n * stride; i++) x[i] = 4 * bench_uniform();
-    for (uint32_t i = 0; i < 2 * r.n_experts; i++) t[i] = bench_uniform() / 4;
+    for (uint32_t i = 0; i < 2 * r->n_experts; i++) t[i] = bench_uniform() / 4;
     /* Ties go to the lower index: all are equal but for the biases. */
-    for (uint32_t e = 0; n > 1 && e < r.n_experts; e++) x[stride + e] = 1;
-    r.terms = (struct gpu_range){&terms, 0, 0};
+    for (uint32_t e = 0; n > 1 && e < r->n_experts; e++) x[stride + e] = 1;
+    biases.data = (struct gpu_range){&terms, 0, 0};
     struct gpu_commands *c = bench_begin(b);
-    bench_ok(ops_route(b->ops, c, &r, &s.step, &logits, &p, &error), &error);
+    bench_ok(ops_route(b->ops, c, r, &biases, &s.step, &logits, &p, &error), &error);
     bench_run(b, c);
-    for (uint32_t row = 0; row < n; row++) check_route(&r, chosen.map, x, t, row);
+    for (uint32_t row = 0; row < n; row++) check_route(r, &biases, chosen.map, x, t, row);
     bench_free(b, &chosen);
     bench_free(b, &order);
     bench_free(b, &logits);
@@ -161,36 +162,39 @@ static void try_router(struct bench *b, struct router r, uint32_t n)
 
 static void router_kinds(void **state)
 {
-    static const struct router kinds[] = {
-        {.n_experts = 8, .n_used = 2, .normalise = true},
-        {.n_experts = 60, .n_used = 4, .shared = SHARED_GATED},
-        {.n_experts = 128, .n_used = 8, .normalise = true},
-        {.n_experts = 32, .n_used = 4, .gate = ROUTER_SOFTMAX_CHOSEN, .logit_bias = true},
-        {.n_experts = 64, .n_used = 6, .scale = 2.5f, .shared = SHARED_PLAIN},
-        {.n_experts = 160,
-         .n_used = 8,
-         .gate = ROUTER_SIGMOID,
-         .normalise = true,
-         .scale = 2.5f,
-         .choice_bias = true,
-         .shared = SHARED_PLAIN},
-        {.n_experts = 256,
-         .n_used = 8,
-         .n_groups = 8,
-         .groups_used = 4,
-         .gate = ROUTER_SIGMOID,
-         .normalise = true,
-         .choice_bias = true},
-        {.n_experts = 24, .n_used = 6, .n_groups = 24, .groups_used = 7},
-        {.n_experts = 5, .n_used = 5, .logit_bias = true, .choice_bias = true},
-        {.n_experts = 1, .n_used = 1},
-        {.n_experts = EXPERTS_MAX, .n_used = EXPERTS_USED_MAX, .gate = ROUTER_SIGMOID},
+    static const struct {
+        struct router r;
+        struct router_terms biases;
+    } kinds[] = {
+        {{.n_experts = 8, .n_used = 2, .normalise = true}, {0}},
+        {{.n_experts = 60, .n_used = 4, .shared = SHARED_GATED}, {0}},
+        {{.n_experts = 128, .n_used = 8, .normalise = true}, {0}},
+        {{.n_experts = 32, .n_used = 4, .gate = ROUTER_SOFTMAX_CHOSEN}, {.logits = true}},
+        {{.n_experts = 64, .n_used = 6, .scale = 2.5f, .shared = SHARED_PLAIN}, {0}},
+        {{.n_experts = 160,
+          .n_used = 8,
+          .gate = ROUTER_SIGMOID,
+          .normalise = true,
+          .scale = 2.5f,
+          .shared = SHARED_PLAIN},
+         {.choice = true}},
+        {{.n_experts = 256,
+          .n_used = 8,
+          .n_groups = 8,
+          .groups_used = 4,
+          .gate = ROUTER_SIGMOID,
+          .normalise = true},
+         {.choice = true}},
+        {{.n_experts = 24, .n_used = 6, .n_groups = 24, .groups_used = 7}, {0}},
+        {{.n_experts = 5, .n_used = 5}, {.logits = true, .choice = true}},
+        {{.n_experts = 1, .n_used = 1}, {0}},
+        {{.n_experts = EXPERTS_MAX, .n_used = EXPERTS_USED_MAX, .gate = ROUTER_SIGMOID}, {0}},
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        struct router r = kinds[i];
+        struct router r = kinds[i].r;
         if (r.scale == 0) r.scale = 1;
-        try_router(*state, r, 1);
-        try_router(*state, r, 16);
+        try_router(*state, &r, kinds[i].biases, 1);
+        try_router(*state, &r, kinds[i].biases, 16);
     }
 }
 
@@ -216,7 +220,7 @@ static void router_poisoned(void **state)
         for (uint32_t i = 0; i < n * ops_router_stride(&r); i++)
             x[i] = values[bench_random() % (sizeof values / sizeof *values)];
         struct gpu_commands *c = bench_begin(b);
-        bench_ok(ops_route(b->ops, c, &r, &s.step, &logits, &p, &error), &error);
+        bench_ok(ops_route(b->ops, c, &r, NULL, &s.step, &logits, &p, &error), &error);
         bench_run(b, c);
         const struct choice *got = chosen.map;
         for (uint32_t row = 0; row < n; row++) {
@@ -354,13 +358,13 @@ static void run_layer(const struct layer *y, uint32_t n, const float *x_rows,
     zero(&hidden, (uint64_t)n * slots * hidden_stride * 4);
     zero(&sum, (uint64_t)n * dim_stride * 4);
     zero(&made, (uint64_t)n * slots * dim_stride * 4);
+    const struct activation act = {y->clamped ? ACTIVATION_SILU_CLAMPED : ACTIVATION_SILU, {0}};
     struct gpu_commands *c = bench_begin(b);
-    bench_ok(ops_route(b->ops, c, &y->r, &s.step, &logits, &p, &error), &error);
+    bench_ok(ops_route(b->ops, c, &y->r, NULL, &s.step, &logits, &p, &error), &error);
     bench_ok(ops_order(b->ops, c, &p, &error), &error);
     gpu_commands_barrier(c);
-    bench_ok(
-        ops_experts_gate_up(b->ops, c, &y->gate.e, &y->up.e, y->clamped, &p, &x, &hidden, &error),
-        &error);
+    bench_ok(ops_experts_gate_up(b->ops, c, &y->gate.e, &y->up.e, &act, &p, &x, &hidden, &error),
+             &error);
     gpu_commands_barrier(c);
     bench_ok(ops_experts_down(b->ops, c, &y->down.e, &p, &hidden, &made, &error), &error);
     gpu_commands_barrier(c);
@@ -514,19 +518,19 @@ static void experts_refused(void **state)
         {.n_experts = 64, .n_used = EXPERTS_USED_MAX + 1},
         {.n_experts = 8, .n_used = 2, .n_groups = 3},
     };
+    const struct activation act = {ACTIVATION_SILU, {0}};
     struct bench_step s = bench_step(b, 1, 1, 1, 1);
     struct gpu_buffer buffer = bench_buffer(b, 4096);
     struct pairs p = {&buffer, &buffer, 1, 8, 2, 2};
     struct gpu_commands *c = bench_begin(b);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_int_equal(ops_route(b->ops, c, &bad[i], &s.step, &buffer, &p, &error),
+        assert_int_equal(ops_route(b->ops, c, &bad[i], NULL, &s.step, &buffer, &p, &error),
                          LLM_UNSUPPORTED);
     struct experts gate = ops_experts_layout(b->info, QUANT_F32, 32, 32, 8), up = gate, few = gate;
     up.one.rows = 31;
     few.n = 7;
-    assert_int_equal(
-        ops_experts_gate_up(b->ops, c, &gate, &up, false, &p, &buffer, &buffer, &error),
-        LLM_UNSUPPORTED);
+    assert_int_equal(ops_experts_gate_up(b->ops, c, &gate, &up, &act, &p, &buffer, &buffer, &error),
+                     LLM_UNSUPPORTED);
     assert_int_equal(ops_experts_down(b->ops, c, &few, &p, &buffer, &buffer, &error),
                      LLM_UNSUPPORTED);
     assert_non_null(strstr(error.message, "7"));

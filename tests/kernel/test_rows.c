@@ -182,19 +182,24 @@ static void argmax_rows(void **state)
     }
 }
 
-static void gate_up(void **state)
+static void try_gate_up(struct bench *b, enum quant_type up_type)
 {
-    struct bench *b = *state;
     struct llm_error error = {0};
+    const enum quant_type types[] = {QUANT_F32, up_type};
     const uint32_t rows = 172, cols = 64, n = 16, stride = ops_stride(rows);
-    float *bytes[2];
+    float *weights[2];
     struct gpu_buffer buffers[2];
     struct weight w[2];
     for (int i = 0; i < 2; i++) {
-        bytes[i] = malloc(rows * cols * sizeof(float));
-        assert_non_null(bytes[i]);
-        for (uint32_t k = 0; k < rows * cols; k++) bytes[i][k] = bench_uniform();
-        w[i] = bench_weight(b, QUANT_F32, rows, cols, bytes[i], &buffers[i]);
+        weights[i] = malloc(rows * cols * sizeof(float));
+        assert_non_null(weights[i]);
+        for (uint32_t k = 0; k < rows * cols; k++) weights[i][k] = bench_uniform();
+        uint8_t *blocks = malloc(rows * cols * sizeof(float));
+        assert_non_null(blocks);
+        quant_encode(types[i], weights[i], blocks, rows * cols);
+        quant_decode(types[i], blocks, weights[i], rows * cols);
+        w[i] = bench_weight(b, types[i], rows, cols, blocks, &buffers[i]);
+        free(blocks);
     }
     struct gpu_buffer x = bench_buffer(b, n * cols * 4),
                       y = bench_buffer(b, (uint64_t)n * stride * 4);
@@ -210,37 +215,42 @@ static void gate_up(void **state)
             double sums[2] = {0, 0};
             for (uint32_t k = 0; k < cols; k++) {
                 for (int m = 0; m < 2; m++)
-                    sums[m] += (double)bytes[m][r * cols + k] * in[i * cols + k];
+                    sums[m] += (double)weights[m][r * cols + k] * in[i * cols + k];
             }
             want[r] = sums[0] / (1 + exp(-sums[0])) * sums[1];
         }
         assert_true(bench_nmse((const float *)y.map + (size_t)i * stride, want, rows) <= 1e-10);
     }
     for (int i = 0; i < 2; i++) {
-        free(bytes[i]);
+        free(weights[i]);
         bench_free(b, &buffers[i]);
     }
     bench_free(b, &x);
     bench_free(b, &y);
 }
 
-/* Integers in and out, against what f32 gives. */
-static void gate_up_integers(void **state)
+static void gate_up(void **state)
 {
-    struct bench *b = *state;
+    try_gate_up(*state, QUANT_F32);
+    try_gate_up(*state, QUANT_Q5_1);
+}
+
+/* Integers in and out, against what f32 gives. */
+static void try_gate_up_integers(struct bench *b, enum quant_type up_type)
+{
     struct llm_error error = {0};
+    const enum quant_type types[] = {QUANT_Q4_0, up_type};
     enum { ROWS = 96, COLS = 64, N = 4 };
-    uint8_t bytes[2][ROWS * COLS / 32 * 18];
+    uint8_t bytes[2][ROWS * COLS / 32 * 20];
     float decoded[2][ROWS * COLS];
-    if (!has_integers(b)) skip();
     struct gpu_buffer buffers[2], gain = bench_buffer(b, COLS * 4);
     struct gpu_buffer x = bench_buffer(b, N * COLS * 4), in = bench_buffer(b, N * COLS * 4),
                       y = bench_buffer(b, N * ROWS * 4);
     struct weight w[2];
     for (int i = 0; i < 2; i++) {
-        bench_random_blocks(QUANT_Q4_0, bytes[i], ROWS * COLS);
-        quant_decode(QUANT_Q4_0, bytes[i], decoded[i], ROWS * COLS);
-        w[i] = bench_weight(b, QUANT_Q4_0, ROWS, COLS, bytes[i], &buffers[i]);
+        bench_random_blocks(types[i], bytes[i], ROWS * COLS);
+        quant_decode(types[i], bytes[i], decoded[i], ROWS * COLS);
+        w[i] = bench_weight(b, types[i], ROWS, COLS, bytes[i], &buffers[i]);
     }
     float *from = in.map, *gains = gain.map;
     for (uint32_t i = 0; i < N * COLS; i++) from[i] = bench_uniform();
@@ -269,6 +279,13 @@ static void gate_up_integers(void **state)
     }
     struct gpu_buffer *const all[] = {&buffers[0], &buffers[1], &x, &in, &gain, &y, &s.step.buffer};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) bench_free(b, all[i]);
+}
+
+static void gate_up_integers(void **state)
+{
+    if (!has_integers(*state)) skip();
+    try_gate_up_integers(*state, QUANT_Q4_0);
+    try_gate_up_integers(*state, QUANT_Q4_1);
 }
 
 static void residual(void **state)

@@ -55,11 +55,11 @@ static void list(struct maker *m, const struct model_tensor *tensor)
 }
 
 /* Weights of mean `mean` that keep the size of what they multiply. */
-static void tensor(struct maker *m, const char *name, enum quant_type type, uint64_t cols,
-                   uint64_t rows, float mean, float spread)
+static void stack(struct maker *m, const char *name, enum quant_type type, uint64_t cols,
+                  uint64_t rows, uint64_t depth, float mean, float spread)
 {
-    const uint64_t dims[] = {cols, rows};
-    const uint32_t n_dims = rows > 1 ? 2 : 1;
+    const uint64_t dims[] = {cols, rows, depth};
+    const uint32_t n_dims = depth > 1 ? 3 : rows > 1 ? 2 : 1;
     if (m->declare) {
         struct model_tensor declared = {.type = type, .mean = mean, .spread = spread};
         snprintf(declared.name, sizeof declared.name, "%s", name);
@@ -67,12 +67,18 @@ static void tensor(struct maker *m, const char *name, enum quant_type type, uint
         list(m, &declared);
         return;
     }
-    size_t n = (size_t)(cols * rows);
+    size_t n = (size_t)(cols * rows * depth);
     float *weights = malloc(n * sizeof *weights);
     if (!weights) abort();
     for (size_t i = 0; i < n; i++) weights[i] = mean + spread * model_uniform(&m->random);
     gguf_write_tensor(&m->out, name, type, n_dims, dims, weights);
     free(weights);
+}
+
+static void tensor(struct maker *m, const char *name, enum quant_type type, uint64_t cols,
+                   uint64_t rows, float mean, float spread)
+{
+    stack(m, name, type, cols, rows, 1, mean, spread);
 }
 
 /* Blocks of 256 that do not fit a row give way to these (llama.cpp's llama-quant.cpp). */
@@ -82,7 +88,7 @@ static enum quant_type fitting(enum quant_type type, uint64_t cols)
         enum quant_type from, to;
     } narrower[] = {
         {QUANT_Q2_K, QUANT_Q4_0}, {QUANT_Q3_K, QUANT_Q4_0}, {QUANT_Q4_K, QUANT_Q5_0},
-        {QUANT_Q5_K, QUANT_Q5_1}, {QUANT_Q6_K, QUANT_Q8_0},
+        {QUANT_Q5_K, QUANT_Q5_1}, {QUANT_Q6_K, QUANT_Q8_0}, {QUANT_IQ4_XS, QUANT_IQ4_NL},
     };
     if (cols % quant_info(type)->block == 0) return type;
     for (size_t i = 0; i < sizeof narrower / sizeof *narrower; i++)
@@ -102,14 +108,38 @@ static void norm(struct maker *m, const char *name)
 }
 
 /* What a tensor of a layer looks like. Biases are large enough to show. */
-enum extent { ONE, DIM, HEAD, Q, KV, QKV, HIDDEN, TWO_HIDDEN };
-enum part_kind { ATTENTION, FFN, NORM, BIAS };
+enum extent {
+    ONE,
+    DIM,
+    HEAD,
+    HEADS,
+    Q,
+    KV,
+    QKV,
+    HIDDEN,
+    TWO_HIDDEN,
+    EXPERTS,
+    EXPERT_HIDDEN,
+    SHARED_HIDDEN
+};
+/* FFN: in layers without experts; SHARED: where the shape has one; PLAIN: F32 always. */
+enum part_kind { ATTENTION, FFN, SHARED, PLAIN, STACK, NORM, BIAS, LARGE_BIAS };
 
 static uint32_t extent_of(const struct model_shape *s, enum extent e)
 {
     const uint32_t q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim,
-                   extents[] = {1,  s->dim,     s->head_dim, q,
-                                kv, q + 2 * kv, s->hidden,   2 * s->hidden};
+                   extents[] = {1,
+                                s->dim,
+                                s->head_dim,
+                                s->n_heads,
+                                q,
+                                kv,
+                                q + 2 * kv,
+                                s->hidden,
+                                2 * s->hidden,
+                                s->experts.n,
+                                s->experts.hidden,
+                                s->experts.shared};
     return extents[e];
 }
 
@@ -147,6 +177,20 @@ static const struct part {
     {"kn", "attn_k_norm.weight", NORM, HEAD, ONE},
     {"qrow", "attn_q_norm.weight", NORM, Q, ONE},
     {"krow", "attn_k_norm.weight", NORM, KV, ONE},
+    {"sinks", "attn_sinks.weight", BIAS, HEADS, ONE},
+    {"router", "ffn_gate_inp.weight", PLAIN, DIM, EXPERTS},
+    {"routerb", "ffn_gate_inp.bias", BIAS, EXPERTS, ONE},
+    {"choiceb", "exp_probs_b.bias", BIAS, EXPERTS, ONE},
+    {"gates", "ffn_gate_exps.weight", STACK, DIM, EXPERT_HIDDEN},
+    {"ups", "ffn_up_exps.weight", STACK, DIM, EXPERT_HIDDEN},
+    {"downs", "ffn_down_exps.weight", STACK, EXPERT_HIDDEN, DIM},
+    {"gatesb", "ffn_gate_exps.bias", LARGE_BIAS, EXPERT_HIDDEN, EXPERTS},
+    {"upsb", "ffn_up_exps.bias", LARGE_BIAS, EXPERT_HIDDEN, EXPERTS},
+    {"downsb", "ffn_down_exps.bias", BIAS, DIM, EXPERTS},
+    {"sharedl", "ffn_gate_inp_shexp.weight", PLAIN, DIM, ONE},
+    {"sgate", "ffn_gate_shexp.weight", SHARED, DIM, SHARED_HIDDEN},
+    {"sup", "ffn_up_shexp.weight", SHARED, DIM, SHARED_HIDDEN},
+    {"sdown", "ffn_down_shexp.weight", SHARED, SHARED_HIDDEN, DIM},
 };
 
 static const struct part *part_of(const char *name, size_t n)
@@ -156,30 +200,50 @@ static const struct part *part_of(const char *name, size_t n)
     abort();
 }
 
+#define PLAIN_EXPERTS "router gates ups downs"
+#define SHARED_EXPERT " sgate sup sdown"
+
 /* Layers as lists of parts; what is not here is llama with what the shape says. */
 static const struct kin {
     const char *arch, *layer;
-    bool centered;     /* the epsilon is that of layer norm */
-    const char *model; /* more tensors of the model: b: bias of output, n: of its norm,
-                          p: positions */
+    bool centered;       /* the epsilon is that of layer norm */
+    const char *model;   /* more tensors of the model: b: bias of output, n: of its norm,
+                            p: positions */
+    const char *experts; /* of layers that have some; NULL: PLAIN_EXPERTS */
 } kin[] = {
-    {"gemma2", "norm1 q k v o post1 norm2 gate up down post2", false, ""},
-    {"gemma3", "norm1 q k v qn kn o post1 norm2 gate up down post2", false, ""},
-    {"olmo2", "q k v qrow krow o post1 gate up down post2", false, ""},
-    {"exaone4", "q k v qn kn o post1 gate up down post2", false, ""},
-    {"glm4", "norm1 q qb k kb v vb o post1 norm2 gateup down post2", false, ""},
-    {"hunyuan-dense", "norm1 q k v qn kn o norm2 gate up down", false, ""},
-    {"arcee", "norm1 q k v o norm2 up down", false, ""},
-    {"command-r", "norm1 q k v o gate up down", true, ""},
-    {"cohere2", "norm1 q k v o gate up down", true, ""},
-    {"phi2", "norm1 norm1b q qb k kb v vb o ob up upb down downb", true, "nb"},
-    {"starcoder2", "norm1 norm1b q qb k kb v vb o ob norm2 norm2b up upb down downb", true, "n"},
-    {"stablelm", "norm1 norm1b q qb k kb v vb o norm2 norm2b gate up down", true, "n"},
-    {"nemotron", "norm1 norm1b q k v o norm2 norm2b up down", true, "n"},
-    {"apertus", "norm1 q k v qn kn o norm2 up down", false, ""},
-    {"gpt2", "norm1 norm1b qkv qkvb o ob norm2 norm2b up upb down downb", true, "np"},
-    {"gptneox", "norm1 norm1b qkv qkvb o ob norm2 norm2b up upb down downb", true, "n"},
-    {"falcon", "norm1 norm1b qkv o up down", true, "n"},
+    {"gemma2", "norm1 q k v o post1 norm2 gate up down post2", false, "", NULL},
+    {"gemma3", "norm1 q k v qn kn o post1 norm2 gate up down post2", false, "", NULL},
+    {"olmo2", "q k v qrow krow o post1 gate up down post2", false, "", NULL},
+    {"exaone4", "q k v qn kn o post1 gate up down post2", false, "", NULL},
+    {"glm4", "norm1 q qb k kb v vb o post1 norm2 gateup down post2", false, "", NULL},
+    {"hunyuan-dense", "norm1 q k v qn kn o norm2 gate up down", false, "", NULL},
+    {"arcee", "norm1 q k v o norm2 up down", false, "", NULL},
+    {"command-r", "norm1 q k v o gate up down", true, "", NULL},
+    {"cohere2", "norm1 q k v o gate up down", true, "", NULL},
+    {"phi2", "norm1 norm1b q qb k kb v vb o ob up upb down downb", true, "nb", NULL},
+    {"starcoder2", "norm1 norm1b q qb k kb v vb o ob norm2 norm2b up upb down downb", true, "n",
+     NULL},
+    {"stablelm", "norm1 norm1b q qb k kb v vb o norm2 norm2b gate up down", true, "n", NULL},
+    {"nemotron", "norm1 norm1b q k v o norm2 norm2b up down", true, "n", NULL},
+    {"apertus", "norm1 q k v qn kn o norm2 up down", false, "", NULL},
+    {"gpt2", "norm1 norm1b qkv qkvb o ob norm2 norm2b up upb down downb", true, "np", NULL},
+    {"gptneox", "norm1 norm1b qkv qkvb o ob norm2 norm2b up upb down downb", true, "n", NULL},
+    {"falcon", "norm1 norm1b qkv o up down", true, "n", NULL},
+    {"qwen2moe", "norm1 q qb k kb v vb o norm2", false, "", PLAIN_EXPERTS " sharedl" SHARED_EXPERT},
+    {"granitemoe", "norm1 q k v o norm2", false, "", PLAIN_EXPERTS SHARED_EXPERT},
+    {"olmoe", "norm1 q k v qrow krow o norm2", false, "", NULL},
+    {"gpt-oss", "norm1 q qb k kb v vb o ob sinks post1", false, "",
+     PLAIN_EXPERTS " routerb gatesb upsb downsb"},
+    {"glm4moe", "norm1 q qb k kb v vb qn kn o post1 gate up down", false, "",
+     PLAIN_EXPERTS " choiceb" SHARED_EXPERT},
+    {"dots1", "norm1 q k v qn kn o norm2 gate up down", false, "",
+     PLAIN_EXPERTS " choiceb" SHARED_EXPERT},
+    {"ernie4_5-moe", "norm1 q k v o norm2 gate up down", false, "",
+     PLAIN_EXPERTS " choiceb" SHARED_EXPERT},
+    {"bailingmoe", "norm1 q k v o norm2", false, "", PLAIN_EXPERTS SHARED_EXPERT},
+    {"bailingmoe2", "norm1 qkv qn kn o norm2 gate up down", false, "",
+     PLAIN_EXPERTS " choiceb" SHARED_EXPERT},
+    {"hunyuan-moe", "norm1 q k v qn kn o norm2", false, "", PLAIN_EXPERTS SHARED_EXPERT},
 };
 
 static const struct kin *kin_of(const struct model_shape *s)
@@ -189,6 +253,28 @@ static const struct kin *kin_of(const struct model_shape *s)
     return NULL;
 }
 
+static bool has_experts(const struct model_shape *s, uint32_t l)
+{
+    return s->experts.n && l >= s->experts.dense;
+}
+
+static void layer_part(struct maker *m, const struct part *p, const char *name)
+{
+    const struct model_shape *s = m->shape;
+    const uint32_t cols = extent_of(s, p->cols), rows = extent_of(s, p->rows);
+    const float spread = sqrtf(3 / (float)cols);
+    switch (p->kind) {
+    case ATTENTION: matrix(m, name, s->attention, cols, rows); break;
+    case FFN:
+    case SHARED: matrix(m, name, s->ffn, cols, rows); break;
+    case PLAIN: matrix(m, name, QUANT_F32, cols, rows); break;
+    case STACK: stack(m, name, fitting(s->ffn, cols), cols, rows, s->experts.n, 0, spread); break;
+    case NORM: tensor(m, name, QUANT_F32, cols, rows, 1, 0.5f); break;
+    case BIAS: tensor(m, name, QUANT_F32, cols, rows, 0, 0.5f); break;
+    case LARGE_BIAS: tensor(m, name, QUANT_F32, cols, rows, 0, 9); break;
+    }
+}
+
 static void layer_parts(struct maker *m, uint32_t l, const char *list)
 {
     const struct model_shape *s = m->shape;
@@ -196,18 +282,16 @@ static void layer_parts(struct maker *m, uint32_t l, const char *list)
         char name[64];
         n = strcspn(list, " ");
         const struct part *p = part_of(list, n);
+        if (p->kind == FFN && has_experts(s, l)) continue;
+        if (p->kind == SHARED && s->experts.shared == 0) continue;
         snprintf(name, sizeof name, "blk.%u.%s", l, p->full);
-        uint32_t cols = extent_of(s, p->cols), rows = extent_of(s, p->rows);
-        if (p->kind == ATTENTION || p->kind == FFN)
-            matrix(m, name, p->kind == ATTENTION ? s->attention : s->ffn, cols, rows);
-        else tensor(m, name, QUANT_F32, cols, 1, p->kind == NORM, 0.5f);
+        layer_part(m, p, name);
     }
 }
 
-static void layer(struct maker *m, uint32_t l)
+static void attention_and_ffn(struct maker *m, uint32_t l, const struct kin *k)
 {
     const struct model_shape *s = m->shape;
-    const struct kin *k = kin_of(s);
     if (k || s->layer) {
         layer_parts(m, l, s->layer ? s->layer : k->layer);
         return;
@@ -216,6 +300,26 @@ static void layer(struct maker *m, uint32_t l)
     layer_parts(m, l, s->fused ? "qkv o gateup down" : "q k v o gate up down");
     if (s->bias) layer_parts(m, l, "qb kb vb");
     if (s->qk_norm) layer_parts(m, l, "qn kn");
+}
+
+static void layer(struct maker *m, uint32_t l)
+{
+    const struct kin *k = kin_of(m->shape);
+    attention_and_ffn(m, l, k);
+    if (has_experts(m->shape, l)) layer_parts(m, l, k && k->experts ? k->experts : PLAIN_EXPERTS);
+}
+
+/* What the layers that are left out have besides. */
+static void next_layer(struct maker *m, uint32_t l)
+{
+    const struct model_shape *s = m->shape;
+    char name[64];
+    snprintf(name, sizeof name, "blk.%u.nextn.eh_proj.weight", l);
+    matrix(m, name, QUANT_F32, 2 * s->dim, s->dim);
+    snprintf(name, sizeof name, "blk.%u.nextn.enorm.weight", l);
+    norm(m, name);
+    snprintf(name, sizeof name, "blk.%u.nextn.hnorm.weight", l);
+    norm(m, name);
 }
 
 static uint32_t rope_dims(const struct model_shape *s)
@@ -261,7 +365,10 @@ static void tensors(struct maker *m)
     matrix(m, "token_embd.weight", s->embedding, s->dim, s->vocab);
     if (s->rope == MODEL_ROPE_LLAMA3) llama3_factors(m);
     if (s->rope == MODEL_ROPE_LONG) long_factors(m);
-    for (uint32_t l = 0; l < s->n_layers; l++) layer(m, l);
+    for (uint32_t l = 0; l < s->n_layers + s->next_layers; l++) {
+        layer(m, l);
+        if (l >= s->n_layers) next_layer(m, l);
+    }
     norm(m, "output_norm.weight");
     if (!s->tied) matrix(m, "output.weight", s->output, s->dim, s->vocab);
     const struct kin *k = kin_of(s);
@@ -386,15 +493,51 @@ static void write_numbers(struct maker *m)
         const char *key;
         uint32_t value;
     } numbers[] = {
-        {"context_length", s->context},         {"embedding_length", s->dim},
-        {"block_count", s->n_layers},           {"feed_forward_length", s->hidden},
-        {"attention.head_count", s->n_heads},   {"attention.head_count_kv", s->n_kv_heads},
-        {"attention.key_length", s->head_dim},  {"attention.value_length", s->head_dim},
-        {"rope.dimension_count", rope_dims(s)}, {"vocab_size", s->vocab},
+        {"context_length", s->context},
+        {"embedding_length", s->dim},
+        {"block_count", s->n_layers + s->next_layers},
+        {"feed_forward_length", s->hidden},
+        {"attention.head_count", s->n_heads},
+        {"attention.head_count_kv", s->n_kv_heads},
+        {"attention.key_length", s->head_dim},
+        {"attention.value_length", s->head_dim},
+        {"rope.dimension_count", rope_dims(s)},
+        {"vocab_size", s->vocab},
     };
     char name[128];
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         gguf_write_u32(&m->out, key(m, name, numbers[i].key), numbers[i].value);
+}
+
+static void write_experts(struct maker *m)
+{
+    const struct model_shape *s = m->shape;
+    const struct model_experts *e = &s->experts;
+    const struct {
+        const char *key;
+        uint32_t value;
+        bool wanted;
+    } numbers[] = {
+        {"expert_count", e->n, true},
+        {"expert_used_count", e->used, true},
+        {"expert_feed_forward_length", e->hidden, true},
+        {"expert_shared_feed_forward_length", e->shared, e->shared && !e->gating},
+        {"expert_shared_count", e->hidden ? e->shared / e->hidden : 0, e->shared && e->gating},
+        {"leading_dense_block_count", e->dense, true},
+        {"interleave_moe_layer_step", 1, true},
+        {"expert_group_count", e->groups, e->groups},
+        {"expert_group_used_count", e->groups_used, e->groups},
+        {"expert_gating_func", e->gating, e->gating},
+        {"nextn_predict_layers", s->next_layers, s->next_layers},
+    };
+    char name[128];
+    if (e->n == 0) return;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (numbers[i].wanted)
+            gguf_write_u32(&m->out, key(m, name, numbers[i].key), numbers[i].value);
+    if (e->gating == 0) return;
+    gguf_write_bool(&m->out, key(m, name, "expert_weights_norm"), e->norm);
+    gguf_write_f32(&m->out, key(m, name, "expert_weights_scale"), e->scale);
 }
 
 static void write_keys(struct maker *m)
@@ -424,6 +567,7 @@ static void metadata(struct maker *m)
     gguf_write_string(w, "general.architecture", s->arch ? s->arch : "llama");
     gguf_write_string(w, "general.name", s->name ? s->name : "random");
     write_numbers(m);
+    write_experts(m);
     const struct kin *k = kin_of(s);
     gguf_write_f32(
         w,

@@ -20,6 +20,15 @@ struct model_key {
     double value;
 };
 
+/* The first `dense` layers have none. */
+struct model_experts {
+    uint32_t n, used, hidden, shared; /* shared: its hidden size, 0: there is none */
+    uint32_t dense, groups, groups_used;
+    uint32_t gating; /* the key's number; with it norm and scale are written, too */
+    bool norm;
+    float scale;
+};
+
 struct model_shape {
     uint32_t dim, n_layers, n_heads, n_kv_heads, head_dim, hidden, vocab, context;
     /* Formats. A matrix whose width is no multiple of a block gets one of blocks of 32 that
@@ -38,6 +47,8 @@ struct model_shape {
     const char *layer;         /* the tensors of a layer, by the names of model_make.c; NULL: those
                                   of the architecture */
     struct model_key keys[8];  /* the last one nameless */
+    struct model_experts experts;
+    uint32_t next_layers; /* that predict further tokens, after n_layers */
 };
 
 /* A small F32 model: dim 64, 2 layers, 4 heads, 2 KV heads, hidden 96, vocab 320, context 512. */

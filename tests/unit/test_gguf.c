@@ -232,6 +232,40 @@ static void refuses_faults(void **state)
     }
 }
 
+/* By the tensor's name and the format's. */
+static void refuses_foreign_formats(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t id;
+        const char *words;
+    } formats[] = {
+        {4, "tensor \"weights\" is Q4_2, a format that was removed"},
+        {9, "tensor \"weights\" is Q8_1, a format of activations"},
+        {15, "tensor \"weights\" is Q8_K, a format of activations"},
+        {28, "tensor \"weights\" is F64, a format of numbers that no weights have"},
+        {33, "tensor \"weights\" is Q4_0_8_8, a format that was removed"},
+        {40, "tensor \"weights\" is NVFP4, a format that is not supported"},
+        {99, "tensor \"weights\" is of type 99, which is unknown"},
+    };
+    const float weights[256] = {0};
+    struct gguf_write w = {.version = 3};
+    struct bytes b;
+    gguf_write_tensor(&w, "weights", QUANT_F32, 1, (const uint64_t[]){256}, weights);
+    b.data = gguf_write_finish(&w, &b.size);
+    uint8_t *name = b.data;
+    while (memcmp(name, "weights", 7) != 0) name++;
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        struct gguf g;
+        struct llm_error error = {0};
+        memcpy(name + 7 + 4 + 8, &formats[i].id, 4); /* after its dimensions */
+        llm_status wanted = formats[i].id == 99 ? LLM_BAD_MODEL : LLM_UNSUPPORTED;
+        assert_int_equal(parse(&g, b.data, b.size, &error), wanted);
+        if (!strstr(error.message, formats[i].words)) fail_msg("%s", error.message);
+    }
+    free(b.data);
+}
+
 static size_t header_size(const struct bytes *b)
 {
     struct gguf g;
@@ -399,11 +433,17 @@ static void makes_models(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_values),       cmocka_unit_test(gets_by_key),
-        cmocka_unit_test(places_tensors),     cmocka_unit_test(says_what_a_file_looks_like),
-        cmocka_unit_test(refuses_faults),     cmocka_unit_test(cuts_at_every_length),
-        cmocka_unit_test(flips_every_byte),   cmocka_unit_test(fails_each_allocation),
-        cmocka_unit_test(indexes_many_names), cmocka_unit_test(reference_continues_a_story),
+        cmocka_unit_test(reads_values),
+        cmocka_unit_test(gets_by_key),
+        cmocka_unit_test(places_tensors),
+        cmocka_unit_test(says_what_a_file_looks_like),
+        cmocka_unit_test(refuses_faults),
+        cmocka_unit_test(refuses_foreign_formats),
+        cmocka_unit_test(cuts_at_every_length),
+        cmocka_unit_test(flips_every_byte),
+        cmocka_unit_test(fails_each_allocation),
+        cmocka_unit_test(indexes_many_names),
+        cmocka_unit_test(reference_continues_a_story),
         cmocka_unit_test(makes_models),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
