@@ -301,21 +301,6 @@ static void every_architecture(void **state)
     }
 }
 
-/* llama.cpp leaves Phi 3's window out, so that there is only the reference to tell. */
-static void windows(void **state)
-{
-    (void)state;
-    struct model_shape s = small_shape();
-    s.arch = "phi3";
-    s.fused = true;
-    s.keys[0] = (struct model_key){"attention.sliding_window", GGUF_U32, 20};
-    agree_shape(&s, NULL, "phi3 with a window");
-    s.arch = "gemma2";
-    s.keys[1] = (struct model_key){"attention.sliding_window_pattern", GGUF_U32, 3};
-    s.n_layers = 4;
-    agree_shape(&s, NULL, "a pattern of its own");
-}
-
 /* Limits of the mean divergence: four bits keep a number to a tenth. */
 static void quantized_caches(void **state)
 {
@@ -367,6 +352,21 @@ static void cache_of_odd_heads(void **state)
     assert_non_null(strstr(error.message, "dimension 40"));
     assert_non_null(strstr(error.message, "32"));
     free(file.data);
+}
+
+/* llama.cpp leaves Phi 3's window out, so that there is only the reference to tell. */
+static void windows(void **state)
+{
+    (void)state;
+    struct model_shape s = small_shape();
+    s.arch = "phi3";
+    s.fused = true;
+    s.keys[0] = (struct model_key){"attention.sliding_window", GGUF_U32, 20};
+    agree_shape(&s, NULL, "phi3 with a window");
+    s.arch = "gemma2";
+    s.keys[1] = (struct model_key){"attention.sliding_window_pattern", GGUF_U32, 3};
+    s.n_layers = 4;
+    agree_shape(&s, NULL, "a pattern of its own");
 }
 
 int main(void)
