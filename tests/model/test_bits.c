@@ -346,35 +346,6 @@ static int open_heads(void **state)
     return 0;
 }
 
-/* Two ropes, windows that end inside of pages, norms of all that is added, caps. */
-static int open_windows(void **state)
-{
-    fixture_open(state);
-    struct model_shape shape = model_shape_small;
-    shape.arch = "gemma3";
-    shape.n_layers = 6;
-    shape.attention = shape.ffn = QUANT_Q4_0;
-    shape.keys[0] = (struct model_key){"attention.sliding_window", GGUF_U32, 100};
-    shape.keys[1] = (struct model_key){"attn_logit_softcapping", GGUF_F32, 20};
-    shape.keys[2] = (struct model_key){"final_logit_softcapping", GGUF_F32, 5};
-    open_model(&shape, LLM_KV_F16, LLM_PRECISION_FAST, 0);
-    expected = logits_after(ids, LONG);
-    return 0;
-}
-
-/* Learned positions, layer norm, biases of all matrices. */
-static int open_biases(void **state)
-{
-    fixture_open(state);
-    struct model_shape shape = model_shape_small;
-    shape.arch = "gpt2";
-    shape.context = CONTEXT;
-    shape.attention = shape.ffn = QUANT_Q4_0;
-    open_model(&shape, LLM_KV_F16, LLM_PRECISION_FAST, 0);
-    expected = logits_after(ids, LONG);
-    return 0;
-}
-
 static int close_model(void **state)
 {
     free(expected);
@@ -396,13 +367,8 @@ int main(void)
     const struct CMUnitTest some[] = {cmocka_unit_test(cut_prompts),
                                       cmocka_unit_test(beside_others),
                                       cmocka_unit_test(restored_in_long_context)};
-    const struct CMUnitTest kin[] = {cmocka_unit_test(cut_prompts), cmocka_unit_test(beside_others),
-                                     cmocka_unit_test(forked), cmocka_unit_test(truncated),
-                                     cmocka_unit_test(restored)};
     int failed = cmocka_run_group_tests_name("f32", all, open_f32, close_model);
     failed += cmocka_run_group_tests_name("q4_0", all, open_q4, close_model);
-    failed += cmocka_run_group_tests_name("windows", kin, open_windows, close_model);
-    failed += cmocka_run_group_tests_name("biases", kin, open_biases, close_model);
     failed += cmocka_run_group_tests_name("heads", some, open_heads, close_model);
     return failed + cmocka_run_group_tests_name("wide", beside, open_wide, close_model);
 }
