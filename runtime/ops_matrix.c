@@ -12,8 +12,8 @@ enum { NORM_ROWS = 4 };
 
 #define FORMAT_MODULES(constant, name, integers, columns)                                          \
     {                                                                                              \
-        constant, MODULE_mat_##name, MODULE_embed_##name, MODULE_mat_experts_##name, integers,     \
-            columns                                                                                \
+        constant, MODULE_mat_##name, MODULE_mat_flat_##name, MODULE_embed_##name,                  \
+            MODULE_mat_experts_##name, integers, columns                                           \
     }
 static const struct format_modules format_modules[] = {
     FORMAT_MODULES(QUANT_F32, f32, 0, 0),
@@ -125,10 +125,11 @@ static llm_status product_kernel(struct ops *ops, const struct product *p, uint3
         const uint32_t spec[] = {8, *columns, matrices, p->into, round, activation, bias};
         return kernels_get(ops->kernels, module, spec, 7, out, error);
     }
-    *columns = minimum(n_rows, f->mat_columns / matrices);
+    *columns = ops->flat ? 1 : minimum(n_rows, f->mat_columns / matrices);
     const uint32_t spec[] = {8 * f->mat_tiles, f->mat_pieces, *columns, matrices,
                              p->into,          activation,    bias};
-    return kernels_get(ops->kernels, ops_pick(ops, m->mat), spec, 7, out, error);
+    return kernels_get(ops->kernels, ops->flat ? m->flat : ops_pick(ops, m->mat), spec, 7, out,
+                       error);
 }
 
 /* From a row on, or what stands for a bias that is not read. */
@@ -252,7 +253,7 @@ llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct wei
         .y_stride = ops_stride(gate->rows),
         .activation = a,
     };
-    if (gate->type == up->type) return multiply(ops, c, &p, n_rows, error);
+    if (gate->type == up->type && !ops->flat) return multiply(ops, c, &p, n_rows, error);
     /* Each format by its own kernel: the gate waits in y. */
     p.second = NULL;
     p.activation = NULL;
@@ -283,9 +284,9 @@ llm_status ops_activated(struct ops *ops, struct gpu_commands *c, const struct w
     return multiply(ops, c, &p, n_rows, error);
 }
 
-static llm_status embed(struct ops *ops, struct gpu_commands *c, const struct weight *w,
-                        float scale, bool position, const struct step *step,
-                        const struct gpu_buffer *out, uint32_t n_rows, struct llm_error *error)
+static llm_status look_up(struct ops *ops, struct gpu_commands *c, const struct weight *w,
+                          float scale, enum embed_by by, bool add, const struct step *step,
+                          const struct gpu_buffer *out, uint32_t n_rows, struct llm_error *error)
 {
     const struct format_modules *m;
     const struct gpu_kernel *kernel;
@@ -293,13 +294,19 @@ static llm_status embed(struct ops *ops, struct gpu_commands *c, const struct we
              tiles = divide_up(w->rows, REPACK_TILE);
     TRY(ops_format(w, &m, error));
     TRY(ops_tiles_a_binding(ops, w, &cut, error));
-    const uint32_t spec[] = {lanes, position};
-    TRY(kernels_get(ops->kernels, m->embed, spec, 2, &kernel, error));
+    TRY(kernels_get(ops->kernels, m->embed, &lanes, 1, &kernel, error));
     for (uint32_t tile = 0; tile < tiles; tile += cut) {
         uint32_t n = minimum(cut, tiles - tile), row = tile * REPACK_TILE,
                  blocks = ops_stride(w->cols) / 32;
-        const struct embed_args args = {row, minimum(w->rows - row, n * REPACK_TILE), blocks,
-                                        ops_stride(w->cols) / 4, scale};
+        const struct embed_args args = {
+            .first = row,
+            .rows = minimum(w->rows - row, n * REPACK_TILE),
+            .blocks = blocks,
+            .stride = ops_stride(w->cols) / 4,
+            .scale = scale,
+            .word = (uint32_t)by,
+            .add = add,
+        };
         const struct gpu_range words = ops_tile_range(w, tile, n);
         const struct gpu_range rows = {&step->buffer, step->rows, n_rows * sizeof(struct step_row)};
         const struct gpu_range ranges[] = {words, rows, all_of(out)};
@@ -313,12 +320,12 @@ llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weigh
                      const struct step *step, const struct gpu_buffer *out, uint32_t n_rows,
                      struct llm_error *error)
 {
-    return embed(ops, c, w, scale, false, step, out, n_rows, error);
+    return look_up(ops, c, w, scale, EMBED_BY_TOKEN, false, step, out, n_rows, error);
 }
 
-llm_status ops_embed_positions(struct ops *ops, struct gpu_commands *c, const struct weight *w,
-                               const struct step *step, const struct gpu_buffer *out,
-                               uint32_t n_rows, struct llm_error *error)
+llm_status ops_embed_add(struct ops *ops, struct gpu_commands *c, const struct weight *w,
+                         enum embed_by by, const struct step *step, const struct gpu_buffer *out,
+                         uint32_t n_rows, struct llm_error *error)
 {
-    return embed(ops, c, w, 1, true, step, out, n_rows, error);
+    return look_up(ops, c, w, 1, by, true, step, out, n_rows, error);
 }
