@@ -137,7 +137,8 @@ static void random_bytes_come_back(void **state)
 {
     (void)state;
     static const char *const names[] = {"gpt-2",       "llama-spm",     "rule-llama-bpe",
-                                        "rule-tekken", "rule-superbpe", "rule-rwkv"};
+                                        "rule-tekken", "rule-superbpe", "rule-rwkv",
+                                        "rule-plamo2"};
     uint64_t seed = 7;
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
         struct opened o;
