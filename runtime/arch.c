@@ -233,6 +233,20 @@ static llm_status find_tensors(struct blueprint *b, const struct gguf *g, uint32
     return n_taken == g->n_tensors ? LLM_OK : refuse_others(b, g, error);
 }
 
+/* The ffn of layers with one norm is given what attention is given. */
+static llm_status find_parallel(struct blueprint *b, uint32_t groups, struct llm_error *error)
+{
+    const struct gguf_tensor **first = b->layers[0];
+    if (first[SLOT_ATTN_NORM] && (!first[SLOT_FFN_NORM] || groups & SECOND_NORM))
+        b->h.parallel = true;
+    for (uint32_t l = 1; l < b->h.n_layers; l++) {
+        if (!b->layers[l][SLOT_FFN_NORM] != !first[SLOT_FFN_NORM])
+            return error_set(error, LLM_BAD_MODEL,
+                             "of the layers 0 and %" PRIu32 " only one has the tensor ffn_norm", l);
+    }
+    return LLM_OK;
+}
+
 llm_status arch_read(struct blueprint *b, const struct gguf *g, uint32_t n_vocab,
                      const struct alloc *alloc, struct llm_error *error)
 {
@@ -249,10 +263,7 @@ llm_status arch_read(struct blueprint *b, const struct gguf *g, uint32_t n_vocab
         return error_set(
             error, LLM_BAD_MODEL,
             "of the tensors rope_factors_long.weight and rope_factors_short.weight one is missing");
-    /* The ffn of a layer with one norm is given what attention is given. */
-    const struct gguf_tensor **first = b->layers[0];
-    if (first[SLOT_ATTN_NORM] && (!first[SLOT_FFN_NORM] || groups & SECOND_NORM))
-        b->h.parallel = true;
+    TRY(find_parallel(b, groups, error));
     return split_fused(b, groups, error);
 }
 

@@ -145,22 +145,17 @@ struct expert_product {
     const struct experts *first, *second; /* second: gated */
     const struct gpu_buffer *x, *y;
     uint32_t x_slots;
-    const struct activation *activation; /* of the gate */
+    const struct activation *activation; /* of the gate, or NULL */
+    bool gate_waits;                     /* in y: first is up */
 };
 
-static llm_status check_product(const struct expert_product *p, const struct pairs *pairs,
+static llm_status check_experts(const struct experts *e, const struct pairs *pairs,
                                 struct llm_error *error)
 {
-    const struct experts *a = p->first, *b = p->second ? p->second : a;
-    if (a->one.type == b->one.type && a->one.rows == b->one.rows && a->one.cols == b->one.cols &&
-        a->n == b->n && !a->bias.buffer == !b->bias.buffer && a->n == pairs->n_experts)
-        return LLM_OK;
-    return error_set(error, LLM_UNSUPPORTED,
-                     "the experts' gate (%" PRIu32 " of %" PRIu32 " x %" PRIu32
-                     ", format %d) and up (%" PRIu32 " of %" PRIu32 " x %" PRIu32
-                     ", format %d) differ, or are not the router's %" PRIu32,
-                     a->n, a->one.rows, a->one.cols, (int)a->one.type, b->n, b->one.rows,
-                     b->one.cols, (int)b->one.type, pairs->n_experts);
+    if (e->n == pairs->n_experts) return LLM_OK;
+    return error_set(error, LLM_BAD_ARGUMENT,
+                     "matrices of %" PRIu32 " experts; the router has %" PRIu32, e->n,
+                     pairs->n_experts);
 }
 
 /* Tiles [tile, tile + n) of the experts in a buffer; n is all of them where there are several. */
@@ -195,17 +190,20 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
                          "experts' biases of %" PRIu64
                          " bytes are too many for bindings of %" PRIu64,
                          both_biases(p).size, ops->info->binding_size);
-    TRY(check_product(p, pairs, error));
+    TRY(check_experts(e, pairs, error));
     TRY(ops_format(&e->one, &m, error));
     TRY(ops_tiles_a_binding(ops, &e->one, &cut, error));
-    const uint32_t spec[] = {8 * f->mat_tiles,
-                             f->mat_pieces,
-                             columns ? columns : 1,
-                             p->second ? 2 : 1,
-                             columns > 0,
-                             bias,
-                             p->activation ? p->activation->kind : ACTIVATION_NONE};
-    TRY(kernels_get(ops->kernels, ops_pick(ops, m->experts), spec, 7, &kernel, error));
+    const uint32_t spec[] = {
+        8 * f->mat_tiles,
+        f->mat_pieces,
+        columns ? columns : 1,
+        p->second ? 2 : 1,
+        columns > 0,
+        bias,
+        p->activation ? p->activation->kind : ACTIVATION_NONE,
+        p->gate_waits,
+    };
+    TRY(kernels_get(ops->kernels, ops_pick(ops, m->experts), spec, 8, &kernel, error));
 
     const uint32_t x =
         columns ? order_entries(pairs, columns) / columns : pairs->n_rows * pairs->slots;
@@ -250,7 +248,20 @@ llm_status ops_experts_gate_up(struct ops *ops, struct gpu_commands *c, const st
                                const struct pairs *pairs, const struct gpu_buffer *x,
                                const struct gpu_buffer *y, struct llm_error *error)
 {
-    const struct expert_product p = {gate, up, x, y, pairs->slots, a};
+    struct expert_product p = {gate, up, x, y, pairs->slots, a, false};
+    if (gate->one.rows != up->one.rows || gate->one.cols != up->one.cols)
+        return error_set(error, LLM_UNSUPPORTED,
+                         "the experts' gate (%" PRIu32 " x %" PRIu32 ") and up (%" PRIu32
+                         " x %" PRIu32 ") differ",
+                         gate->one.rows, gate->one.cols, up->one.rows, up->one.cols);
+    TRY(check_experts(up, pairs, error));
+    if (gate->one.type == up->one.type) return multiply(ops, c, &p, pairs, error);
+    /* Each format by its own kernel: what becomes of the gate waits in y. */
+    p.second = NULL;
+    TRY(multiply(ops, c, &p, pairs, error));
+    gpu_commands_barrier(c);
+    p.first = up;
+    p.gate_waits = true;
     return multiply(ops, c, &p, pairs, error);
 }
 
@@ -258,7 +269,7 @@ llm_status ops_experts_down(struct ops *ops, struct gpu_commands *c, const struc
                             const struct pairs *pairs, const struct gpu_buffer *x,
                             const struct gpu_buffer *y, struct llm_error *error)
 {
-    const struct expert_product p = {down, NULL, x, y, 1, NULL};
+    const struct expert_product p = {down, NULL, x, y, 1, NULL, false};
     return multiply(ops, c, &p, pairs, error);
 }
 

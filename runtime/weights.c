@@ -420,23 +420,11 @@ static llm_status load_experts(struct loader *ld, uint32_t l, enum gpu_memory me
     return LLM_OK;
 }
 
-/* One kernel reads both. */
-static llm_status check_experts(const struct gguf_tensor *const *t, uint32_t l,
-                                struct llm_error *error)
-{
-    const struct gguf_tensor *gate = t[SLOT_EXPERT_GATE], *up = t[SLOT_EXPERT_UP];
-    if (!gate || gate->type == up->type) return LLM_OK;
-    return error_set(error, LLM_UNSUPPORTED,
-                     "blk.%u.ffn_gate_exps is %s but ffn_up_exps is %s; they must agree", l,
-                     quant_info(gate->type)->name, quant_info(up->type)->name);
-}
-
 static llm_status load_layer(struct loader *ld, uint32_t l, enum gpu_memory memory,
                              struct llm_error *error)
 {
     const struct gguf_tensor **t = ld->b->layers[l];
     struct layer_weights *lw = &ld->w->layers[l];
-    TRY(check_experts(t, l, error));
     for (int i = 0; i < n_layer_vectors(&ld->b->h); i++) {
         struct gpu_range *range = (void *)((char *)lw + layer_vectors[i].at);
         TRY(load_vector(ld, t[layer_vectors[i].slot], 1, range, error));

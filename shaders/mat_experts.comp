@@ -15,11 +15,12 @@ layout(constant_id = 3) const int MATRICES = 1;      // 2: y is gated
 layout(constant_id = 4) const bool GROUPED = false;  // pairs come in order; else workgroup x has pair x
 layout(constant_id = 5) const bool BIAS = false;     // of each expert's rows
 layout(constant_id = 6) const int ACTIVATION = 0;    // of the gate
+layout(constant_id = 7) const bool GATE_WAITS = false; // in y: of the only matrix, up
 
 WORDS(0, first); // experts, a.words apart
 WORDS(1, second);
 WORDS(2, x);
-layout(std430, binding = 3) writeonly buffer Y { vec4 y[]; };
+layout(std430, binding = 3) buffer Y { vec4 y[]; };
 layout(std430, binding = 4) readonly buffer Chosen { uvec2 chosen[]; }; // (rows, slots): expert, weight
 layout(std430, binding = 5) readonly buffer Order { uint order[]; };    // pairs, those of an expert together
 WORDS(6, biases); // (experts, a.bias_stride), then those of the second matrix
@@ -35,11 +36,14 @@ uint columns_at[COLUMNS];
 const int SILU_CLAMPED = 7;
 
 // alpha 1.702, limit 7: transformers, modeling_gpt_oss.py
-vec4 clamped(vec4 gate, vec4 up)
+vec4 of_gate(vec4 v)
 {
-    gate = min(gate, vec4(7.0));
-    return gate / (1.0 + exp(-max(1.702 * gate, vec4(-80.0)))) * (clamp(up, vec4(-7.0), vec4(7.0)) + 1.0);
+    if (ACTIVATION != SILU_CLAMPED) return activate(v);
+    v = min(v, vec4(7.0));
+    return v / (1.0 + exp(-max(1.702 * v, vec4(-80.0))));
 }
+
+vec4 of_up(vec4 v) { return ACTIVATION == SILU_CLAMPED ? clamp(v, vec4(-7.0), vec4(7.0)) + 1.0 : v; }
 
 void main()
 {
@@ -67,8 +71,10 @@ void main()
     }
     [[unroll]] for (int n = 0; n < COLUMNS; n++) {
         if (pairs[n] == NONE) continue;
-        vec4 v = sums[n] + bias, up = sums[SUMS - COLUMNS + n] + second_bias;
-        if (MATRICES == 2) v = ACTIVATION == SILU_CLAMPED ? clamped(v, up) : activate(v) * up;
-        y[pairs[n] * a.y_stride + a.y_at + row / 4] = v;
+        uint y_at = pairs[n] * a.y_stride + a.y_at + row / 4;
+        vec4 v = sums[n] + bias;
+        v = GATE_WAITS ? y[y_at] * of_up(v) : of_gate(v);
+        if (MATRICES == 2) v *= of_up(sums[SUMS - COLUMNS + n] + second_bias);
+        y[y_at] = v;
     }
 }

@@ -407,14 +407,15 @@ static void run_layer(const struct layer *y, uint32_t n, const float *x_rows,
 }
 
 /* In every bucket up to `most`: right, and the same bits. */
-static void try_layer(struct bench *b, enum quant_type type, struct router r, uint32_t dim,
-                      uint32_t hidden, uint32_t a_buffer, bool clamped, uint32_t most)
+static void try_layer(struct bench *b, enum quant_type type, enum quant_type up_type,
+                      struct router r, uint32_t dim, uint32_t hidden, uint32_t a_buffer,
+                      bool clamped, uint32_t most)
 {
     struct layer y = {.b = b, .r = r, .dim = dim, .hidden = hidden, .clamped = clamped};
     const uint32_t n = r.n_experts, dim_stride = ops_stride(dim),
                    logits_stride = ops_router_stride(&r);
     y.gate = make_stack(b, type, hidden, dim, n, a_buffer);
-    y.up = make_stack(b, type, hidden, dim, n, a_buffer);
+    y.up = make_stack(b, up_type, hidden, dim, n, a_buffer);
     y.down = make_stack(b, type, dim, hidden, n, a_buffer ? a_buffer + 1 : 0);
     if (clamped) give_biases(&y);
     float *x = calloc((size_t)most * dim_stride, sizeof *x),
@@ -452,7 +453,7 @@ static void expert_formats(void **state)
     };
     const struct router r = {.n_experts = 4, .n_used = 2, .normalise = true, .scale = 1};
     for (size_t t = 0; t < sizeof types / sizeof *types; t++)
-        try_layer(*state, types[t], r, 256, 256, 0, false, 16);
+        try_layer(*state, types[t], types[t], r, 256, 256, 0, false, 16);
 }
 
 static void expert_shapes(void **state)
@@ -466,12 +467,15 @@ static void expert_shapes(void **state)
                         one = {.n_experts = 1, .n_used = 1, .scale = 1},
                         oss = {
                             .n_experts = 6, .n_used = 4, .gate = ROUTER_SOFTMAX_CHOSEN, .scale = 1};
-    try_layer(*state, QUANT_F32, few, 64, 100, 2, false, 64);
-    try_layer(*state, QUANT_F32, many, 36, 44, 7, false, 128);
-    try_layer(*state, QUANT_F32, shared, 64, 32, 0, false, 32);
-    try_layer(*state, QUANT_F16, one, 40, 72, 0, false, 8);
-    try_layer(*state, QUANT_Q8_0, oss, 96, 64, 4, true, 32);
-    try_layer(*state, QUANT_F32, oss, 60, 52, 1, true, 16);
+    try_layer(*state, QUANT_F32, QUANT_F32, few, 64, 100, 2, false, 64);
+    try_layer(*state, QUANT_F32, QUANT_F32, many, 36, 44, 7, false, 128);
+    try_layer(*state, QUANT_F32, QUANT_F32, shared, 64, 32, 0, false, 32);
+    try_layer(*state, QUANT_F16, QUANT_F16, one, 40, 72, 0, false, 8);
+    try_layer(*state, QUANT_Q8_0, QUANT_Q8_0, oss, 96, 64, 4, true, 32);
+    try_layer(*state, QUANT_F32, QUANT_F32, oss, 60, 52, 1, true, 16);
+    /* Gate and up of different formats. */
+    try_layer(*state, QUANT_Q4_1, QUANT_F16, few, 64, 96, 3, false, 32);
+    try_layer(*state, QUANT_F32, QUANT_Q8_0, oss, 96, 64, 0, true, 16);
 }
 
 /* An expert of more than 128 MiB is bound in pieces where the device allows no more. */
@@ -532,7 +536,7 @@ static void experts_refused(void **state)
     assert_int_equal(ops_experts_gate_up(b->ops, c, &gate, &up, &act, &p, &buffer, &buffer, &error),
                      LLM_UNSUPPORTED);
     assert_int_equal(ops_experts_down(b->ops, c, &few, &p, &buffer, &buffer, &error),
-                     LLM_UNSUPPORTED);
+                     LLM_BAD_ARGUMENT);
     assert_non_null(strstr(error.message, "7"));
     bench_run(b, c);
     bench_free(b, &buffer);

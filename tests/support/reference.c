@@ -4,7 +4,7 @@
 
 #include "reference_impl.h"
 
-static void multiply(const float *w, const double *x, double *out, size_t rows, size_t cols)
+void reference_multiply(const float *w, const double *x, double *out, size_t rows, size_t cols)
 {
     for (size_t i = 0; i < rows; i++, w += cols) {
         double sums[4] = {0, 0, 0, 0};
@@ -69,7 +69,7 @@ static void rotate(const struct rope *p, double *x, uint32_t n_heads, uint32_t h
     }
 }
 
-static void softmax(double *x, size_t n)
+void reference_softmax(double *x, size_t n)
 {
     double most = x[0], sum = 0;
     for (size_t i = 1; i < n; i++) most = fmax(most, x[i]);
@@ -95,7 +95,8 @@ static void attend_head(struct reference *r, const struct layer *y, uint32_t h, 
         for (uint32_t i = 0; i < r->head_dim; i++) sum += q[i] * key[i];
         r->scores[t] = cap(sum * r->attention_scale, r->attention_cap);
     }
-    softmax(r->scores + first, (size_t)position - first + 1);
+    if (y->sinks) r->scores[position + 1] = (double)y->sinks[h]; /* takes its share of weight */
+    reference_softmax(r->scores + first, (size_t)position - first + 1 + (y->sinks != NULL));
     memset(out, 0, r->head_dim * sizeof *out);
     for (uint32_t t = first; t <= position; t++) {
         const double *value = y->values + (size_t)t * width + at;
@@ -103,7 +104,7 @@ static void attend_head(struct reference *r, const struct layer *y, uint32_t h, 
     }
 }
 
-static void add(double *x, const float *addend, size_t n)
+void reference_add(double *x, const float *addend, size_t n)
 {
     for (size_t i = 0; addend && i < n; i++) x[i] += (double)addend[i];
 }
@@ -132,20 +133,20 @@ static void attention(struct reference *r, struct layer *y, const double *in, ui
 {
     uint32_t heads = r->n_heads * r->head_dim, width = r->n_kv_heads * r->head_dim;
     double *key = y->keys + (size_t)position * width, *value = y->values + (size_t)position * width;
-    multiply(y->q, in, r->q, heads, r->dim);
-    multiply(y->k, in, key, width, r->dim);
-    multiply(y->v, in, value, width, r->dim);
-    add(r->q, y->q_bias, heads);
-    add(key, y->k_bias, width);
-    add(value, y->v_bias, width);
+    reference_multiply(y->q, in, r->q, heads, r->dim);
+    reference_multiply(y->k, in, key, width, r->dim);
+    reference_multiply(y->v, in, value, width, r->dim);
+    reference_add(r->q, y->q_bias, heads);
+    reference_add(key, y->k_bias, width);
+    reference_add(value, y->v_bias, width);
     turn_and_norm(r, y, r->q, y->q_norm, y->q_row, r->n_heads, position);
     turn_and_norm(r, y, key, y->k_norm, y->k_row, r->n_kv_heads, position);
     const double heat =
         1 + r->temperature * log(1 + floor((double)position / r->rope.original_context));
     for (uint32_t i = 0; i < heads && r->temperature > 0; i++) r->q[i] *= heat;
     for (uint32_t h = 0; h < r->n_heads; h++) attend_head(r, y, h, position);
-    multiply(y->attn_output, r->attended, r->added, r->dim, heads);
-    add(r->added, y->attn_output_bias, r->dim);
+    reference_multiply(y->attn_output, r->attended, r->added, r->dim, heads);
+    reference_add(r->added, y->attn_output_bias, r->dim);
 }
 
 static double softplus(double x)
@@ -171,13 +172,17 @@ static double activate(const struct reference *r, const struct layer *y, double 
 /* added = down(activation(in)) */
 static void feed_forward(struct reference *r, const struct layer *y, const double *in)
 {
-    multiply(y->up, in, r->up, r->hidden, r->dim);
-    add(r->up, y->up_bias, r->hidden);
-    if (y->gate) multiply(y->gate, in, r->gate, r->hidden, r->dim);
+    if (y->experts.router) {
+        reference_choose_experts(r, &y->experts, in);
+        return;
+    }
+    reference_multiply(y->up, in, r->up, r->hidden, r->dim);
+    reference_add(r->up, y->up_bias, r->hidden);
+    if (y->gate) reference_multiply(y->gate, in, r->gate, r->hidden, r->dim);
     for (uint32_t i = 0; i < r->hidden; i++)
         r->up[i] = y->gate ? activate(r, y, r->gate[i]) * r->up[i] : activate(r, y, r->up[i]);
-    multiply(y->down, r->up, r->added, r->dim, r->hidden);
-    add(r->added, y->down_bias, r->dim);
+    reference_multiply(y->down, r->up, r->added, r->dim, r->hidden);
+    reference_add(r->added, y->down_bias, r->dim);
 }
 
 static const double *normed(const struct reference *r, const float *weight, const float *bias,
@@ -209,13 +214,13 @@ static void forward(struct reference *r, int32_t id, double *logits)
 {
     for (uint32_t i = 0; i < r->dim; i++)
         r->x[i] = r->embedding_scale * (double)r->embedding[(size_t)id * r->dim + i];
-    if (r->positions) add(r->x, r->positions + (size_t)r->length * r->dim, r->dim);
+    if (r->positions) reference_add(r->x, r->positions + (size_t)r->length * r->dim, r->dim);
     for (uint32_t l = 0; l < r->n_layers; l++) forward_layer(r, &r->layers[l], r->length);
     r->length++;
     if (!logits) return;
     norm(r, r->x, r->output_norm, r->output_norm_bias, r->normed, r->dim);
-    multiply(r->output, r->normed, logits, r->vocab, r->dim);
-    add(logits, r->output_bias, r->vocab);
+    reference_multiply(r->output, r->normed, logits, r->vocab, r->dim);
+    reference_add(logits, r->output_bias, r->vocab);
     for (uint32_t i = 0; i < r->vocab; i++)
         logits[i] = cap(logits[i] / r->logit_scale, r->logit_cap);
 }
@@ -231,7 +236,7 @@ static void grow(struct reference *r, size_t n)
         r->layers[l].keys = reference_must(realloc(r->layers[l].keys, size));
         r->layers[l].values = reference_must(realloc(r->layers[l].values, size));
     }
-    r->scores = reference_must(realloc(r->scores, r->capacity * sizeof(double)));
+    r->scores = reference_must(realloc(r->scores, (r->capacity + 1) * sizeof(double)));
 }
 
 static bool eval(struct reference *r, const int32_t *ids, size_t n, double *logits, bool all)

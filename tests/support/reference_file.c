@@ -8,7 +8,7 @@
 #include "reference_impl.h"
 
 static const struct kin kin[] = {
-    {.name = "llama"},
+    {.name = "llama", .normed_weights = true},
     {.name = "qwen2", .neox = true},
     {.name = "qwen3", .neox = true},
     {.name = "phi3", .neox = true, .window = UINT32_MAX, .period = 0},
@@ -18,7 +18,7 @@ static const struct kin kin[] = {
     {.name = "internlm2"},
     {.name = "ernie4_5"},
     {.name = "minicpm"},
-    {.name = "seed_oss", .neox = true},
+    {.name = "seed_oss", .neox = true, .named_norm = true},
     {.name = "gemma", .neox = true, .activation = GELU, .root_embedding = true},
     {.name = "gemma2",
      .neox = true,
@@ -61,6 +61,23 @@ static const struct kin kin[] = {
     {.name = "gpt2", .centered = true, .activation = GELU, .plain_every = 1},
     {.name = "gptneox", .neox = true, .centered = true, .parallel = true, .activation = GELU},
     {.name = "falcon", .neox = true, .centered = true, .parallel = true, .activation = GELU},
+    {.name = "qwen2moe", .neox = true},
+    {.name = "qwen3moe", .neox = true, .normed_weights = true},
+    {.name = "olmoe", .neox = true},
+    {.name = "granitemoe", .normed_weights = true},
+    {.name = "gpt-oss",
+     .neox = true,
+     .window = UINT32_MAX,
+     .period = 2,
+     .gating = GATE_CHOSEN,
+     .clamped = true,
+     .named_norm = true},
+    {.name = "glm4moe", .neox = true, .gating = GATE_SIGMOID, .named_norm = true},
+    {.name = "dots1", .neox = true},
+    {.name = "ernie4_5-moe", .normed_weights = true},
+    {.name = "bailingmoe"},
+    {.name = "bailingmoe2", .neox = true},
+    {.name = "hunyuan-moe", .neox = true, .late_norm = true, .normed_weights = true},
 };
 
 void *reference_must(void *p)
@@ -81,7 +98,7 @@ static llm_status find_kin(struct reference *r, const struct gguf *g, struct llm
     return error_set(error, LLM_UNSUPPORTED, "no reference for %.*s", (int)name.size, name.text);
 }
 
-static const char *key(const struct reference *r, char out[128], const char *name)
+const char *reference_key(const struct reference *r, char out[128], const char *name)
 {
     snprintf(out, 128, "%s.%s", r->kin->name, name);
     return out;
@@ -92,7 +109,7 @@ static llm_status number(const struct reference *r, const struct gguf *g, const 
 {
     char full[128];
     float value = (float)*out;
-    TRY(gguf_get_f32(g, key(r, full, name), &value, error));
+    TRY(gguf_get_f32(g, reference_key(r, full, name), &value, error));
     *out = (double)value;
     return LLM_OK;
 }
@@ -137,29 +154,34 @@ static llm_status read_shape(struct reference *r, const struct gguf *g, struct l
         {"context_length", &r->context},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        TRY(gguf_get_u32(g, key(r, full, numbers[i].key), numbers[i].out, error));
+        TRY(gguf_get_u32(g, reference_key(r, full, numbers[i].key), numbers[i].out, error));
         if (*numbers[i].out == 0)
             return error_set(error, LLM_BAD_MODEL, "%s is missing", numbers[i].key);
     }
+    TRY(reference_read_router(r, g, error));
     r->n_kv_heads = r->n_heads;
-    TRY(gguf_get_u32(g, key(r, full, "attention.head_count_kv"), &r->n_kv_heads, error));
+    TRY(gguf_get_u32(g, reference_key(r, full, "attention.head_count_kv"), &r->n_kv_heads, error));
     r->head_dim = r->dim / r->n_heads;
-    TRY(gguf_get_u32(g, key(r, full, "attention.key_length"), &r->head_dim, error));
+    TRY(gguf_get_u32(g, reference_key(r, full, "attention.key_length"), &r->head_dim, error));
     if (r->n_kv_heads == 0 || r->n_heads % r->n_kv_heads || r->head_dim == 0)
         return error_set(error, LLM_BAD_MODEL, "%u heads of %u for %u KV heads", r->n_heads,
                          r->head_dim, r->n_kv_heads);
     r->parallel = r->kin->parallel;
-    TRY(gguf_get_bool(g, key(r, full, "use_parallel_residual"), &r->parallel, error));
+    r->period = r->kin->period;
+    TRY(gguf_get_u32(g, reference_key(r, full, "attention.sliding_window_pattern"), &r->period,
+                     error));
+    TRY(gguf_get_bool(g, reference_key(r, full, "use_parallel_residual"), &r->parallel, error));
     if (!r->kin->window_layers || r->kin->window_layers == r->n_layers) {
         r->window = r->kin->window == UINT32_MAX ? 0 : r->kin->window;
         if (r->kin->window)
-            TRY(gguf_get_u32(g, key(r, full, "attention.sliding_window"), &r->window, error));
+            TRY(gguf_get_u32(g, reference_key(r, full, "attention.sliding_window"), &r->window,
+                             error));
     }
-    return gguf_get_f32(
-        g,
-        key(r, full,
-            r->kin->centered ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon"),
-        &r->epsilon, error);
+    return gguf_get_f32(g,
+                        reference_key(r, full,
+                                      r->kin->centered ? "attention.layer_norm_epsilon"
+                                                       : "attention.layer_norm_rms_epsilon"),
+                        &r->epsilon, error);
 }
 
 static llm_status read_rope(struct reference *r, const struct gguf *g, struct llm_error *error)
@@ -175,17 +197,20 @@ static llm_status read_rope(struct reference *r, const struct gguf *g, struct ll
                        .original_context = r->context,
                        .neox = r->kin->neox};
     struct gguf_string type = {"linear", 6};
-    TRY(gguf_get_u32(g, key(r, full, "rope.dimension_count"), &p->dims, error));
-    TRY(gguf_get_f32(g, key(r, full, "rope.freq_base"), &p->base, error));
-    TRY(gguf_get_string(g, key(r, full, "rope.scaling.type"), &type, error));
-    TRY(gguf_get_f32(g, key(r, full, "rope.scaling.factor"), &p->factor, error));
-    TRY(gguf_get_f32(g, key(r, full, "rope.scaling.attn_factor"), &p->attn_factor, error));
-    TRY(gguf_get_f32(g, key(r, full, "rope.scaling.yarn_beta_fast"), &p->beta_fast, error));
-    TRY(gguf_get_f32(g, key(r, full, "rope.scaling.yarn_beta_slow"), &p->beta_slow, error));
-    TRY(gguf_get_f32(g, key(r, full, "rope.scaling.yarn_log_multiplier"), &p->log_multiplier,
+    TRY(gguf_get_u32(g, reference_key(r, full, "rope.dimension_count"), &p->dims, error));
+    TRY(gguf_get_f32(g, reference_key(r, full, "rope.freq_base"), &p->base, error));
+    TRY(gguf_get_string(g, reference_key(r, full, "rope.scaling.type"), &type, error));
+    TRY(gguf_get_f32(g, reference_key(r, full, "rope.scaling.factor"), &p->factor, error));
+    TRY(gguf_get_f32(g, reference_key(r, full, "rope.scaling.attn_factor"), &p->attn_factor,
                      error));
-    TRY(gguf_get_u32(g, key(r, full, "rope.scaling.original_context_length"), &p->original_context,
+    TRY(gguf_get_f32(g, reference_key(r, full, "rope.scaling.yarn_beta_fast"), &p->beta_fast,
                      error));
+    TRY(gguf_get_f32(g, reference_key(r, full, "rope.scaling.yarn_beta_slow"), &p->beta_slow,
+                     error));
+    TRY(gguf_get_f32(g, reference_key(r, full, "rope.scaling.yarn_log_multiplier"),
+                     &p->log_multiplier, error));
+    TRY(gguf_get_u32(g, reference_key(r, full, "rope.scaling.original_context_length"),
+                     &p->original_context, error));
     if (p->dims > r->head_dim)
         return error_set(error, LLM_BAD_MODEL, "rope over %u of %u", p->dims, r->head_dim);
     p->yarn = type.size == 4 && memcmp(type.text, "yarn", 4) == 0;
@@ -193,13 +218,11 @@ static llm_status read_rope(struct reference *r, const struct gguf *g, struct ll
     return LLM_OK;
 }
 
-/* NULL where it is missing or of another shape. */
-static float *weights(const struct gguf *g, const uint8_t *data, const char *name, uint64_t cols,
-                      uint64_t rows)
+float *reference_weights(const struct gguf *g, const uint8_t *data, const char *name, uint64_t cols,
+                         uint64_t rows)
 {
     const struct gguf_tensor *t = gguf_tensor(g, name);
-    if (!t || t->dims[0] != cols || t->dims[1] != rows || t->dims[2] != 1 || t->dims[3] != 1)
-        return NULL;
+    if (!t || t->dims[0] != cols || t->dims[1] * t->dims[2] * t->dims[3] != rows) return NULL;
     size_t n = (size_t)(cols * rows);
     float *out = reference_must(malloc(n * sizeof *out));
     quant_decode(t->type, data + t->offset, out, n);
@@ -210,7 +233,7 @@ static float *weights(const struct gguf *g, const uint8_t *data, const char *nam
 static float *some_rows(const struct gguf *g, const uint8_t *data, const char *name, uint64_t cols,
                         uint64_t rows, uint64_t from, uint64_t n)
 {
-    float *all = weights(g, data, name, cols, rows);
+    float *all = reference_weights(g, data, name, cols, rows);
     if (!all) return NULL;
     float *out = reference_must(malloc((size_t)(n * cols) * sizeof *out));
     memcpy(out, all + from * cols, (size_t)(n * cols) * sizeof *out);
@@ -229,7 +252,7 @@ static void split_qkv(const struct reference *r, struct layer *y, const struct g
     y->k = some_rows(g, data, name, r->dim, all, q, kv);
     y->v = some_rows(g, data, name, r->dim, all, q + kv, kv);
     snprintf(name, sizeof name, "blk.%u.attn_qkv.bias", l);
-    float *bias = weights(g, data, name, all, 1);
+    float *bias = reference_weights(g, data, name, all, 1);
     if (!bias) return;
     const struct {
         float **out;
@@ -267,12 +290,14 @@ static llm_status read_layer(struct reference *r, const struct gguf *g, const ui
                              uint32_t l, struct llm_error *error)
 {
     struct layer *y = &r->layers[l];
-    const bool named = strcmp(r->kin->name, "seed_oss") == 0;
+    const bool named = r->kin->named_norm;
     char second[64];
     snprintf(second, sizeof second, "blk.%u.attn_norm_2.weight", l);
     const bool two = gguf_tensor(g, second) != NULL;
     const uint32_t q = r->n_heads * r->head_dim, kv = r->n_kv_heads * r->head_dim, dim = r->dim,
                    hidden = r->hidden;
+    reference_read_experts(r, &y->experts, g, data, l);
+    const bool dense = y->experts.router == NULL;
     const struct {
         const char *name;
         float **out;
@@ -296,6 +321,7 @@ static llm_status read_layer(struct reference *r, const struct gguf *g, const ui
         {"attn_q_norm.weight", &y->q_row, q, 1, false},
         {"attn_k_norm.weight", &y->k_row, kv, 1, false},
         {"attn_output.bias", &y->attn_output_bias, dim, 1, false},
+        {"attn_sinks.weight", &y->sinks, r->n_heads, 1, false},
         {"ffn_up.bias", &y->up_bias, hidden, 1, false},
         {"ffn_down.bias", &y->down_bias, dim, 1, false},
         {"ffn_gate.weight", &y->gate, dim, hidden, false},
@@ -303,8 +329,8 @@ static llm_status read_layer(struct reference *r, const struct gguf *g, const ui
         {"attn_k.weight", &y->k, dim, kv, true},
         {"attn_v.weight", &y->v, dim, kv, true},
         {"attn_output.weight", &y->attn_output, q, dim, true},
-        {"ffn_up.weight", &y->up, dim, hidden, true},
-        {"ffn_down.weight", &y->down, hidden, dim, true},
+        {"ffn_up.weight", &y->up, dim, hidden, dense},
+        {"ffn_down.weight", &y->down, hidden, dim, dense},
     };
     split_qkv(r, y, g, data, l);
     split_gate_up(r, y, g, data, l);
@@ -312,7 +338,7 @@ static llm_status read_layer(struct reference *r, const struct gguf *g, const ui
         char name[64];
         if (*tensors[i].out) continue;
         snprintf(name, sizeof name, "blk.%u.%s", l, tensors[i].name);
-        *tensors[i].out = weights(g, data, name, tensors[i].cols, tensors[i].rows);
+        *tensors[i].out = reference_weights(g, data, name, tensors[i].cols, tensors[i].rows);
         if (!*tensors[i].out && tensors[i].needed)
             return error_set(error, LLM_BAD_MODEL, "%s is missing or of another shape", name);
     }
@@ -322,8 +348,7 @@ static llm_status read_layer(struct reference *r, const struct gguf *g, const ui
         y->q_row = y->k_row = NULL;
     }
     if (!y->ffn_norm && y->attn_norm) r->parallel = true;
-    const uint32_t period = r->kin->period;
-    y->window = period == 0 || (l + 1) % period != 0 ? r->window : 0;
+    y->window = r->period == 0 || (l + 1) % r->period != 0 ? r->window : 0;
     return read_xielu(r, y, g, l, error);
 }
 
@@ -342,17 +367,19 @@ static llm_status read_model(struct reference *r, const struct gguf *g, const ui
     const struct gguf_tensor *embedding = gguf_tensor(g, "token_embd.weight");
     if (!embedding) return error_set(error, LLM_BAD_MODEL, "token_embd.weight is missing");
     r->vocab = (uint32_t)embedding->dims[1];
-    r->embedding = weights(g, data, "token_embd.weight", r->dim, r->vocab);
-    r->positions = weights(g, data, "position_embd.weight", r->dim, r->context);
-    r->output_norm = weights(g, data, "output_norm.weight", r->dim, 1);
-    r->output_norm_bias = weights(g, data, "output_norm.bias", r->dim, 1);
+    r->embedding = reference_weights(g, data, "token_embd.weight", r->dim, r->vocab);
+    r->positions = reference_weights(g, data, "position_embd.weight", r->dim, r->context);
+    r->output_norm = reference_weights(g, data, "output_norm.weight", r->dim, 1);
+    r->output_norm_bias = reference_weights(g, data, "output_norm.bias", r->dim, 1);
     r->output = gguf_tensor(g, "output.weight")
-                    ? weights(g, data, "output.weight", r->dim, r->vocab)
+                    ? reference_weights(g, data, "output.weight", r->dim, r->vocab)
                     : r->embedding;
-    r->output_bias = weights(g, data, "output.bias", r->vocab, 1);
-    r->rope.divisors = weights(g, data, "rope_freqs.weight", r->rope.dims / 2, 1);
-    r->rope.long_divisors = weights(g, data, "rope_factors_long.weight", r->rope.dims / 2, 1);
-    r->rope.short_divisors = weights(g, data, "rope_factors_short.weight", r->rope.dims / 2, 1);
+    r->output_bias = reference_weights(g, data, "output.bias", r->vocab, 1);
+    r->rope.divisors = reference_weights(g, data, "rope_freqs.weight", r->rope.dims / 2, 1);
+    r->rope.long_divisors =
+        reference_weights(g, data, "rope_factors_long.weight", r->rope.dims / 2, 1);
+    r->rope.short_divisors =
+        reference_weights(g, data, "rope_factors_short.weight", r->rope.dims / 2, 1);
     if (!r->embedding || !r->output_norm || !r->output)
         return error_set(error, LLM_BAD_MODEL,
                          "embedding, output_norm or output is missing or of another shape");
@@ -411,9 +438,11 @@ void reference_free(struct reference *r)
                        y->up_bias,
                        y->down_bias,
                        y->ffn_post,
+                       y->sinks,
                        y->keys,
                        y->values};
         for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+        reference_free_experts(&y->experts);
     }
     if (r->output != r->embedding) free(r->output);
     if (!r->rope.long_divisors) free(r->rope.divisors); /* else it is one of the two */

@@ -5,7 +5,19 @@
 
 #include "reference.h"
 
+/* What a layer has instead of gate, up and down; NULL where it has not. */
+struct reference_experts {
+    float *router, *router_bias, *choice_bias;    /* (n, dim), (n) twice */
+    float *gates, *ups, *downs;                   /* (n, hidden, dim) twice, (n, dim, hidden) */
+    float *gates_bias, *ups_bias, *downs_bias;    /* (n, hidden) twice, (n, dim) */
+    float *shared_logit;                          /* (dim) */
+    float *shared_gate, *shared_up, *shared_down; /* (shared, dim) twice, (dim, shared) */
+    uint32_t shared;
+};
+
 struct layer {
+    struct reference_experts experts;
+    float *sinks;                      /* (heads) or NULL */
     float *attn_norm, *attn_norm_bias; /* (dim); norms, biases and gate may be NULL */
     float *q, *k, *v; /* (heads * head_dim, dim), (kv_heads * head_dim, dim) twice */
     float *q_bias, *k_bias, *v_bias;
@@ -49,16 +61,22 @@ struct kin {
     uint32_t window_layers;  /* windows only in models of so many layers; 0: in all */
     float window_base;       /* of the rope of layers with windows; 0: the same */
     bool window_unscaled, others_plain;
+    enum { GATE_SOFTMAX = 1, GATE_SIGMOID, GATE_CHOSEN } gating; /* the router's, by its key */
+    bool normed_weights, clamped;
+    bool named_norm; /* the norm before the ffn is named after the attention */
 };
 
 struct reference {
     const struct kin *kin;
     double embedding_scale, residual_scale, attention_scale, logit_scale;
     double attention_cap, logit_cap, temperature; /* 0: none */
-    uint32_t dim, n_layers, n_heads, n_kv_heads, head_dim, hidden, vocab, context, window;
+    uint32_t dim, n_layers, n_heads, n_kv_heads, head_dim, hidden, vocab, context, window, period;
     float epsilon;
     bool parallel;
     struct rope rope, window_rope;
+    uint32_t n_experts, n_used, expert_hidden, n_groups, groups_used, gating;
+    bool normed_weights;
+    double weights_scale;
     float *embedding, *positions; /* (vocab, dim), (context, dim) or NULL */
     float *output_norm, *output_norm_bias;
     float *output, *output_bias; /* (vocab, dim), may be the embedding */
@@ -68,5 +86,22 @@ struct reference {
 };
 
 void *reference_must(void *p);
+const char *reference_key(const struct reference *r, char out[128], const char *name);
+/* Rows of all further dimensions; NULL where it is missing or of another shape. */
+float *reference_weights(const struct gguf *g, const uint8_t *data, const char *name, uint64_t cols,
+                         uint64_t rows);
+void reference_multiply(const float *w, const double *x, double *out, size_t rows, size_t cols);
+void reference_add(double *x, const float *addend, size_t n);
+void reference_softmax(double *x, size_t n);
+
+/* reference_experts.c */
+llm_status reference_read_router(struct reference *r, const struct gguf *g,
+                                 struct llm_error *error);
+void reference_read_experts(const struct reference *r, struct reference_experts *e,
+                            const struct gguf *g, const uint8_t *data, uint32_t l);
+void reference_free_experts(struct reference_experts *e);
+/* r->added = the sum of what the chosen ones make of in */
+void reference_choose_experts(struct reference *r, const struct reference_experts *e,
+                              const double *in);
 
 #endif
