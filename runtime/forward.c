@@ -31,7 +31,7 @@ uint32_t forward_output_bucket(uint32_t n)
 
 /* ---- sizes ---- */
 
-static struct attention_shape shape_of(const struct hparams *h, bool rope_neox, bool kv_f16)
+static struct attention_shape shape_of(const struct hparams *h, bool rope_neox, uint32_t kv)
 {
     struct attention_shape s = {
         .n_heads = h->n_heads,
@@ -39,11 +39,19 @@ static struct attention_shape shape_of(const struct hparams *h, bool rope_neox, 
         .head_dim = h->head_dim,
         .rope_dim = h->ropes[0].dims,
         .rope_neox = rope_neox,
-        .kv_f16 = kv_f16,
+        .kv = kv,
         .scale = h->attention_scale,
     };
     weights_qkv_layout(h, &s.stride, &s.k, &s.v);
     return s;
+}
+
+llm_status forward_check(const struct hparams *h, const struct forward_config *c,
+                         struct llm_error *error)
+{
+    struct attention_shape s = shape_of(h, false, c->kv);
+    s.rope_dim = 0; /* rope_open says what is wrong with it */
+    return ops_check_attention(&s, error);
 }
 
 static uint64_t aligned(uint64_t n)
@@ -56,9 +64,9 @@ static uint64_t kv_v_offset(uint64_t page_size, uint32_t n_pages)
     return aligned(page_size * n_pages);
 }
 
-uint64_t forward_page_size(const struct hparams *h, bool kv_f16)
+uint64_t forward_page_size(const struct hparams *h, uint32_t kv)
 {
-    struct attention_shape s = shape_of(h, false, kv_f16);
+    struct attention_shape s = shape_of(h, false, kv);
     return 2 * ops_page_size(&s) * h->n_layers;
 }
 
@@ -84,7 +92,7 @@ static struct scratch scratch_sizes(const struct hparams *h, const struct attent
 
 uint64_t forward_scratch_size(const struct hparams *h, const struct forward_config *c)
 {
-    struct attention_shape s = shape_of(h, false, c->kv_f16);
+    struct attention_shape s = shape_of(h, false, c->kv);
     struct scratch n = scratch_sizes(h, &s, c->context);
     return 2 * n.x + n.added + n.qkv + n.attended + n.hidden + n.partial + 2 * n.logits +
            2 * n.best + experts_scratch_size(h, FORWARD_MAX_ROWS);
@@ -181,7 +189,7 @@ llm_status forward_open(struct forward *f, struct kernels *kernels, const struct
                           .n_pages = c->n_pages,
                           .max_positions = c->context};
     f->profile = c->profile;
-    f->shape = shape_of(h, h->rope_neox, c->kv_f16);
+    f->shape = shape_of(h, h->rope_neox, c->kv);
     f->page_size = ops_page_size(&f->shape);
     f->kv_v = kv_v_offset(f->page_size, f->n_pages);
     f->kv = alloc_zero(alloc, h->n_layers, sizeof *f->kv);

@@ -44,13 +44,17 @@ struct forward {
 
 struct forward_config {
     uint32_t context, n_pages;
-    bool kv_f16, high, deterministic;
+    uint32_t kv; /* LLM_KV_... */
+    bool high, deterministic;
     bool profile; /* timestamps round each dispatch of the plans: gpu_commands_time */
 };
 
+/* LLM_UNSUPPORTED where no kernel computes what h asks for. */
+llm_status forward_check(const struct hparams *h, const struct forward_config *c,
+                         struct llm_error *error);
 /* Bytes on the device, computed before anything is taken. */
 uint64_t forward_scratch_size(const struct hparams *h, const struct forward_config *c);
-uint64_t forward_page_size(const struct hparams *h, bool kv_f16); /* of one page in all layers */
+uint64_t forward_page_size(const struct hparams *h, uint32_t kv); /* of one page in all layers */
 
 llm_status forward_open(struct forward *f, struct kernels *kernels, const struct hparams *h,
                         const struct weights *weights, const struct forward_config *c,

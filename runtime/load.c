@@ -225,9 +225,6 @@ static llm_status check_options(const struct llm_load_options *o, struct llm_err
 {
     if (o->kv > LLM_KV_Q4_0)
         return error_set(error, LLM_BAD_ARGUMENT, "kv is %u, expected 0 to %d", o->kv, LLM_KV_Q4_0);
-    if (o->kv > LLM_KV_F32)
-        return error_set(error, LLM_UNSUPPORTED,
-                         "a quantized KV cache is not supported yet: use f16 or f32");
     if (o->context > 1u << 28)
         return error_set(error, LLM_BAD_ARGUMENT, "context is %u, expected at most %u", o->context,
                          1u << 28);

@@ -73,7 +73,7 @@ static llm_status plan_memory(llm_model *m, const struct llm_load_options *o,
         p->n_host_layers = h->n_layers - (uint32_t)o->gpu_layers;
     p->weights = weights_size(&m->blueprint, gpu, p->n_host_layers);
     p->scratch = forward_scratch_size(h, c);
-    p->page = forward_page_size(h, c->kv_f16);
+    p->page = forward_page_size(h, c->kv);
     p->available = o->memory ? o->memory : info->available;
     uint64_t least = p->page * pages_of(c->context), taken = p->weights + p->scratch;
     while (!info->unified && o->gpu_layers < 0 && p->n_host_layers < h->n_layers &&
@@ -131,10 +131,11 @@ static llm_status load_onto_device(llm_model *m, struct load *ld, struct llm_err
                          m->context, h->context);
     arch_choose_rope(&m->blueprint, m->context);
     struct forward_config c = {.context = m->context,
-                               .kv_f16 = o->kv == LLM_KV_F16,
+                               .kv = o->kv,
                                .high = o->precision == LLM_PRECISION_HIGH,
                                .deterministic = o->deterministic != 0};
     struct plan_of_memory p = {0};
+    TRY(forward_check(h, &c, error));
     TRY(plan_memory(m, o, &c, &p, error));
     c.n_pages = p.n_pages;
     TRY(kv_pool_open(&m->pool, c.n_pages, a, error));

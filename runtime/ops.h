@@ -78,10 +78,10 @@ enum values ops_values(const struct ops *ops, const struct weight *w);
 extern const uint32_t ops_buckets[];
 
 struct attention_shape {
-    uint32_t n_heads, n_kv_heads, head_dim; /* head_dim a multiple of 4 (f32) or 8 (f16) */
+    uint32_t n_heads, n_kv_heads, head_dim; /* head_dim a multiple of 4 (f32), 8 (f16) or 32 */
     uint32_t rope_dim; /* dimensions of a head that are rotated; the rest is copied */
     bool rope_neox;    /* pairs (i, i + rope_dim / 2); else (2i, 2i + 1) */
-    bool kv_f16;
+    uint32_t kv; /* LLM_KV_...: what the cache holds */
     float scale; /* of q * k, 1 / sqrt(head_dim) */
     uint32_t stride, q, k,
         v;           /* floats: of a row of the qkv buffer, and where q, k and v begin in it */
@@ -103,6 +103,8 @@ struct head_terms {
     bool late; /* the gains multiply what was rotated */
 };
 
+/* LLM_UNSUPPORTED where there is no kernel for the shape. */
+llm_status ops_check_attention(const struct attention_shape *s, struct llm_error *error);
 /* Bytes of one page (64 positions) of one layer: K, and the same for V. K pages lie one after the
  * other, and so do V pages. */
 uint64_t ops_page_size(const struct attention_shape *s);

@@ -5,9 +5,28 @@
 #include "error.h"
 #include "ops_impl.h"
 
+/* Values that the cache holds together, and their size. */
+struct kv_unit {
+    uint32_t values, size;
+};
+static const struct kv_unit kv_units[] = {
+    [LLM_KV_F16] = {8, 16},
+    [LLM_KV_F32] = {4, 16},
+    [LLM_KV_Q8_0] = {32, 32},
+    [LLM_KV_Q4_0] = {32, 16},
+};
+
+/* Of one position of a head; scales are stored for two blocks together. */
+static uint32_t position_size(const struct attention_shape *s)
+{
+    const struct kv_unit *u = &kv_units[s->kv];
+    uint32_t scales = s->kv >= LLM_KV_Q8_0 ? divide_up(s->head_dim, 64) * 4 : 0;
+    return s->head_dim / u->values * u->size + scales;
+}
+
 uint64_t ops_page_size(const struct attention_shape *s)
 {
-    return (uint64_t)s->n_kv_heads * s->head_dim * ATTENTION_PIECE * (s->kv_f16 ? 2 : 4);
+    return (uint64_t)s->n_kv_heads * position_size(s) * ATTENTION_PIECE;
 }
 
 uint64_t ops_partial_size(const struct attention_shape *s, uint32_t n_rows, uint32_t positions)
@@ -17,9 +36,9 @@ uint64_t ops_partial_size(const struct attention_shape *s, uint32_t n_rows, uint
            sizeof(float);
 }
 
-static llm_status check_shape(const struct attention_shape *s, struct llm_error *error)
+llm_status ops_check_attention(const struct attention_shape *s, struct llm_error *error)
 {
-    uint32_t wide = s->kv_f16 ? 8 : 4;
+    uint32_t wide = kv_units[s->kv].values;
     if (s->n_kv_heads && s->n_heads && s->n_heads % s->n_kv_heads == 0 && s->head_dim &&
         s->head_dim % wide == 0 && s->head_dim <= 256 && s->rope_dim % 4 == 0 &&
         s->rope_dim <= s->head_dim && s->stride % 4 == 0 && s->q % 4 == 0 && s->k % 4 == 0 &&
@@ -30,8 +49,9 @@ static llm_status check_shape(const struct attention_shape *s, struct llm_error 
         error, LLM_UNSUPPORTED,
         "attention of %" PRIu32 " heads, %" PRIu32 " KV heads, dimension %" PRIu32 " (%" PRIu32
         " rotated): heads must be a multiple of KV heads, the dimension one of %" PRIu32
-        " up to 256",
-        s->n_heads, s->n_kv_heads, s->head_dim, s->rope_dim, wide);
+        " up to 256%s",
+        s->n_heads, s->n_kv_heads, s->head_dim, s->rope_dim, wide,
+        s->kv >= LLM_KV_Q8_0 ? " (with kv = \"f16\", of 8)" : "");
 }
 
 llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s,
@@ -40,7 +60,7 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
                           const struct gpu_range *v_pages, uint32_t n_rows, struct llm_error *error)
 {
     const struct gpu_kernel *kernel;
-    TRY(check_shape(s, error));
+    TRY(ops_check_attention(s, error));
     if (s->rope_dim / 2 > step->rope_pairs || (s->rope_dim && step->rope_pairs % 2)) {
         return error_set(error, LLM_BAD_ARGUMENT,
                          "%" PRIu32 " rotated pairs, the step holds %" PRIu32
@@ -49,7 +69,7 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
     }
     const bool bias = terms && terms->bias, norm = terms && terms->norm;
     const uint32_t lanes = ops->profile->lanes,
-                   spec[] = {lanes, s->kv_f16, bias, norm, norm && terms->late, s->q_scaled};
+                   spec[] = {lanes, s->kv, bias, norm, norm && terms->late, s->q_scaled};
     TRY(kernels_get(ops->kernels, ops_pick(ops, MODULE_rope_store), spec, 6, &kernel, error));
     const struct rope_args args = {
         .stride = s->stride,
@@ -73,7 +93,8 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
         *k_pages,    *v_pages,
         all_of(qkv), bias || norm ? terms->data : turns,
     };
-    uint32_t groups = norm ? s->n_heads + 2 * s->n_kv_heads : divide_up(args.items, lanes);
+    bool whole_heads = norm || s->kv >= LLM_KV_Q8_0;
+    uint32_t groups = whole_heads ? s->n_heads + 2 * s->n_kv_heads : divide_up(args.items, lanes);
     groups = minimum(groups, ops->profile->rope_groups);
     gpu_commands_dispatch(c, kernel, ranges, &args, groups, n_rows, 1);
     return LLM_OK;
@@ -96,7 +117,7 @@ llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct a
 {
     const struct profile *p = ops->profile;
     const struct gpu_kernel *attention, *merge;
-    TRY(check_shape(s, error));
+    TRY(ops_check_attention(s, error));
     max_groups = minimum(max_groups, groups_in_window(s->window));
     bool alone = max_groups == 1 && out_values == VALUES_F32 && !s->sinks;
     uint64_t needed = ops_partial_size(s, n_rows, max_groups * ATTENTION_GROUP);
@@ -108,7 +129,7 @@ llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct a
     }
     uint32_t shared = s->n_heads / s->n_kv_heads, heads = minimum(shared, p->attention_heads);
     while (shared % heads) heads--;
-    const uint32_t spec[] = {p->attention_lanes, heads, s->head_dim,    s->kv_f16,
+    const uint32_t spec[] = {p->attention_lanes, heads, s->head_dim,    s->kv,
                              shared / heads,     alone, s->softcap != 0};
     TRY(kernels_get(ops->kernels, ops_pick(ops, MODULE_attention), spec, 7, &attention, error));
     const uint32_t merge_spec[] = {p->attention_lanes, s->head_dim, s->sinks != NULL};

@@ -9,7 +9,7 @@ static struct blob_layout layout_of(const llm_model *m)
 {
     const struct attention_shape *s = &m->forward.shape;
     return (struct blob_layout){
-        .kv = (s->kv_f16 ? LLM_KV_F16 : LLM_KV_F32) |
+        .kv = s->kv |
               (arch_long_rope(&m->blueprint) ? BLOB_LONG_ROPE : 0),
         .layers = m->forward.h.n_layers,
         .floats = 2 * s->n_kv_heads * s->head_dim,

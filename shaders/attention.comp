@@ -15,10 +15,11 @@
 layout(local_size_x_id = 0) in;               // divides 64; with SHUFFLE, 8 lanes of one subgroup
 layout(constant_id = 1) const int HEADS = 1;  // query heads at a time
 layout(constant_id = 2) const int HEAD_DIM = 64;
-layout(constant_id = 3) const bool F16 = false;
+layout(constant_id = 3) const int KV = 0;
 layout(constant_id = 4) const int PARTS = 1;  // turns that take a KV head's queries, HEADS each
 layout(constant_id = 5) const bool ALONE = false; // one group is all there is: out, not partial, is written
 layout(constant_id = 6) const bool CAPPED = false;
+#include "kv.glsl"
 
 WORDS(0, qkv);
 layout(std430, binding = 1) readonly buffer Rows { uvec4 rows[]; }; // struct step_row
@@ -30,9 +31,13 @@ layout(push_constant) uniform Push { attention_args a; };
 
 const int LANES = int(gl_WorkGroupSize.x);
 const int MINE = int(PIECE) / LANES;              // positions of a lane
-const int WIDE = F16 ? 8 : 4;
 const int WORDS = HEAD_DIM / WIDE;                // of a position
-const int SPANS = (WORDS + LANES - 1) / LANES;    // words of a lane's share of the output
+const int SPANS = (WORDS + LANES - 1) / LANES;
+// Of values a lane takes up to 8 of a position, a part of a word where that has more.
+const int PART_FOURS = FOURS < 2 ? FOURS : 2;
+const int IN_WORD = FOURS / PART_FOURS;
+const int SHARES = WORDS * IN_WORD;               // of a position
+const int TURNS = (SHARES + LANES - 1) / LANES;   // in which all lanes take them
 
 // Weights of the piece's positions; sums and maxima over lanes.
 float weights[HEADS * MINE];
@@ -93,21 +98,20 @@ float weight(int h, int i, uint l) { return shared_weights[uint((h * MINE + i) *
 
 // The queries, as fours of a word d = span * LANES + lane.
 #ifdef SHUFFLE
-vec4 own_q[HEADS * SPANS * 2];
+vec4 own_q[HEADS * SPANS * FOURS];
 void load_q(uint at)
 {
     [[unroll]] for (int h = 0; h < HEADS; h++) {
         [[unroll]] for (int s = 0; s < SPANS; s++) {
             uint d = min(uint(s * LANES) + gl_LocalInvocationID.x, uint(WORDS - 1));
-            uint q = at + uint(h * (HEAD_DIM / 4)) + d * uint(WIDE / 4);
-            own_q[(h * SPANS + s) * 2] = uintBitsToFloat(WORD(qkv, q));
-            if (F16) own_q[(h * SPANS + s) * 2 + 1] = uintBitsToFloat(WORD(qkv, q + 1));
+            uint q = at + uint(h * (HEAD_DIM / 4)) + d * uint(FOURS);
+            [[unroll]] for (int f = 0; f < FOURS; f++) own_q[(h * SPANS + s) * FOURS + f] = uintBitsToFloat(WORD(qkv, q + uint(f)));
         }
     }
 }
 vec4 q_of(int h, int s, int l, int four)
 {
-    vec4 v = own_q[(h * SPANS + s) * 2 + four];
+    vec4 v = own_q[(h * SPANS + s) * FOURS + four];
     uint from = uint(l);
     return vec4(subgroupShuffle(v.x, from), subgroupShuffle(v.y, from), subgroupShuffle(v.z, from), subgroupShuffle(v.w, from));
 }
@@ -116,49 +120,59 @@ uint q_at;
 void load_q(uint at) { q_at = at; }
 vec4 q_of(int h, int s, int l, int four)
 {
-    return uintBitsToFloat(WORD(qkv, q_at + uint(h * (HEAD_DIM / 4) + (s * LANES + l) * (WIDE / 4) + four)));
+    return uintBitsToFloat(WORD(qkv, q_at + uint(h * (HEAD_DIM / 4) + (s * LANES + l) * FOURS + four)));
 }
 #endif
 
-vec4 total[HEADS * SPANS * 2];
-vec4 sums[HEADS * SPANS * 2];
-
-vec4 first_four(uvec4 word) { return F16 ? vec4(unpackHalf2x16(word.x), unpackHalf2x16(word.y)) : uintBitsToFloat(word); }
-vec4 last_four(uvec4 word) { return vec4(unpackHalf2x16(word.z), unpackHalf2x16(word.w)); }
+vec4 total[HEADS * TURNS * PART_FOURS];
+vec4 sums[HEADS * TURNS * PART_FOURS];
 
 float add_dot(float sum, vec4 q, vec4 k) { return fma(q.w, k.w, fma(q.z, k.z, fma(q.y, k.y, fma(q.x, k.x, sum)))); }
+
+// Scales of a position, of the two blocks that dimension d lies in: see kv.glsl.
+#define SCALES(pages, at, d, position) \
+    WORD(pages, at + uint(WORDS) * PIECE + (d) / 64 * (PIECE / 4) + (position) / 4)[(position) % 4]
+uint own_scales[QUANT ? MINE : 1];
 
 // Scores of the piece's positions with word d: lanes over positions.
 void add_scores(uint at, int s, int l)
 {
-    vec4 q0[HEADS], q1[HEADS];
-    [[unroll]] for (int h = 0; h < HEADS; h++) {
-        q0[h] = q_of(h, s, l, 0);
-        if (F16) q1[h] = q_of(h, s, l, 1);
-    }
+    uint d = uint(s * LANES + l);
+    uvec4 words[MINE];
     [[unroll]] for (int i = 0; i < MINE; i++) {
-        uvec4 word = WORD(k_pages, at + uint(s * LANES + l) * PIECE + uint(i * LANES) + gl_LocalInvocationID.x);
-        [[unroll]] for (int h = 0; h < HEADS; h++) {
-            int to = h * MINE + i;
-            weights[to] = add_dot(weights[to], q0[h], first_four(word));
-            if (F16) weights[to] = add_dot(weights[to], q1[h], last_four(word));
+        uint position = uint(i * LANES) + gl_LocalInvocationID.x;
+        words[i] = WORD(k_pages, at + d * PIECE + position);
+        if (QUANT && l * WIDE % 64 == 0) own_scales[i] = SCALES(k_pages, at, d * uint(WIDE), position);
+    }
+    [[unroll]] for (int f = 0; f < FOURS; f++) {
+        vec4 q[HEADS];
+        [[unroll]] for (int h = 0; h < HEADS; h++) q[h] = q_of(h, s, l, f);
+        [[unroll]] for (int i = 0; i < MINE; i++) {
+            vec4 k = four_of(words[i], f);
+            if (QUANT) k *= scale_of(own_scales[i], d * uint(WIDE) / 32 % 2);
+            [[unroll]] for (int h = 0; h < HEADS; h++) weights[h * MINE + i] = add_dot(weights[h * MINE + i], q[h], k);
         }
     }
 }
 
-// Values of one position, which has weight l of turn i: lanes over dimensions.
-void add_values(uint at, int i, uint l)
+// Values of one position of turn i, which has weight l: lanes over dimensions.
+void add_values(uint at, uint position, int i, uint l)
 {
     float w[HEADS];
     [[unroll]] for (int h = 0; h < HEADS; h++) w[h] = weight(h, i, l);
-    [[unroll]] for (int s = 0; s < SPANS; s++) {
-        uint d = uint(s * LANES) + gl_LocalInvocationID.x;
-        uvec4 word = uvec4(0u);
-        if (WORDS % LANES == 0 || d < uint(WORDS)) word = WORD(v_pages, at + d);
-        [[unroll]] for (int h = 0; h < HEADS; h++) {
-            int to = (h * SPANS + s) * 2;
-            sums[to] = fma(vec4(w[h]), first_four(word), sums[to]);
-            if (F16) sums[to + 1] = fma(vec4(w[h]), last_four(word), sums[to + 1]);
+    [[unroll]] for (int t = 0; t < TURNS; t++) {
+        uint share = uint(t * LANES) + gl_LocalInvocationID.x;
+        if (SHARES % LANES != 0) share = min(share, uint(SHARES - 1));
+        uint d = share * uint(4 * PART_FOURS);
+        uvec4 word = WORD(v_pages, at + position * uint(WORDS) + share / uint(IN_WORD));
+        float scale = QUANT ? scale_of(SCALES(v_pages, at, d, position), d / 32 % 2) : 1.0;
+        [[unroll]] for (int f = 0; f < PART_FOURS; f++) {
+            vec4 v = four_of(word, int(share) % IN_WORD * PART_FOURS + f);
+            if (QUANT) v *= scale;
+            [[unroll]] for (int h = 0; h < HEADS; h++) {
+                int to = (h * TURNS + t) * PART_FOURS + f;
+                sums[to] = fma(vec4(w[h]), v, sums[to]);
+            }
         }
     }
 }
@@ -176,7 +190,7 @@ void attend(uvec4 r, uvec2 seen, uint head)
     uint first = max(begin, seen.x / PIECE), last = min(begin + GROUP / PIECE, seen.y / PIECE + 1);
     for (uint p = first; p < last; p++) {
         uint skip = max(seen.x, p * PIECE) - p * PIECE, count = min(seen.y + 1 - p * PIECE, PIECE);
-        uint at = (pages[r.z + p] * a.n_kv_heads + kv_head) * uint(WORDS) * PIECE;
+        uint at = (pages[r.z + p] * a.n_kv_heads + kv_head) * head_words(uint(HEAD_DIM));
 
         [[unroll]] for (int i = 0; i < HEADS * MINE; i++) weights[i] = 0.0;
         [[unroll]] for (int s = 0; s < SPANS; s++) {
@@ -209,24 +223,24 @@ void attend(uvec4 r, uvec2 seen, uint head)
         share_weights();
         [[unroll]] for (int h = 0; h < HEADS; h++) now[h] = state(most[h], sum[h]);
 
-        [[unroll]] for (int i = 0; i < HEADS * SPANS * 2; i++) sums[i] = vec4(0.0);
+        [[unroll]] for (int i = 0; i < HEADS * TURNS * PART_FOURS; i++) sums[i] = vec4(0.0);
         [[dont_unroll]] for (int i = int(skip) / LANES; uint(i * LANES) < count; i++) {
             take_weights(i);
 #ifdef SHUFFLE // what is not seen has weight 0; beyond count, a position that is there is read once more
             [[unroll]] for (uint l = 0; l < 8; l++) {
-                add_values(at + min(uint(i * LANES) + l, count - 1) * uint(WORDS), i, l);
+                add_values(at, min(uint(i * LANES) + l, count - 1), i, l);
             }
 #else
             for (uint l = max(skip, uint(i * LANES)); l < min(count, uint((i + 1) * LANES)); l++) {
-                add_values(at + l * uint(WORDS), i, l - uint(i * LANES));
+                add_values(at, l, i, l - uint(i * LANES));
             }
 #endif
         }
         [[unroll]] for (int h = 0; h < HEADS; h++) {
             float before, after;
             whole[h] = p == first ? now[h] : merge(whole[h], now[h], before, after);
-            [[unroll]] for (int i = 0; i < SPANS * 2; i++) {
-                int to = h * SPANS * 2 + i;
+            [[unroll]] for (int i = 0; i < TURNS * PART_FOURS; i++) {
+                int to = h * TURNS * PART_FOURS + i;
                 total[to] = p == first ? sums[to] : total[to] * before + sums[to] * after;
             }
         }
@@ -236,12 +250,12 @@ void attend(uvec4 r, uvec2 seen, uint head)
         uint at = ALONE ? row * (a.out_stride / 4) + (head + uint(h)) * uint(HEAD_DIM / 4)
                         : ((row * (a.n_kv_heads * uint(PARTS * HEADS)) + head + uint(h)) * a.max_groups + group) * uint(HEAD_DIM / 4 + 1);
         if (!ALONE && lane == 0) result[at + uint(HEAD_DIM / 4)] = vec4(whole[h].most, whole[h].sum, 0.0, 0.0);
-        [[unroll]] for (int s = 0; s < SPANS; s++) {
-            uint d = uint(s * LANES) + lane;
-            if (d >= uint(WORDS)) continue;
-            [[unroll]] for (int i = 0; i < WIDE / 4; i++) {
-                vec4 v = total[(h * SPANS + s) * 2 + i];
-                result[at + d * uint(WIDE / 4) + uint(i)] = ALONE ? v / whole[h].sum : v;
+        [[unroll]] for (int t = 0; t < TURNS; t++) {
+            uint share = uint(t * LANES) + lane;
+            if (share >= uint(SHARES)) continue;
+            [[unroll]] for (int f = 0; f < PART_FOURS; f++) {
+                vec4 v = total[(h * TURNS + t) * PART_FOURS + f];
+                result[at + share * uint(PART_FOURS) + uint(f)] = ALONE ? v / whole[h].sum : v;
             }
         }
     }

@@ -8,11 +8,12 @@
 #include "cache.glsl"
 
 layout(local_size_x_id = 0) in;
-layout(constant_id = 1) const bool F16 = false;
+layout(constant_id = 1) const int KV = 0;
 layout(constant_id = 2) const bool BIAS = false;
 layout(constant_id = 3) const bool NORM = false; // each head of q and k
 layout(constant_id = 4) const bool LATE = false; // its gains multiply what was rotated
 layout(constant_id = 5) const bool SCALED = false; // q by the last word of the row's cos and sin
+#include "kv.glsl"
 WORDS(0, qkv);
 WORDS(1, rows); // struct step_row
 WORDS(2, rope); // cos, sin (rows, rope_pairs)
@@ -24,33 +25,63 @@ WORDS(7, terms); // a row of biases as one of qkv, the gains of q, the gains of 
 layout(push_constant) uniform Push { rope_args a; };
 
 shared float squares[gl_WorkGroupSize.x];
-
-const uint WIDE = F16 ? 8 : 4;
+shared float head_values[QUANT ? 256 : 1]; // of a head of k or v
 
 vec2 rotate(vec2 v, vec2 turn) { return vec2(v.x * turn.x - v.y * turn.y, v.x * turn.y + v.y * turn.x); }
 
-// Where dimension d (even) of a head's K or V begins, in uints.
-uint k_place(uint d, uint position) { return (d / WIDE * PIECE + position) * 4 + (F16 ? d % WIDE / 2 : d % WIDE); }
-uint v_place(uint d, uint position) { return (position * (a.head_dim / WIDE) + d / WIDE) * 4 + (F16 ? d % WIDE / 2 : d % WIDE); }
-
-void store_k(uint at, vec2 v)
+// Where the uint of dimension d of a head's K or V lies.
+uint place(bool is_v, uint d, uint position)
 {
-    if (F16)
-        k_pages[at] = half_pair(v);
-    else {
-        k_pages[at] = floatBitsToUint(v.x);
-        k_pages[at + 1] = floatBitsToUint(v.y);
-    }
+    uint wide = uint(WIDE), word = is_v ? position * (a.head_dim / wide) + d / wide : d / wide * PIECE + position;
+    return word * 4 + d % wide / (wide / 4);
 }
 
-void store_v(uint at, vec2 v)
+void put(bool is_v, uint at, uint value)
 {
-    if (F16)
-        v_pages[at] = half_pair(v);
-    else {
-        v_pages[at] = floatBitsToUint(v.x);
-        v_pages[at + 1] = floatBitsToUint(v.y);
+    if (is_v) v_pages[at] = value;
+    else k_pages[at] = value;
+}
+
+// Dimensions d and d + 1, d even, of the head at `at`.
+void store(bool is_v, uint at, uint d, uint position, vec2 v)
+{
+    if (QUANT) {
+        head_values[d] = v.x;
+        head_values[d + 1] = v.y;
+        return;
     }
+    at += place(is_v, d, position);
+    put(is_v, at, KV == 0 ? half_pair(v) : floatBitsToUint(v.x));
+    if (KV == 1) put(is_v, at + 1, floatBitsToUint(v.y));
+}
+
+// The f16 scale of a block of head_values: 8 bits reach from -127 to 127, 4 bits from -8, which the
+// largest value becomes whatever its sign, to 7.
+uint block_scale(uint block)
+{
+    float most = 0.0;
+    for (uint i = 32 * block; i < min(32 * block + 32, a.head_dim); i++)
+        most = abs(head_values[i]) > abs(most) ? head_values[i] : most;
+    return half_bits(clamp(KV == 2 ? abs(most) / 127.0 : most / -8.0, -65504.0, 65504.0));
+}
+
+// By the whole workgroup: rounds head_values, a uint of them a turn, and writes them.
+void store_blocks(bool is_v, uint at, uint position)
+{
+    uint many = uint(FOURS), bits = 32 / many;
+    for (uint d = gl_LocalInvocationID.x * many; d < a.head_dim; d += gl_WorkGroupSize.x * many) {
+        float scale = scale_of(block_scale(d / 32), 0), inverse = scale == 0.0 ? 0.0 : 1.0 / scale;
+        uint word = 0;
+        for (uint i = 0; i < many; i++) {
+            int q = int(roundEven(head_values[d + i] * inverse));
+            q = KV == 2 ? clamp(q, -127, 127) : clamp(q, -8, 7) + 8;
+            word |= (uint(q) & (KV == 2 ? 255u : 15u)) << i * bits;
+        }
+        put(is_v, at + place(is_v, d, position), word);
+    }
+    uint scales = at + 4 * quant_words(a.head_dim) + position;
+    for (uint two = gl_LocalInvocationID.x; two * 64 < a.head_dim; two += gl_WorkGroupSize.x)
+        put(is_v, scales + two * PIECE, block_scale(2 * two) | block_scale(2 * two + 1) << 16);
 }
 
 // Where a head of q, k or v begins in its row.
@@ -101,6 +132,9 @@ float norm_scale(uint row, uint head)
     return 1.0 / sqrt(sum / float(a.head_dim) + a.eps);
 }
 
+// Where a KV head's part of a page begins.
+uint cache_place(uint page, uint head) { return (page * a.n_kv_heads + head) * head_words(a.head_dim) * 4; }
+
 void serve(uint row, uvec4 r, uint page, uint head, uint t, float scale)
 {
     uint at_head = head_at(head), from = row * a.stride + at_head;
@@ -133,14 +167,9 @@ void serve(uint row, uvec4 r, uint page, uint head, uint t, float scale)
         turned_q[(from + second) / 2] = w;
         return;
     }
-    uint position = r.y % PIECE, at = (page * a.n_kv_heads + head) * (a.head_dim / WIDE * PIECE * 4);
-    if (is_v) {
-        store_v(at + v_place(first, position), u);
-        store_v(at + v_place(second, position), w);
-    } else {
-        store_k(at + k_place(first, position), u);
-        store_k(at + k_place(second, position), w);
-    }
+    uint position = r.y % PIECE, at = cache_place(page, head);
+    store(is_v, at, first, position, u);
+    store(is_v, at, second, position, w);
 }
 
 void main()
@@ -150,10 +179,15 @@ void main()
     if (r.y == NO_ROW) return;
     uint entry = r.z + r.y / PIECE, page = WORD(pages, entry / 4)[entry % 4];
     uint fours = a.head_dim / 4;
-    if (NORM) { // a workgroup takes whole heads
+    if (NORM || QUANT) { // a workgroup takes whole heads
         for (uint head = gl_WorkGroupID.x; head < a.items / fours; head += gl_NumWorkGroups.x) {
-            float scale = head < a.n_heads + a.n_kv_heads ? norm_scale(row, head) : 0.0;
+            float scale = NORM && head < a.n_heads + a.n_kv_heads ? norm_scale(row, head) : 0.0;
             for (uint t = gl_LocalInvocationID.x; t < fours; t += gl_WorkGroupSize.x) serve(row, r, page, head, t, scale);
+            if (!QUANT || head < a.n_heads) continue;
+            barrier();
+            bool is_v = head >= a.n_heads + a.n_kv_heads;
+            store_blocks(is_v, cache_place(page, (head - a.n_heads) % a.n_kv_heads), r.y % PIECE);
+            barrier();
         }
         return;
     }

@@ -1,7 +1,8 @@
 /* kernel_profile - what each kernel of a step takes, by timestamps, against what the device can do.
  * Prints one JSON object; report.lua makes a table of it.
  *
- *   kernel_profile FILE.gguf [--rows 1] [--depth 0] [--precision fast|high] [--kv f16|f32]
+ *   kernel_profile FILE.gguf [--rows 1] [--depth 0] [--precision fast|high] [--kv
+ * f16|f32|q8_0|q4_0]
  *                  [--device INDEX or NAME]
  *
  * Up to 16 rows are sequences of their own, at the given depth; more are a prompt of one sequence
@@ -68,12 +69,13 @@ static uint32_t matrices_of_layer(const struct layer_weights *w, uint32_t rows, 
 static struct work attention_work(const struct profile *p)
 {
     const struct attention_shape *s = &p->f.shape;
-    double width = s->kv_f16 ? 2 : 4, per_sequence = (double)p->rows / p->sequences;
+    double per_sequence = (double)p->rows / p->sequences;
     double positions = p->depth + per_sequence, mean = p->depth + (per_sequence + 1) / 2;
-    double q = (double)s->n_heads * s->head_dim, kv = (double)s->n_kv_heads * s->head_dim;
+    double q = (double)s->n_heads * s->head_dim;
     return (struct work){
         .what = "attention",
-        .bytes = p->sequences * positions * 2 * kv * width + 2 * 4 * q * p->rows,
+        .bytes =
+            p->sequences * 2 * (double)ops_page_size(s) / KV_PAGE * positions + 2 * 4 * q * p->rows,
         .flops = 4 * q * mean * p->rows,
     };
 }
@@ -233,11 +235,12 @@ static llm_status profile_model(struct profile *p, llm_model *m, const struct ll
     struct forward_config c = {
         .context = p->depth + p->rows > usual ? p->depth + p->rows : usual,
         .n_pages = n_pages,
-        .kv_f16 = o->kv == LLM_KV_F16,
+        .kv = o->kv,
         .high = o->precision == LLM_PRECISION_HIGH,
         .profile = true,
     };
-    TRY(forward_open(&p->f, m->device->kernels, &m->blueprint.h, &m->weights, &c, &alloc_libc, error));
+    TRY(forward_open(&p->f, m->device->kernels, &m->blueprint.h, &m->weights, &c, &alloc_libc,
+                     error));
     p->output_bucket = forward_output_bucket(p->sequences);
     TRY(forward_record_plan(&p->f, p->bucket, error));
     TRY(forward_record_plan(&p->f, p->output_bucket, error));
@@ -292,6 +295,15 @@ static void read_device(const char *value, struct llm_load_options *o)
     else if (*value) o->device_name = value;
 }
 
+static uint32_t read_kv(const char *value)
+{
+    static const char *const names[] = {"f16", "f32", "q8_0",
+                                        "q4_0"}; /* in the order of LLM_KV_... */
+    uint32_t kv = 0;
+    while (kv < LLM_KV_Q4_0 && strcmp(value, names[kv]) != 0) kv++;
+    return kv;
+}
+
 static bool read_option(const char *name, const char *value, struct profile *p,
                         struct llm_load_options *o)
 {
@@ -299,7 +311,7 @@ static bool read_option(const char *name, const char *value, struct profile *p,
     if (strcmp(name, "--rows") == 0) p->rows = (uint32_t)strtoul(value, NULL, 10);
     else if (strcmp(name, "--depth") == 0) p->depth = (uint32_t)strtoul(value, NULL, 10);
     else if (strcmp(name, "--precision") == 0) o->precision = strcmp(value, "high") == 0;
-    else if (strcmp(name, "--kv") == 0) o->kv = strcmp(value, "f32") == 0;
+    else if (strcmp(name, "--kv") == 0) o->kv = read_kv(value);
     else if (strcmp(name, "--device") == 0) read_device(value, o);
     else known = false;
     return known;
@@ -320,7 +332,7 @@ int main(int argc, char **argv)
         ok = read_option(argv[i], argv[i + 1], &profile, &options);
     if (!ok || profile.rows == 0 || profile.depth > 100000) {
         fputs("usage: kernel_profile FILE.gguf [--rows N] [--depth N] [--precision fast|high]\n"
-              "                      [--kv f16|f32] [--device INDEX or NAME]\n",
+              "                      [--kv f16|f32|q8_0|q4_0] [--device INDEX or NAME]\n",
               stderr);
         return 2;
     }

@@ -122,7 +122,8 @@ struct operation {
     enum { PLAIN, ADD, GATE_UP, EMBED, NORM, ROPE_STORE, ATTENTION, ARGMAX } kind;
     enum quant_type format;
     uint32_t n_rows, head_dim;
-    bool kv_f16, one_group;
+    uint32_t kv;
+    bool one_group;
 };
 
 static llm_status record_attention(struct run *r, struct gpu_commands *c, const struct operation *o,
@@ -134,7 +135,7 @@ static llm_status record_attention(struct run *r, struct gpu_commands *c, const 
         .n_kv_heads = kv_heads,
         .head_dim = o->head_dim,
         .rope_dim = o->head_dim,
-        .kv_f16 = o->kv_f16,
+        .kv = o->kv,
         .scale = 1,
         .stride = ops_stride(dims),
         .k = heads * o->head_dim,
@@ -207,12 +208,14 @@ static bool run_matrices(struct run *r)
     return true;
 }
 
-static bool run_attention(struct run *r, uint32_t head_dim, bool kv_f16)
+static const char *const kv_names[] = {"f16", "f32", "q8_0", "q4_0"};
+
+static bool run_attention(struct run *r, uint32_t head_dim, uint32_t kv)
 {
     char shape[32], short_shape[40];
-    snprintf(shape, sizeof shape, "%s %" PRIu32, kv_f16 ? "f16" : "f32", head_dim);
+    snprintf(shape, sizeof shape, "%s %" PRIu32, kv_names[kv], head_dim);
     snprintf(short_shape, sizeof short_shape, "%s short", shape);
-    struct operation o = {.kind = ROPE_STORE, .n_rows = 1, .head_dim = head_dim, .kv_f16 = kv_f16};
+    struct operation o = {.kind = ROPE_STORE, .n_rows = 1, .head_dim = head_dim, .kv = kv};
     if (!run_operation(r, &o, "rope_store", shape)) return false;
     o.kind = ATTENTION;
     if (!run_operation(r, &o, "attention", shape)) return false;
@@ -225,8 +228,9 @@ static bool run_others(struct run *r)
     const struct operation norm = {.kind = NORM, .n_rows = 1};
     const struct operation argmax = {.kind = ARGMAX, .n_rows = 1};
     return run_operation(r, &norm, "norm", "1") && run_operation(r, &argmax, "argmax", "1") &&
-           run_attention(r, 64, false) && run_attention(r, 64, true) &&
-           run_attention(r, 128, false) && run_attention(r, 128, true);
+           run_attention(r, 64, LLM_KV_F32) && run_attention(r, 64, LLM_KV_F16) &&
+           run_attention(r, 128, LLM_KV_F32) && run_attention(r, 128, LLM_KV_F16) &&
+           run_attention(r, 128, LLM_KV_Q8_0) && run_attention(r, 128, LLM_KV_Q4_0);
 }
 
 /* ---- the device ---- */

@@ -22,17 +22,87 @@ struct attention {
     struct gpu_buffer qkv, k, v, partial, out, sinks;
     struct gpu_range sinks_range;
     struct bench_step step;
+    float *exact_k, *exact_v; /* what the cache was given */
     uint32_t pages, max_groups;
 };
+
+/* The NMSE of what a cache holds, by LLM_KV_..., and of the attention over it. */
+static const double kv_bounds[] = {1e-6, 1e-9, 1e-4, 2e-2};
+
+/* A number as the cache is to hold it, for each page, KV head, position and dimension. */
+static float *exact_at(const struct attention_shape *s, const float *exact, uint32_t page,
+                       uint32_t head, uint32_t position)
+{
+    size_t i = ((size_t)page * s->n_kv_heads + head) * 64 + position % 64;
+    return (float *)exact + i * s->head_dim;
+}
+
+/* Where a KV head's part of a page begins. */
+static char *head_of(const struct attention_shape *s, const void *pages, uint32_t page,
+                     uint32_t head)
+{
+    return (char *)pages + (page * s->n_kv_heads + head) * ops_page_size(s) / s->n_kv_heads;
+}
+
+static size_t word_of(const struct attention_shape *s, bool is_v, uint32_t position, uint32_t d,
+                      uint32_t wide)
+{
+    return is_v ? position % 64 * (s->head_dim / wide) + d / wide : d / wide * 64 + position % 64;
+}
+
+static uint16_t *scale_at(const struct attention_shape *s, char *at, uint32_t position, uint32_t d)
+{
+    uint32_t values = s->kv == LLM_KV_Q8_0 ? 1 : 2;
+    uint16_t *scales = (uint16_t *)(at + s->head_dim / values * 64);
+    return scales + (d / 64 * 64 + position % 64) * 2 + d / 32 % 2;
+}
 
 static float get(const struct attention_shape *s, const void *pages, bool is_v, uint32_t page,
                  uint32_t head, uint32_t position, uint32_t d)
 {
-    uint32_t wide = s->kv_f16 ? 8 : 4, words = s->head_dim / wide;
-    size_t word = (size_t)(page * s->n_kv_heads + head) * words * 64 +
-                  (is_v ? position % 64 * words + d / wide : d / wide * 64 + position % 64);
-    if (!s->kv_f16) return ((const float *)pages)[word * 4 + d % 4];
-    return quant_f16(((const uint16_t *)pages)[word * 8 + d % 8]);
+    static const uint32_t wides[] = {8, 4, 16, 32};
+    char *at = head_of(s, pages, page, head);
+    const uint32_t wide = wides[s->kv];
+    const size_t word = word_of(s, is_v, position, d, wide);
+    if (s->kv == LLM_KV_F32) return ((const float *)at)[word * 4 + d % 4];
+    if (s->kv == LLM_KV_F16) return quant_f16(((const uint16_t *)at)[word * 8 + d % 8]);
+    const float scale = quant_f16(*scale_at(s, at, position, d));
+    if (s->kv == LLM_KV_Q8_0) return scale * (float)((const int8_t *)at)[word * 16 + d % 16];
+    const int byte = ((const uint8_t *)at)[word * 16 + d % 32 / 2];
+    return scale * (float)((d % 2 ? byte >> 4 : byte & 15) - 8);
+}
+
+/* A head's vector, rounded as the cache's type has it. */
+static void put(const struct attention_shape *s, void *pages, bool is_v, uint32_t page,
+                uint32_t head, uint32_t position, const float *x)
+{
+    char *at = head_of(s, pages, page, head);
+    for (uint32_t d = 0; d < s->head_dim; d++) {
+        if (s->kv == LLM_KV_F32) {
+            ((float *)at)[word_of(s, is_v, position, d, 4) * 4 + d % 4] = x[d];
+            continue;
+        }
+        if (s->kv == LLM_KV_F16) {
+            ((uint16_t *)at)[word_of(s, is_v, position, d, 8) * 8 + d % 8] = quant_to_f16(x[d]);
+            continue;
+        }
+        float most = 0;
+        for (uint32_t i = d / 32 * 32; i < d / 32 * 32 + 32; i++)
+            most = fabsf(x[i]) > fabsf(most) ? x[i] : most;
+        const bool bytes = s->kv == LLM_KV_Q8_0;
+        const uint16_t half = quant_to_f16(bytes ? fabsf(most) / 127 : most / -8);
+        *scale_at(s, at, position, d) = half;
+        const float scale = quant_f16(half);
+        const long low = bytes ? -127 : -8, high = bytes ? 127 : 7;
+        long q = scale == 0 ? 0 : lrintf(x[d] / scale);
+        q = q < low ? low : q > high ? high : q;
+        if (bytes) {
+            ((int8_t *)at)[word_of(s, is_v, position, d, 16) * 16 + d % 16] = (int8_t)q;
+            continue;
+        }
+        uint8_t *byte = (uint8_t *)at + word_of(s, is_v, position, d, 32) * 16 + d % 32 / 2;
+        *byte = (uint8_t)(d % 2 ? (*byte & 15) | (q + 8) << 4 : (*byte & 240) | (q + 8));
+    }
 }
 
 static struct attention make(struct bench *b, const struct setting *t)
@@ -50,6 +120,10 @@ static struct attention make(struct bench *b, const struct setting *t)
     a.qkv = bench_buffer(b, (uint64_t)t->n_rows * s->stride * 4);
     a.k = bench_buffer(b, a.pages * ops_page_size(s));
     a.v = bench_buffer(b, a.pages * ops_page_size(s));
+    size_t values = (size_t)a.pages * s->n_kv_heads * 64 * s->head_dim;
+    a.exact_k = calloc(values, sizeof *a.exact_k);
+    a.exact_v = calloc(values, sizeof *a.exact_v);
+    assert_true(a.exact_k && a.exact_v);
     a.partial =
         bench_buffer(b, ops_partial_size(s, t->n_rows, (a.max_groups + 1) * ATTENTION_GROUP));
     a.out = bench_buffer(b, (uint64_t)t->n_rows * ops_stride(s->n_heads * s->head_dim) * 4);
@@ -89,6 +163,8 @@ static void drop(struct bench *b, struct attention *a)
     bench_free(b, &a->partial);
     bench_free(b, &a->out);
     bench_free(b, &a->sinks);
+    free(a->exact_k);
+    free(a->exact_v);
     bench_free(b, &a->step.step.buffer);
 }
 
@@ -121,33 +197,29 @@ static uint32_t last_seen(const struct setting *t, uint32_t position)
 static void fill(const struct setting *t, struct attention *a)
 {
     const struct attention_shape *s = &t->s;
-    uint32_t wide = s->kv_f16 ? 8 : 4, words = s->head_dim / wide;
     for (uint32_t i = 0; i < (t->one_sequence ? 1 : t->rows_used); i++) {
         uint32_t own = t->positions[i];
         for (uint32_t p = first_seen(t, own) / 64 * 64; p <= last_seen(t, own); p++) {
             if (p == own) continue;
             uint32_t page = a->step.pages[a->step.rows[i].table + p / 64];
             for (uint32_t h = 0; h < s->n_kv_heads; h++) {
+                float *k = exact_at(s, a->exact_k, page, h, p),
+                      *v = exact_at(s, a->exact_v, page, h, p);
                 for (uint32_t d = 0; d < s->head_dim; d++) {
-                    size_t base = (size_t)(page * s->n_kv_heads + h) * words * 64;
-                    size_t k = base + d / wide * 64 + p % 64, v = base + p % 64 * words + d / wide;
-                    float kd = t->size * bench_uniform(), vd = bench_uniform();
-                    if (s->kv_f16) {
-                        ((uint16_t *)a->k.map)[k * 8 + d % 8] = quant_to_f16(kd);
-                        ((uint16_t *)a->v.map)[v * 8 + d % 8] = quant_to_f16(vd);
-                    } else {
-                        ((float *)a->k.map)[k * 4 + d % 4] = kd;
-                        ((float *)a->v.map)[v * 4 + d % 4] = vd;
-                    }
+                    k[d] = t->size * bench_uniform();
+                    v[d] = bench_uniform();
                 }
+                put(s, a->k.map, false, page, h, p, k);
+                put(s, a->v.map, true, page, h, p, v);
             }
         }
     }
 }
 
-/* Attention of one head of one row in double, over the cache as the device holds it. */
-static void exact(const struct setting *t, const struct attention *a, uint32_t row, uint32_t head,
-                  double *out)
+/* Attention of one head of one row in double, over the cache as the device holds it, or over what
+ * it was given. */
+static void exact(const struct setting *t, const struct attention *a, bool given, uint32_t row,
+                  uint32_t head, double *out)
 {
     const struct attention_shape *s = &t->s;
     uint32_t from = first_seen(t, t->positions[row]), n = last_seen(t, t->positions[row]) + 1,
@@ -160,7 +232,8 @@ static void exact(const struct setting *t, const struct attention *a, uint32_t r
     for (uint32_t p = from; p < n; p++) {
         scores[p] = 0;
         for (uint32_t d = 0; d < s->head_dim; d++)
-            scores[p] += (double)q[d] * get(s, a->k.map, false, table[p / 64], kv, p, d);
+            scores[p] += (double)q[d] * (given ? exact_at(s, a->exact_k, table[p / 64], kv, p)[d]
+                                               : get(s, a->k.map, false, table[p / 64], kv, p, d));
         scores[p] *= s->scale;
         if (s->softcap > 0) scores[p] = s->softcap * tanh(scores[p] / s->softcap);
         if (scores[p] > most) most = scores[p];
@@ -175,7 +248,8 @@ static void exact(const struct setting *t, const struct attention *a, uint32_t r
         double w = exp(scores[p] - most);
         sum += w;
         for (uint32_t d = 0; d < s->head_dim; d++)
-            out[d] += w * get(s, a->v.map, true, table[p / 64], kv, p, d);
+            out[d] += w * (given ? exact_at(s, a->exact_v, table[p / 64], kv, p)[d]
+                                 : get(s, a->v.map, true, table[p / 64], kv, p, d));
     }
     for (uint32_t d = 0; d < s->head_dim; d++) out[d] /= sum;
     free(scores);
@@ -185,7 +259,7 @@ static void exact(const struct setting *t, const struct attention *a, uint32_t r
 static void check_stored(const struct setting *t, const struct attention *a, const float *before)
 {
     const struct attention_shape *s = &t->s;
-    double want[256], bound = s->kv_f16 ? 1e-6 : 1e-12;
+    double want[256], bound = s->kv == LLM_KV_F32 ? 1e-12 : kv_bounds[s->kv];
     float got[256];
     for (uint32_t i = 0; i < t->rows_used; i++) {
         const float *was = before + (size_t)i * s->stride,
@@ -197,14 +271,20 @@ static void check_stored(const struct setting *t, const struct attention *a, con
         }
         for (uint32_t h = 0; h < s->n_kv_heads; h++) {
             turn(s, p, was + s->k + h * s->head_dim, want);
-            for (uint32_t d = 0; d < s->head_dim; d++)
-                got[d] = get(s, a->k.map, false, page, h, p, d);
-            assert_true(bench_nmse(got, want, s->head_dim) <= bound);
+            float *k = exact_at(s, a->exact_k, page, h, p),
+                  *v = exact_at(s, a->exact_v, page, h, p);
             for (uint32_t d = 0; d < s->head_dim; d++) {
-                float v = was[s->v + h * s->head_dim + d];
-                if (s->kv_f16) v = quant_f16(quant_to_f16(v));
-                assert_true(get(s, a->v.map, true, page, h, p, d) == v);
+                got[d] = get(s, a->k.map, false, page, h, p, d);
+                k[d] = (float)want[d];
             }
+            assert_true(bench_nmse(got, want, s->head_dim) <= bound);
+            /* V is not turned: exactly what is made of it here. */
+            for (uint32_t d = 0; d < s->head_dim; d++)
+                got[d] = get(s, a->v.map, true, page, h, p, d);
+            memcpy(v, was + s->v + h * s->head_dim, s->head_dim * sizeof *v);
+            put(s, a->v.map, true, page, h, p, v);
+            for (uint32_t d = 0; d < s->head_dim; d++)
+                assert_true(got[d] == get(s, a->v.map, true, page, h, p, d));
         }
     }
 }
@@ -248,7 +328,7 @@ static void try_attention(struct bench *b, const struct setting *t)
     check_stored(t, &a, before);
 
     record(b, t, &a, a.max_groups, t->n_rows);
-    double want[256], bound = t->bound > 0 ? t->bound : s->kv_f16 ? 1e-6 : 1e-9;
+    double want[256], bound = t->bound > 0 ? t->bound : 1e-9;
     for (uint32_t i = 0; i < t->n_rows; i++) {
         const float *row =
             (const float *)a.out.map + (size_t)i * ops_stride(s->n_heads * s->head_dim);
@@ -257,10 +337,16 @@ static void try_attention(struct bench *b, const struct setting *t)
                 assert_true(isnan(row[h * s->head_dim])); /* padding is left alone */
                 continue;
             }
-            exact(t, &a, i, h, want);
+            exact(t, &a, false, i, h, want);
             double e = bench_nmse(row + h * s->head_dim, want, s->head_dim);
             if (!(e <= bound))
                 fail_msg("row %u head %u position %u: NMSE %g", i, h, t->positions[i], e);
+            if (t->size > 1) continue; /* what is rounded off such scores decides */
+            exact(t, &a, true, i, h, want);
+            e = bench_nmse(row + h * s->head_dim, want, s->head_dim);
+            if (!(e <= kv_bounds[s->kv]))
+                fail_msg("row %u head %u position %u: NMSE %g of what was stored", i, h,
+                         t->positions[i], e);
         }
     }
     /* The same bits with more room, where a merge follows even a single group, and in a smaller
@@ -278,7 +364,7 @@ static void try_attention(struct bench *b, const struct setting *t)
 }
 
 static struct attention_shape shape(uint32_t heads, uint32_t kv_heads, uint32_t dim, uint32_t rope,
-                                    bool neox, bool f16)
+                                    bool neox, uint32_t kv)
 {
     uint32_t q = 4, k = q + heads * dim + 8, v = k + kv_heads * dim;
     return (struct attention_shape){
@@ -287,7 +373,7 @@ static struct attention_shape shape(uint32_t heads, uint32_t kv_heads, uint32_t 
         .head_dim = dim,
         .rope_dim = rope,
         .rope_neox = neox,
-        .kv_f16 = f16,
+        .kv = kv,
         .scale = (float)(1 / sqrt(dim)),
         .stride = (v + kv_heads * dim + 31) / 32 * 32,
         .q = q,
@@ -298,14 +384,15 @@ static struct attention_shape shape(uint32_t heads, uint32_t kv_heads, uint32_t 
 
 static void attention_shapes(void **state)
 {
-    for (int f16 = 0; f16 < 2; f16++) {
+    for (uint32_t kv = 0; kv <= LLM_KV_Q4_0; kv++) {
         const struct attention_shape shapes[] = {
-            shape(9, 3, 64, 64, true, f16),  shape(4, 4, 8, 8, false, f16),
-            shape(8, 1, 32, 16, true, f16),  shape(14, 2, 64, 64, false, f16),
-            shape(2, 2, 128, 32, true, f16), shape(4, 2, 256, 0, false, f16),
-            shape(2, 1, 80, 80, true, f16),
+            shape(9, 3, 64, 64, true, kv),   shape(8, 1, 32, 16, true, kv),
+            shape(2, 2, 128, 32, true, kv),  shape(4, 2, 256, 0, false, kv),
+            shape(14, 2, 64, 64, false, kv), shape(2, 1, 96, 96, true, kv),
+            shape(4, 4, 8, 8, false, kv),    shape(2, 1, 80, 80, true, kv),
         };
-        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        uint32_t n = sizeof shapes / sizeof *shapes - (kv >= LLM_KV_Q8_0 ? 2 : 0);
+        for (uint32_t i = 0; i < n; i++) {
             const struct setting t = {shapes[i], 8, 6,    {0, 63, 64, 255, 256, 299}, false, 1,
                                       0,         0, false};
             try_attention(*state, &t);
@@ -315,7 +402,7 @@ static void attention_shapes(void **state)
 
 static void attention_one_sequence(void **state)
 {
-    const struct setting t = {shape(9, 3, 64, 64, true, false),
+    const struct setting t = {shape(9, 3, 64, 64, true, LLM_KV_F32),
                               8,
                               8,
                               {90, 91, 92, 93, 94, 95, 96, 97},
@@ -331,15 +418,15 @@ static void attention_one_sequence(void **state)
 static void attention_large(void **state)
 {
     const struct setting t = {
-        shape(4, 2, 32, 32, true, false), 4, 3, {5, 130, 700}, false, 150, 1e-4, 0, false};
+        shape(4, 2, 32, 32, true, LLM_KV_F32), 4, 3, {5, 130, 700}, false, 150, 1e-4, 0, false};
     try_attention(*state, &t);
 }
 
 static void attention_long(void **state)
 {
-    for (int f16 = 0; f16 < 2; f16++) {
+    for (uint32_t kv = 0; kv < 2; kv++) {
         const struct setting t = {
-            shape(2, 1, 8, 8, true, f16), 2, 1, {65535}, false, 1, 0, 0, false};
+            shape(2, 1, 8, 8, true, kv), 2, 1, {65535}, false, 1, 0, 0, false};
         try_attention(*state, &t);
     }
 }
@@ -350,7 +437,7 @@ static void windows(void **state)
 {
     static const uint32_t sizes[] = {1, 2, 7, 63, 64, 65, 128, 200, 256, 257, 1000};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        struct setting t = {shape(6, 2, 32, 32, true, i % 2),
+        struct setting t = {shape(6, 2, 32, 32, true, i % 4),
                             8,
                             8,
                             {0, 1, 63, 64, 65, 127, 300, 520},
@@ -372,7 +459,7 @@ static void softcap(void **state)
 {
     static const float sizes[] = {0.01f, 1, 12, 150};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        struct setting t = {shape(4, 2, 32, 32, true, false),
+        struct setting t = {shape(4, 2, 32, 32, true, LLM_KV_F32),
                             4,
                             4,
                             {0, 64, 130, 299},
@@ -391,8 +478,15 @@ static void both_ways(void **state)
 {
     static const uint32_t ahead[] = {1, 63, 64, 300};
     for (size_t i = 0; i < sizeof ahead / sizeof *ahead; i++) {
-        const struct setting t = {
-            shape(4, 4, 32, 0, false, i % 2), 4, 4, {0, 5, 63, 250}, false, 1, 0, ahead[i], i % 2};
+        const struct setting t = {shape(4, 4, 32, 0, false, (uint32_t)i),
+                                  4,
+                                  4,
+                                  {0, 5, 63, 250},
+                                  false,
+                                  1,
+                                  0,
+                                  ahead[i],
+                                  i % 2};
         try_attention(*state, &t);
     }
 }
@@ -402,7 +496,7 @@ static void rope_far(void **state)
     struct bench *b = *state;
     struct llm_error error = {0};
     /* A position near a million: the table needs that many pages, but only one is touched. */
-    struct setting t = {shape(2, 1, 64, 64, true, false), 1, 1, {63}, false, 1, 0, 0, false};
+    struct setting t = {shape(2, 1, 64, 64, true, LLM_KV_F32), 1, 1, {63}, false, 1, 0, 0, false};
     struct attention a = make(b, &t);
     double angle[32], want[64];
     float before[64];
@@ -467,7 +561,8 @@ static void try_terms(struct bench *b, const struct setting *t, bool bias, bool 
         for (uint32_t d = 0; d < s->head_dim; d++)
             got[d] = is_q ? ((const float *)a.qkv.map)[row * s->stride + at + d]
                           : get(s, is_v ? a.v.map : a.k.map, is_v, page, kv, position, d);
-        assert_true(bench_nmse(got, want, s->head_dim) <= (s->kv_f16 ? 1e-6 : 1e-12));
+        assert_true(bench_nmse(got, want, s->head_dim) <=
+                    (s->kv == LLM_KV_F32 ? 1e-12 : kv_bounds[s->kv]));
     }
     bench_free(b, &data);
     drop(b, &a);
@@ -477,10 +572,10 @@ static void try_terms(struct bench *b, const struct setting *t, bool bias, bool 
 static void terms_of_heads(void **state)
 {
     const struct attention_shape shapes[] = {
-        shape(9, 3, 64, 64, true, false),
-        shape(4, 2, 16, 16, false, true),
-        shape(2, 1, 256, 64, true, false),
-        shape(3, 3, 40, 40, false, false),
+        shape(9, 3, 64, 64, true, LLM_KV_F32),
+        shape(4, 2, 16, 16, false, LLM_KV_F16),
+        shape(2, 1, 256, 64, true, LLM_KV_F32),
+        shape(3, 3, 40, 40, false, LLM_KV_F32),
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const struct setting t = {shapes[i], 4, 4, {0, 63, 64, 255}, false, 1, 0, 0, false};

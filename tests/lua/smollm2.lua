@@ -51,5 +51,20 @@ local length = session.length
 reply, result = session:chat "And of Italy?"
 check("second turn", reply and result.cached_tokens == length, reply and result.cached_tokens or result)
 model:close()
+
+-- Caches that are rounded: the same facts, in less memory.
+local bytes = { f16 = 2, q8_0 = 34 / 32, q4_0 = 18 / 32 }
+for _, kv in ipairs { "f16", "q8_0", "q4_0" } do
+    model = assert(llm.load(path, { kv = kv, context = 256, device = tonumber(device) or device }))
+    session = assert(model:session { temperature = 0, max_tokens = 24 })
+    reply = session:chat "What is the capital of France?"
+    check(kv, reply and reply.text:find "Paris", reply and reply.text)
+    local per_token = model.info.memory.kv_per_token
+    check(kv .. ": memory", per_token == 2 * 30 * 3 * 64 * bytes[kv], per_token)
+    local blob = assert(session:save())
+    local again = assert(model:restore(blob))
+    check(kv .. ": restored", session:generate "" == again:generate "")
+    model:close()
+end
 print(("%d passed, %d failed"):format(passed, failed))
 os.exit(failed == 0 and 0 or 1)

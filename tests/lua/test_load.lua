@@ -188,12 +188,13 @@ t.test("every kind of cache and precision", function()
     for _, kv in ipairs { "f16", "f32", "q8_0", "q4_0" } do
         for _, precision in ipairs { "fast", "high" } do
             local m, message, code = t.load { kv = kv, precision = precision, context = 64 }
-            if m then
+            if kv:find "^q" then -- in blocks of 32, and this model's heads have 8 dimensions
+                t.equal(code, "unsupported", kv, precision, message)
+                t.check(message:find("dimension 8 ", 1, true) and message:find("f16", 1, true), message)
+            else
                 local text = m:generate("Once upon a time", { temperature = 0, max_tokens = 8 })
                 t.check(type(text) == "string" and #text > 0, kv, precision, text)
                 m:close()
-            else
-                t.equal(code, "unsupported", kv, precision, message)
             end
         end
     end

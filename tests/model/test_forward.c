@@ -301,6 +301,59 @@ static void every_architecture(void **state)
     }
 }
 
+/* Limits of the mean divergence: four bits keep a number to a tenth. */
+static void quantized_caches(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        uint32_t kv;
+        double limit;
+    } caches[] = {{"q8_0 cache", LLM_KV_Q8_0, 1e-4}, {"q4_0 cache", LLM_KV_Q4_0, 3e-2}};
+    struct model_shape shape = small_shape();
+    shape.head_dim = 64;
+    struct memory_file file;
+    file.data = model_make(&shape, &file.size);
+    for (size_t i = 0; i < LENGTH(caches); i++) {
+        struct llm_load_options o;
+        load_defaults(&o);
+        o.kv = caches[i].kv;
+        o.precision = LLM_PRECISION_HIGH;
+        o.context = 128;
+        llm_model *model;
+        OK(load(&file, &o, &model));
+        int32_t ids[ALL];
+        random_ids(ids, ALL, shape.vocab, 7);
+        struct agreement a = agree(model, &file, ids, PROMPT, ALL);
+        if (!(a.mean <= caches[i].limit))
+            fail_msg("%s: mean divergence %g", caches[i].name, a.mean);
+        struct llm_model_info info = {.size = sizeof info};
+        OK(llm_model_info_get(model, &info, &error));
+        const uint32_t bytes = caches[i].kv == LLM_KV_Q8_0 ? 34 : 18;
+        assert_int_equal(info.memory_kv_per_token,
+                         2 * shape.n_layers * shape.n_kv_heads * shape.head_dim / 32 * bytes);
+        llm_model_free(model);
+    }
+    free(file.data);
+}
+
+static void cache_of_odd_heads(void **state)
+{
+    (void)state;
+    struct model_shape shape = small_shape();
+    shape.head_dim = 40;
+    struct memory_file file;
+    file.data = model_make(&shape, &file.size);
+    struct llm_load_options o;
+    load_defaults(&o);
+    o.kv = LLM_KV_Q8_0;
+    llm_model *model;
+    assert_int_equal(load(&file, &o, &model), LLM_UNSUPPORTED);
+    assert_non_null(strstr(error.message, "dimension 40"));
+    assert_non_null(strstr(error.message, "32"));
+    free(file.data);
+}
+
 /* llama.cpp leaves Phi 3's window out, so that there is only the reference to tell. */
 static void windows(void **state)
 {
@@ -323,6 +376,7 @@ int main(void)
         cmocka_unit_test(every_type),         cmocka_unit_test(mixed_types),
         cmocka_unit_test(every_rope),         cmocka_unit_test(odd_shapes),
         cmocka_unit_test(every_architecture), cmocka_unit_test(windows),
+        cmocka_unit_test(quantized_caches),   cmocka_unit_test(cache_of_odd_heads),
     };
     return cmocka_run_group_tests(tests, fixture_open, fixture_close);
 }
