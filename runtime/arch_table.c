@@ -74,6 +74,9 @@ const struct arch arch_table[] = {
     {"bailingmoe", LLAMA | EXPERTS, .may = SHARED | ROPE_FREQS, .router = {.keys = true}},
     {"bailingmoe2", FUSED_QKV | PRE_NORMS | GATED | HEAD_NORM | EXPERTS,
      .may = SHARED | CHOICE_BIAS, .traits = NEOX | NEXT_LAYERS, .router = {.keys = true}},
+    {"deepseek", LLAMA | EXPERTS, .may = SHARED | ROPE_FREQS, .router = {.keys = true}},
+    {"minimax-m2", LLAMA | ROW_NORM | EXPERTS | CHOICE_BIAS, .traits = NEOX,
+     .router = {.gate = ROUTER_SIGMOID, .normalise = true, .keys = true}},
     {"hunyuan-moe", LLAMA | HEAD_NORM | EXPERTS, .may = SHARED, .traits = NEOX | LATE_HEAD_NORM,
      .router = {.normalise = true}},
 };
