@@ -9,7 +9,7 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 
-enum { VOCAB = 320, LONG = 300 };
+enum { VOCAB = 320, LONG = 180 };
 
 static struct model_shape shape_of(const char *arch)
 {
@@ -275,7 +275,7 @@ static float *logits_after(llm_model *model, const int32_t *ids, size_t n, size_
 /* Prompts cut anywhere, where rows of one expert come together in other numbers. */
 static void try_cuts(const char *arch, enum quant_type ffn)
 {
-    static const size_t cuts[] = {1, 3, 16, 67, 128};
+    static const size_t cuts[] = {1, 5, 67, 128};
     struct model_shape shape = shape_of(arch);
     struct memory_file file;
     struct llm_load_options o;
