@@ -1,4 +1,5 @@
-/* kernels.h - the rows of shaders/kernels.def, and the pipelines made of them so far. */
+/* kernels.h - the rows of shaders/kernels.def, the pipelines made of them so far, and the codebooks
+ * that some of them read. */
 #ifndef KERNELS_H
 #define KERNELS_H
 
@@ -6,6 +7,7 @@
 #include "alloc.h"
 #include "choices.h"
 #include "llm.h"
+#include "quant.h"
 
 enum module {
 #define KERNEL(name, source, defines, buffers, written, texels, args) MODULE_##name,
@@ -30,7 +32,8 @@ struct kernels {
     struct os_lock *lock; /* guards what follows */
     struct kernel *items;
     size_t n, capacity;
-    struct choices choices; /* what is known of them */
+    struct choices choices;  /* what is known of them */
+    struct gpu_buffer grids; /* quant_grids, once a format has asked for them */
 };
 
 llm_status kernels_create(struct kernels **out, struct gpu_device *device,
@@ -47,6 +50,9 @@ uint64_t kernels_checksum(void); /* of the code of all modules */
 struct verdict kernels_verdict(struct kernels *k, const char *name);
 llm_status kernels_judge(struct kernels *k, const struct verdict *v, struct llm_error *error);
 size_t kernels_pick(struct kernels *k, const char (*names)[CHOICE_NAME], size_t n, uint32_t rows);
+/* The codebook of a format, if it has one: uploaded when first asked for. From any thread. */
+llm_status kernels_grid(struct kernels *k, enum quant_type type, struct gpu_range *out,
+                        struct llm_error *error);
 void kernels_free(struct kernels *k); /* before its device is closed */
 
 #endif

@@ -183,6 +183,7 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
     const struct format_modules *m = ops_format(e->one.type);
     const uint32_t columns = columns_of(ops, pairs), tiles = divide_up(e->one.rows, REPACK_TILE);
     const bool bias = e->bias.buffer != NULL;
+    struct gpu_range grid = {0};
     uint32_t cut = 0;
     if (bias && both_biases(p).size > ops->info->binding_size)
         return error_set(error, LLM_UNSUPPORTED,
@@ -193,6 +194,7 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
     if (!m)
         return error_set(error, LLM_UNSUPPORTED, "no kernel for weight format %d",
                          (int)e->one.type);
+    TRY(kernels_grid(ops->kernels, e->one.type, &grid, error));
     TRY(ops_tiles_a_binding(ops, &e->one, &cut, error));
     const uint32_t spec[] = {8,
                              minimum(ops_pieces(ops, &e->one), 16),
@@ -233,6 +235,7 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
                                        all_of(pairs->chosen),
                                        columns ? all_of(pairs->order) : all_of(pairs->chosen),
                                        bias ? both_biases(p) : all_of(p->x),
+                                       grid,
                                    };
             if (buffer > 0 || tile > 0) gpu_commands_barrier(c);
             gpu_commands_dispatch(c, kernel, ranges, &args, x, minimum(groups, OPS_AXIS),

@@ -29,6 +29,15 @@ static const struct format_modules format_modules[] = {
     FORMAT_MODULES(QUANT_IQ4_NL, iq4_nl, 0, 0),
     FORMAT_MODULES(QUANT_IQ4_XS, iq4_xs, 0, 0),
     FORMAT_MODULES(QUANT_MXFP4, mxfp4, 0, 0),
+    FORMAT_MODULES(QUANT_IQ3_S, iq3_s, 0, 0),
+    FORMAT_MODULES(QUANT_IQ3_XXS, iq3_xxs, 0, 0),
+    FORMAT_MODULES(QUANT_IQ2_S, iq2_s, 0, 0),
+    FORMAT_MODULES(QUANT_IQ2_XS, iq2_xs, 0, 0),
+    FORMAT_MODULES(QUANT_IQ2_XXS, iq2_xxs, 0, 0),
+    FORMAT_MODULES(QUANT_IQ1_S, iq1_s, 0, 0),
+    FORMAT_MODULES(QUANT_IQ1_M, iq1_m, 0, 0),
+    FORMAT_MODULES(QUANT_TQ1_0, tq1_0, 0, 0),
+    FORMAT_MODULES(QUANT_TQ2_0, tq2_0, 0, 0),
 };
 
 const struct format_modules *ops_format(enum quant_type type)
@@ -218,12 +227,14 @@ llm_status ops_multiply(struct ops *ops, struct gpu_commands *c, const struct pr
 {
     const struct weight *first = p->first;
     const struct gpu_kernel *kernel;
+    struct gpu_range grid = {0};
     struct way way;
     uint32_t cut = 0, number;
     TRY(check_arguments(ops, p, n_rows, error));
     TRY(ops_tiles_a_binding(ops, first, &cut, error));
     TRY(ops_choose(ops, p, n_rows, &way, &number, error));
     TRY(kernels_get(ops->kernels, way.module, way.spec, way.n_spec, &kernel, error));
+    TRY(kernels_grid(ops->kernels, first->type, &grid, error));
 
     uint32_t tiles = divide_up(first->rows, REPACK_TILE);
     for (uint32_t tile = 0; tile < tiles; tile += cut) {
@@ -242,7 +253,8 @@ llm_status ops_multiply(struct ops *ops, struct gpu_commands *c, const struct pr
         };
         const struct gpu_range a = ops_tile_range(first, tile, n),
                                b = p->second ? ops_tile_range(p->second, tile, n) : a;
-        struct gpu_range ranges[7] = {a, b, all_of(p->x), all_of(p->y), bias_range(first, row)};
+        struct gpu_range ranges[7] = {a,   b, all_of(p->x), all_of(p->y), bias_range(first, row),
+                                      grid};
         if (p->activation) memcpy(args.act, p->activation->a, sizeof args.act);
         if (p->norm) {
             ranges[4] = *p->norm->gain;
@@ -364,12 +376,14 @@ static llm_status look_up(struct ops *ops, struct gpu_commands *c, const struct 
 {
     const struct format_modules *m = ops_format(w->type);
     const struct gpu_kernel *kernel;
+    struct gpu_range grid = {0};
     uint32_t cut = 0, lanes = minimum(ops->profile->lanes, 32),
              tiles = divide_up(w->rows, REPACK_TILE);
     if (!m)
         return error_set(error, LLM_UNSUPPORTED, "no kernel for weight format %d", (int)w->type);
     TRY(ops_tiles_a_binding(ops, w, &cut, error));
     TRY(kernels_get(ops->kernels, m->embed, &lanes, 1, &kernel, error));
+    TRY(kernels_grid(ops->kernels, w->type, &grid, error));
     for (uint32_t tile = 0; tile < tiles; tile += cut) {
         uint32_t n = minimum(cut, tiles - tile), row = tile * REPACK_TILE,
                  blocks = ops_stride(w->cols) / 32;
@@ -384,7 +398,7 @@ static llm_status look_up(struct ops *ops, struct gpu_commands *c, const struct 
         };
         const struct gpu_range words = ops_tile_range(w, tile, n);
         const struct gpu_range rows = {&step->buffer, step->rows, n_rows * sizeof(struct step_row)};
-        const struct gpu_range ranges[] = {words, rows, all_of(out)};
+        const struct gpu_range ranges[] = {words, rows, all_of(out), grid};
         if (tile > 0) gpu_commands_barrier(c);
         gpu_commands_dispatch(c, kernel, ranges, &args, divide_up(blocks, lanes), n_rows, 1);
     }

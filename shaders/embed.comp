@@ -11,6 +11,7 @@ layout(std430, binding = 1) readonly buffer Rows { uvec4 rows[]; }; // struct st
 layout(std430, binding = 2) buffer Out { vec4 result[]; };
 layout(push_constant) uniform Push { embed_args a; };
 
+#define GRID 3
 uvec4 W4(uint i) { return WORD(words, i); }
 #include "format.glsl"
 

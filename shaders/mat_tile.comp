@@ -24,6 +24,7 @@ layout(std430, binding = 4) readonly buffer Bias { vec4 bias[]; };
 layout(push_constant) uniform Push { mat_args a; };
 #define ACT(i) a.act[i]
 #include "activation.glsl"
+#define GRID 5
 
 int matrix;
 uvec4 W4(uint i)

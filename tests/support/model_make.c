@@ -87,8 +87,11 @@ static enum quant_type fitting(enum quant_type type, uint64_t cols)
     static const struct {
         enum quant_type from, to;
     } narrower[] = {
-        {QUANT_Q2_K, QUANT_Q4_0}, {QUANT_Q3_K, QUANT_Q4_0}, {QUANT_Q4_K, QUANT_Q5_0},
-        {QUANT_Q5_K, QUANT_Q5_1}, {QUANT_Q6_K, QUANT_Q8_0}, {QUANT_IQ4_XS, QUANT_IQ4_NL},
+        {QUANT_Q2_K, QUANT_Q4_0},     {QUANT_Q3_K, QUANT_Q4_0},      {QUANT_Q4_K, QUANT_Q5_0},
+        {QUANT_Q5_K, QUANT_Q5_1},     {QUANT_Q6_K, QUANT_Q8_0},      {QUANT_IQ4_XS, QUANT_IQ4_NL},
+        {QUANT_IQ3_S, QUANT_IQ4_NL},  {QUANT_IQ3_XXS, QUANT_IQ4_NL}, {QUANT_IQ2_S, QUANT_IQ4_NL},
+        {QUANT_IQ2_XS, QUANT_IQ4_NL}, {QUANT_IQ2_XXS, QUANT_IQ4_NL}, {QUANT_IQ1_S, QUANT_IQ4_NL},
+        {QUANT_IQ1_M, QUANT_IQ4_NL},  {QUANT_TQ1_0, QUANT_Q4_0},     {QUANT_TQ2_0, QUANT_Q4_0},
     };
     if (cols % quant_info(type)->block == 0) return type;
     for (size_t i = 0; i < sizeof narrower / sizeof *narrower; i++)
@@ -243,6 +246,8 @@ static const struct kin {
     {"bailingmoe", "norm1 q k v o norm2", false, "", PLAIN_EXPERTS SHARED_EXPERT},
     {"bailingmoe2", "norm1 qkv qn kn o norm2 gate up down", false, "",
      PLAIN_EXPERTS " choiceb" SHARED_EXPERT},
+    {"deepseek", "norm1 q k v o norm2 gate up down", false, "", PLAIN_EXPERTS SHARED_EXPERT},
+    {"minimax-m2", "norm1 q k v qrow krow o norm2", false, "", PLAIN_EXPERTS " choiceb"},
     {"hunyuan-moe", "norm1 q k v qn kn o norm2", false, "", PLAIN_EXPERTS SHARED_EXPERT},
 };
 
