@@ -343,6 +343,8 @@ struct llm_generate_options {
     llm_piece_fn on_piece;
     void *on_piece_user;
     llm_release_fn on_piece_release;
+    uint32_t speculative; /* 1: tokens that followed the same words before are tried several at a
+                             time; the text stays the same */
 };
 
 LLM_API void llm_generate_defaults(struct llm_generate_options *o, size_t size);
@@ -387,6 +389,7 @@ struct llm_result {
     const int32_t *ids;          /* tokens of them, every generated one */
     const float *token_logprobs; /* tokens of them, where logprobs were asked for, else NULL */
     const struct llm_logprob *logprobs; /* tokens * n_logprobs, best first, else NULL */
+    uint32_t drafted, accepted;         /* tokens that were tried, and that were right */
 };
 /* LLM_RUNNING before the end. What it points at lives as long as the generation. */
 LLM_API llm_status llm_generation_result(const llm_generation *generation,

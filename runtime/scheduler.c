@@ -41,6 +41,11 @@ void scheduler_add(struct scheduler *s, struct run *run)
     *link = run;
 }
 
+bool scheduler_is_alone(const struct scheduler *s, const struct run *run)
+{
+    return s->runs == run && !run->next;
+}
+
 static void unlink_run(struct scheduler *s, struct run *run)
 {
     struct run **link = &s->runs;
@@ -300,11 +305,11 @@ static void finish_step(struct scheduler *s)
     for (uint32_t i = 0; i < f->n_entries; i++) {
         struct flight_entry *e = &f->entries[i];
         for (uint32_t k = 0; k < e->n_outputs; k++, output++) {
-            if (!e->run) continue;
+            const uint32_t position = e->first + e->n - e->n_outputs + k;
+            if (!e->run || position >= e->run->rows.kv->length) continue;
             const float *logits =
                 f->want_logits && !e->run->argmax ? forward_logits(s->forward, output) : NULL;
-            e->run->output(e->run, e->first + e->n - e->n_outputs + k,
-                           (int32_t)forward_best(s->forward, output), logits);
+            e->run->output(e->run, position, (int32_t)forward_best(s->forward, output), logits);
         }
         if (e->run && remaining(e->run) == 0) end_run(s, e->run, LLM_OK, NULL);
     }
