@@ -6,18 +6,32 @@
 #include "gpu_error.h"
 #include "kernels.h"
 #include "layer.h"
+#include "os.h"
 
 static uint32_t bucket_rows(uint32_t bucket)
 {
     return ops_buckets[bucket];
 }
 
-uint32_t forward_take(uint32_t n, uint32_t *bucket)
+double forward_seconds(const struct forward *f, uint32_t bucket)
+{
+    uint32_t b = bucket;
+    while (b > 0 && f->layers[b].segment_seconds == 0) b--;
+    return f->layers[b].segment_seconds * bucket_rows(bucket) / bucket_rows(b);
+}
+
+/* A layer of a prompt takes no longer, so that other sessions wait for at most so many layers. More
+ * than a few rows at once are no faster where this matters. */
+static const double longest_segment = 0.033;
+enum { FEW_ROWS = 3 }; /* the bucket of 8 */
+
+uint32_t forward_take(const struct forward *f, uint32_t n, uint32_t *bucket)
 {
     uint32_t b = 0;
     while (ops_buckets[b + 1] && ops_buckets[b] < n && ops_buckets[b] < FORWARD_MAX_ROWS) b++;
     /* A plan that would run more than a quarter empty gives way to the next smaller one. */
     while (b > 0 && n < ops_buckets[b] - ops_buckets[b] / 4) b--;
+    while (b > FEW_ROWS && forward_seconds(f, b) > longest_segment) b--;
     *bucket = b;
     return n < ops_buckets[b] ? n : ops_buckets[b];
 }
@@ -365,6 +379,10 @@ llm_status forward_warm(struct forward *f, struct llm_error *error)
     TRY_GPU(gpu_submit(f->gpu, f->heads[0].segments, f->heads[0].n_segments, &ticket, &gpu_error_),
             error);
     TRY_GPU(gpu_wait(f->gpu, ticket, UINT64_MAX, &gpu_error_), error);
+    const double begun = os_clock();
+    TRY_GPU(gpu_submit(f->gpu, f->layers[0].segments, 1, &ticket, &gpu_error_), error);
+    TRY_GPU(gpu_wait(f->gpu, ticket, UINT64_MAX, &gpu_error_), error);
+    f->layers[0].segment_seconds = os_clock() - begun;
     return LLM_OK;
 }
 

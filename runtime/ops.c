@@ -46,6 +46,7 @@ llm_status ops_create(struct ops **out, struct kernels *kernels, bool high, bool
     ops->info = gpu_device_info(kernels->device);
     ops->profile = profile_of(ops->info);
     ops->texels = ops->info->texel_loads && ops->info->subgroup == 8 && ops->info->subgroup_shuffle;
+    ops->flat = ops->info->no_unrolling;
     ops->integers = ops->texels && ops->info->software && ops->info->unified && !high;
     llm_status status = ops->integers ? make_counter(ops, error) : LLM_OK;
     if (status == LLM_OK) *out = ops;
