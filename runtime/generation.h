@@ -33,6 +33,9 @@ struct llm_generation {
     llm_piece_fn on_piece;
     void *on_piece_user;
     llm_release_fn on_piece_release;
+    llm_full_fn on_full;
+    void *on_full_user;
+    llm_release_fn on_full_release;
 
     bool speculative;
     uint32_t draft_length; /* tokens to try next */

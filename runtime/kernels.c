@@ -90,10 +90,54 @@ llm_status kernels_get(struct kernels *k, enum module module, const uint32_t *sp
     return status;
 }
 
+static llm_status upload_grids(struct gpu_upload *upload, struct gpu_buffer *to,
+                               struct llm_error *error)
+{
+    void *memory;
+    TRY_GPU(gpu_upload_begin(upload, to, 0, (size_t)to->size, &memory, &gpu_error_), error);
+    uint32_t *words = memory;
+    for (size_t i = 0; i < QUANT_GRIDS / 2; i++)
+        words[i] = quant_grids[2 * i] | (uint32_t)quant_grids[2 * i + 1] << 16;
+    TRY_GPU(gpu_upload_end(upload, &gpu_error_), error);
+    TRY_GPU(gpu_upload_finish(upload, &gpu_error_), error);
+    return LLM_OK;
+}
+
+static llm_status make_grids(struct kernels *k, struct llm_error *error)
+{
+    struct gpu_upload *upload;
+    TRY_GPU(gpu_upload_create(k->device, &upload, &gpu_error_), error);
+    struct gpu_buffer grids = {0};
+    struct gpu_error gpu_error = {{0}};
+    llm_status status = gpu_failed(
+        gpu_buffer_create(k->device, &grids, sizeof quant_grids, GPU_MEMORY_DEVICE, &gpu_error),
+        &gpu_error, error);
+    if (status == LLM_OK) status = upload_grids(upload, &grids, error);
+    gpu_upload_free(upload);
+    if (status == LLM_OK) k->grids = grids;
+    else gpu_buffer_free(k->device, &grids);
+    return status;
+}
+
+llm_status kernels_grid(struct kernels *k, enum quant_type type, struct gpu_range *out,
+                        struct llm_error *error)
+{
+    const struct quant_grid grid = quant_grid(type);
+    llm_status status = LLM_OK;
+    if (grid.n == 0) return LLM_OK;
+    os_lock(k->lock);
+    if (k->grids.size == 0) status = make_grids(k, error);
+    os_unlock(k->lock);
+    const uint64_t each = sizeof quant_grids[0];
+    *out = (struct gpu_range){&k->grids, grid.at * each, grid.n * each};
+    return status;
+}
+
 void kernels_free(struct kernels *k)
 {
     if (!k) return;
     for (size_t i = 0; i < k->n; i++) gpu_kernel_free(k->device, k->items[i].gpu);
+    gpu_buffer_free(k->device, &k->grids);
     alloc_free(k->alloc, k->items, k->capacity * sizeof *k->items);
     os_lock_free(k->lock);
     alloc_free(k->alloc, k, sizeof *k);

@@ -1,10 +1,12 @@
-/* kernels.h - the rows of shaders/kernels.def, and the pipelines made of them so far. */
+/* kernels.h - the rows of shaders/kernels.def, the pipelines made of them so far, and the codebooks
+ * that some of them read. */
 #ifndef KERNELS_H
 #define KERNELS_H
 
 #include "../vk/gpu.h"
 #include "alloc.h"
 #include "llm.h"
+#include "quant.h"
 
 enum module {
 #define KERNEL(name, source, defines, buffers, written, texels, args) MODULE_##name,
@@ -26,9 +28,10 @@ struct kernel {
 struct kernels {
     struct gpu_device *device;
     const struct alloc *alloc;
-    struct os_lock *lock; /* guards the items */
+    struct os_lock *lock; /* guards what follows */
     struct kernel *items;
     size_t n, capacity;
+    struct gpu_buffer grids; /* quant_grids, once a format has asked for them */
 };
 
 llm_status kernels_create(struct kernels **out, struct gpu_device *device,
@@ -37,6 +40,9 @@ llm_status kernels_create(struct kernels **out, struct gpu_device *device,
  * thread. */
 llm_status kernels_get(struct kernels *k, enum module module, const uint32_t *spec, uint32_t n_spec,
                        const struct gpu_kernel **out, struct llm_error *error);
+/* The codebook of a format, if it has one: uploaded when first asked for. From any thread. */
+llm_status kernels_grid(struct kernels *k, enum quant_type type, struct gpu_range *out,
+                        struct llm_error *error);
 void kernels_free(struct kernels *k); /* before its device is closed */
 
 #endif

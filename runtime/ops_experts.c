@@ -184,6 +184,7 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
     const struct profile *f = ops->profile;
     const uint32_t columns = columns_of(ops, pairs), tiles = divide_up(e->one.rows, REPACK_TILE);
     const bool bias = e->bias.buffer != NULL;
+    struct gpu_range grid = {0};
     uint32_t cut = 0;
     if (bias && both_biases(p).size > ops->info->binding_size)
         return error_set(error, LLM_UNSUPPORTED,
@@ -191,6 +192,7 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
                          " bytes are too many for bindings of %" PRIu64,
                          both_biases(p).size, ops->info->binding_size);
     TRY(check_experts(e, pairs, error));
+    TRY(kernels_grid(ops->kernels, e->one.type, &grid, error));
     TRY(ops_format(&e->one, &m, error));
     TRY(ops_tiles_a_binding(ops, &e->one, &cut, error));
     const uint32_t spec[] = {
@@ -234,6 +236,7 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
                                        all_of(pairs->chosen),
                                        columns ? all_of(pairs->order) : all_of(pairs->chosen),
                                        bias ? both_biases(p) : all_of(p->x),
+                                       grid,
                                    };
             if (buffer > 0 || tile > 0) gpu_commands_barrier(c);
             gpu_commands_dispatch(c, kernel, ranges, &args, x, minimum(groups, OPS_AXIS),

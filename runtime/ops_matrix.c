@@ -32,6 +32,15 @@ static const struct format_modules format_modules[] = {
     FORMAT_MODULES(QUANT_IQ4_NL, iq4_nl, 0, 0),
     FORMAT_MODULES(QUANT_IQ4_XS, iq4_xs, 0, 0),
     FORMAT_MODULES(QUANT_MXFP4, mxfp4, 0, 0),
+    FORMAT_MODULES(QUANT_IQ3_S, iq3_s, 0, 0),
+    FORMAT_MODULES(QUANT_IQ3_XXS, iq3_xxs, 0, 0),
+    FORMAT_MODULES(QUANT_IQ2_S, iq2_s, 0, 0),
+    FORMAT_MODULES(QUANT_IQ2_XS, iq2_xs, 0, 0),
+    FORMAT_MODULES(QUANT_IQ2_XXS, iq2_xxs, 0, 0),
+    FORMAT_MODULES(QUANT_IQ1_S, iq1_s, 0, 0),
+    FORMAT_MODULES(QUANT_IQ1_M, iq1_m, 0, 0),
+    FORMAT_MODULES(QUANT_TQ1_0, tq1_0, 0, 0),
+    FORMAT_MODULES(QUANT_TQ2_0, tq2_0, 0, 0),
 };
 
 llm_status ops_format(const struct weight *w, const struct format_modules **out,
@@ -146,10 +155,12 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
 {
     const struct weight *first = p->first;
     const struct gpu_kernel *kernel;
+    struct gpu_range grid = {0};
     uint32_t tiles_of = p->x_values == VALUES_INT ? 1 : ops->profile->mat_tiles, cut = 0, columns;
     TRY(check_product(ops, p, n_rows, error));
     TRY(ops_tiles_a_binding(ops, first, &cut, error));
     TRY(product_kernel(ops, p, n_rows, &columns, &kernel, error));
+    TRY(kernels_grid(ops->kernels, first->type, &grid, error));
 
     uint32_t tiles = divide_up(first->rows, REPACK_TILE);
     for (uint32_t tile = 0; tile < tiles; tile += cut) {
@@ -168,7 +179,8 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
         };
         const struct gpu_range a = ops_tile_range(first, tile, n),
                                b = p->second ? ops_tile_range(p->second, tile, n) : a;
-        struct gpu_range ranges[7] = {a, b, all_of(p->x), all_of(p->y), bias_range(first, row)};
+        struct gpu_range ranges[7] = {a,   b, all_of(p->x), all_of(p->y), bias_range(first, row),
+                                      grid};
         if (p->activation) memcpy(args.act, p->activation->a, sizeof args.act);
         if (p->norm) {
             ranges[4] = *p->norm->gain;
@@ -284,26 +296,34 @@ llm_status ops_activated(struct ops *ops, struct gpu_commands *c, const struct w
     return multiply(ops, c, &p, n_rows, error);
 }
 
-static llm_status embed(struct ops *ops, struct gpu_commands *c, const struct weight *w,
-                        float scale, bool position, const struct step *step,
-                        const struct gpu_buffer *out, uint32_t n_rows, struct llm_error *error)
+static llm_status look_up(struct ops *ops, struct gpu_commands *c, const struct weight *w,
+                          float scale, enum embed_by by, bool add, const struct step *step,
+                          const struct gpu_buffer *out, uint32_t n_rows, struct llm_error *error)
 {
     const struct format_modules *m;
     const struct gpu_kernel *kernel;
+    struct gpu_range grid = {0};
     uint32_t cut = 0, lanes = minimum(ops->profile->lanes, 32),
              tiles = divide_up(w->rows, REPACK_TILE);
     TRY(ops_format(w, &m, error));
     TRY(ops_tiles_a_binding(ops, w, &cut, error));
-    const uint32_t spec[] = {lanes, position};
-    TRY(kernels_get(ops->kernels, m->embed, spec, 2, &kernel, error));
+    TRY(kernels_get(ops->kernels, m->embed, &lanes, 1, &kernel, error));
+    TRY(kernels_grid(ops->kernels, w->type, &grid, error));
     for (uint32_t tile = 0; tile < tiles; tile += cut) {
         uint32_t n = minimum(cut, tiles - tile), row = tile * REPACK_TILE,
                  blocks = ops_stride(w->cols) / 32;
-        const struct embed_args args = {row, minimum(w->rows - row, n * REPACK_TILE), blocks,
-                                        ops_stride(w->cols) / 4, scale};
+        const struct embed_args args = {
+            .first = row,
+            .rows = minimum(w->rows - row, n * REPACK_TILE),
+            .blocks = blocks,
+            .stride = ops_stride(w->cols) / 4,
+            .scale = scale,
+            .word = (uint32_t)by,
+            .add = add,
+        };
         const struct gpu_range words = ops_tile_range(w, tile, n);
         const struct gpu_range rows = {&step->buffer, step->rows, n_rows * sizeof(struct step_row)};
-        const struct gpu_range ranges[] = {words, rows, all_of(out)};
+        const struct gpu_range ranges[] = {words, rows, all_of(out), grid};
         if (tile > 0) gpu_commands_barrier(c);
         gpu_commands_dispatch(c, kernel, ranges, &args, divide_up(blocks, lanes), n_rows, 1);
     }
@@ -314,12 +334,12 @@ llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weigh
                      const struct step *step, const struct gpu_buffer *out, uint32_t n_rows,
                      struct llm_error *error)
 {
-    return embed(ops, c, w, scale, false, step, out, n_rows, error);
+    return look_up(ops, c, w, scale, EMBED_BY_TOKEN, false, step, out, n_rows, error);
 }
 
-llm_status ops_embed_positions(struct ops *ops, struct gpu_commands *c, const struct weight *w,
-                               const struct step *step, const struct gpu_buffer *out,
-                               uint32_t n_rows, struct llm_error *error)
+llm_status ops_embed_add(struct ops *ops, struct gpu_commands *c, const struct weight *w,
+                         enum embed_by by, const struct step *step, const struct gpu_buffer *out,
+                         uint32_t n_rows, struct llm_error *error)
 {
-    return embed(ops, c, w, 1, true, step, out, n_rows, error);
+    return look_up(ops, c, w, 1, by, true, step, out, n_rows, error);
 }

@@ -138,6 +138,15 @@ static const struct quant_codec *const codecs[] = {
     [QUANT_IQ4_NL] = &quant_iq4_nl,
     [QUANT_IQ4_XS] = &quant_iq4_xs,
     [QUANT_MXFP4] = &quant_mxfp4,
+    [QUANT_IQ3_S] = &quant_iq3_s,
+    [QUANT_IQ3_XXS] = &quant_iq3_xxs,
+    [QUANT_IQ2_S] = &quant_iq2_s,
+    [QUANT_IQ2_XS] = &quant_iq2_xs,
+    [QUANT_IQ2_XXS] = &quant_iq2_xxs,
+    [QUANT_IQ1_S] = &quant_iq1_s,
+    [QUANT_IQ1_M] = &quant_iq1_m,
+    [QUANT_TQ1_0] = &quant_tq1_0,
+    [QUANT_TQ2_0] = &quant_tq2_0,
 };
 
 void quant_decode(enum quant_type type, const void *blocks, float *out, size_t n)

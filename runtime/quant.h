@@ -21,9 +21,18 @@
     X(QUANT_Q4_K, 12, "Q4_K", 256, 144)                                                            \
     X(QUANT_Q5_K, 13, "Q5_K", 256, 176)                                                            \
     X(QUANT_Q6_K, 14, "Q6_K", 256, 210)                                                            \
+    X(QUANT_IQ2_XXS, 16, "IQ2_XXS", 256, 66)                                                       \
+    X(QUANT_IQ2_XS, 17, "IQ2_XS", 256, 74)                                                         \
+    X(QUANT_IQ3_XXS, 18, "IQ3_XXS", 256, 98)                                                       \
+    X(QUANT_IQ1_S, 19, "IQ1_S", 256, 50)                                                           \
     X(QUANT_IQ4_NL, 20, "IQ4_NL", 32, 18)                                                          \
+    X(QUANT_IQ3_S, 21, "IQ3_S", 256, 110)                                                          \
+    X(QUANT_IQ2_S, 22, "IQ2_S", 256, 82)                                                           \
     X(QUANT_IQ4_XS, 23, "IQ4_XS", 256, 136)                                                        \
+    X(QUANT_IQ1_M, 29, "IQ1_M", 256, 56)                                                           \
     X(QUANT_BF16, 30, "BF16", 1, 2)                                                                \
+    X(QUANT_TQ1_0, 34, "TQ1_0", 256, 54)                                                           \
+    X(QUANT_TQ2_0, 35, "TQ2_0", 256, 66)                                                           \
     X(QUANT_MXFP4, 39, "MXFP4", 32, 17)
 
 enum quant_type {
@@ -48,6 +57,15 @@ struct quant_foreign {
     const char *name, *why;
 };
 const struct quant_foreign *quant_foreign(uint32_t id);
+
+/* The codebooks of the formats that have one: entries of eight columns of two bits or four of four,
+ * the first lowest, each the number of a level. n is 0 where there is none. */
+enum { QUANT_GRIDS = 4608 };
+extern const uint16_t quant_grids[QUANT_GRIDS];
+struct quant_grid {
+    uint32_t at, n;
+};
+struct quant_grid quant_grid(enum quant_type type);
 
 float quant_f16(uint16_t bits);     /* exact */
 uint16_t quant_to_f16(float value); /* nearest even; overflow to infinity */

@@ -20,7 +20,11 @@ struct quant_codec {
 extern const struct quant_codec quant_q4_0, quant_q4_1, quant_q5_0, quant_q5_1, quant_q8_0,
     quant_iq4_nl, quant_iq4_xs, quant_mxfp4;
 /* quant_k.c */
-extern const struct quant_codec quant_q2_k, quant_q3_k, quant_q4_k, quant_q5_k, quant_q6_k;
+extern const struct quant_codec quant_q2_k, quant_q3_k, quant_q4_k, quant_q5_k, quant_q6_k,
+    quant_tq1_0, quant_tq2_0;
+/* quant_codebook.c */
+extern const struct quant_codec quant_iq2_xxs, quant_iq2_xs, quant_iq2_s, quant_iq3_xxs,
+    quant_iq3_s, quant_iq1_s, quant_iq1_m;
 
 /* ---- little-endian numbers ---- */
 

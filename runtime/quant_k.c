@@ -1,3 +1,4 @@
+/* Super-blocks of 256 weights with scales in groups, and without. */
 #include "quant_impl.h"
 
 /* ---- K formats: 256 weights in groups of 16 or 32, whose scales are small integers ---- */
@@ -194,8 +195,75 @@ static void encode_q6_k(const void *format, const float *in, uint8_t *block)
     }
 }
 
+/* ---- ternary formats: w = d * (q - 1) ---- */
+
+static void encode_ternary(const float *in, uint8_t *d_at, unsigned q[SUPER])
+{
+    float d = store_f16(d_at, fabsf(extreme(in, SUPER))), id = inverse(d);
+    for (unsigned i = 0; i < SUPER; i++) q[i] = (unsigned)(round_int(in[i] * id, -1, 1) + 1);
+}
+
+/* TQ2_0: planes of two bits (64), d. */
+static void decode_tq2_0(const void *format, const uint8_t *block, float *out)
+{
+    (void)format;
+    float d = load_f16(block + 64);
+    for (unsigned i = 0; i < SUPER; i++) out[i] = d * (float)((int)plane_get(block, 2, i) - 1);
+}
+
+static void encode_tq2_0(const void *format, const float *in, uint8_t *block)
+{
+    (void)format;
+    unsigned q[SUPER];
+    encode_ternary(in, block + 64, q);
+    for (unsigned i = 0; i < SUPER; i++) plane_set(block, 2, i, q[i]);
+}
+
+/* TQ1_0: five digits of base three a byte, in 32 bytes whose first digits are the first 32 weights
+ * and so on, and in 16 more; then four bytes of four digits; d. A byte is its digits as a fraction,
+ * in 256ths and rounded up: times three, a digit appears above it. */
+struct digits {
+    unsigned byte, place;
+};
+
+static struct digits tq1_place(unsigned i)
+{
+    if (i < 160) return (struct digits){i % 32, i / 32};
+    i -= 160;
+    if (i < 80) return (struct digits){32 + i % 16, i / 16};
+    i -= 80;
+    return (struct digits){48 + i % 4, i / 4};
+}
+
+static const unsigned powers_of_3[] = {1, 3, 9, 27, 81};
+
+static void decode_tq1_0(const void *format, const uint8_t *block, float *out)
+{
+    (void)format;
+    float d = load_f16(block + 52);
+    for (unsigned i = 0; i < SUPER; i++) {
+        struct digits at = tq1_place(i);
+        unsigned rest = block[at.byte] * powers_of_3[at.place] & 255;
+        out[i] = d * (float)((int)(rest * 3 >> 8) - 1);
+    }
+}
+
+static void encode_tq1_0(const void *format, const float *in, uint8_t *block)
+{
+    (void)format;
+    unsigned q[SUPER], sums[52] = {0};
+    encode_ternary(in, block + 52, q);
+    for (unsigned i = 0; i < SUPER; i++) {
+        struct digits at = tq1_place(i);
+        sums[at.byte] += q[i] * powers_of_3[4 - at.place];
+    }
+    for (unsigned i = 0; i < 52; i++) block[i] = (uint8_t)((sums[i] * 256 + 242) / 243);
+}
+
 const struct quant_codec quant_q2_k = {decode_minimum, encode_minimum, &q2_k};
 const struct quant_codec quant_q3_k = {decode_q3_k, encode_q3_k, NULL};
 const struct quant_codec quant_q4_k = {decode_minimum, encode_minimum, &q4_k};
 const struct quant_codec quant_q5_k = {decode_minimum, encode_minimum, &q5_k};
 const struct quant_codec quant_q6_k = {decode_q6_k, encode_q6_k, NULL};
+const struct quant_codec quant_tq1_0 = {decode_tq1_0, encode_tq1_0, NULL};
+const struct quant_codec quant_tq2_0 = {decode_tq2_0, encode_tq2_0, NULL};

@@ -4,7 +4,8 @@
 //   load_head(at), load_block(at), load_half(at, h)   at: first uvec4 of the unit's head, of the block
 //   weights(j, g)                  columns 4g..4g+3 of the half in the lane's row j: times X_SCALE, fold(j) and scale, plus offset
 //   scale(j, h), offset(j, h)
-// The including shader gives W4(i), word i (a uvec4) of the matrix, and sets lane.
+// The including shader gives W4(i), word i (a uvec4) of the matrix, and GRID, the binding of the codebook where the format has
+// one, and sets lane.
 uint lane;
 
 // What 8 lanes load together, one uvec4, uvec2 or uint each, lies together from word at on.
@@ -43,12 +44,30 @@ uint L1(uint at) { return W4(at + (lane >> 2))[lane & 3u]; }
 #include "q5_k.glsl"
 #elif FORMAT == 14
 #include "q6_k.glsl"
+#elif FORMAT == 16
+#include "iq2_xxs.glsl"
+#elif FORMAT == 17
+#include "iq2_xs.glsl"
+#elif FORMAT == 18
+#include "iq3_xxs.glsl"
+#elif FORMAT == 19
+#include "iq1_s.glsl"
 #elif FORMAT == 20
 #include "iq4_nl.glsl"
+#elif FORMAT == 21
+#include "iq3_s.glsl"
+#elif FORMAT == 22
+#include "iq2_s.glsl"
 #elif FORMAT == 23
 #include "iq4_xs.glsl"
+#elif FORMAT == 29
+#include "iq1_m.glsl"
 #elif FORMAT == 30
 #include "bf16.glsl"
+#elif FORMAT == 34
+#include "tq1_0.glsl"
+#elif FORMAT == 35
+#include "tq2_0.glsl"
 #elif FORMAT == 39
 #include "mxfp4.glsl"
 #endif

@@ -10,7 +10,11 @@
 uvec2 d;
 
 void load_head(uint at) {}
-void load_block(uint at) { d = L2(at + 32); }
+void load_block(uint at)
+{
+    d = L2(at + 32);
+    load_levels();
+}
 void load_half(uint at, int h) { load_nibbles(at, h); }
 vec4 weights(int j, int g) { return levels(nibble_values(j, g)); }
 float fold(int j) { return 1.0; }

@@ -11,7 +11,11 @@
 uvec2 d;
 uint sc;
 
-void load_head(uint at) { d = L2(at); }
+void load_head(uint at)
+{
+    d = L2(at);
+    load_levels();
+}
 void load_block(uint at) { sc = L1(at + 32); }
 void load_half(uint at, int h) { load_nibbles(at, h); }
 vec4 weights(int j, int g) { return levels(nibble_values(j, g)); }

@@ -30,6 +30,7 @@ layout(push_constant) uniform Push { mat_args a; };
 #define ACT(i) a.act[i]
 #include "activation.glsl"
 
+#define GRID 5
 #define X_AT(n) uint(n) * a.x_stride
 #include "mat.glsl"
 

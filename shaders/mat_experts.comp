@@ -29,6 +29,7 @@ layout(push_constant) uniform Push { experts_args a; };
 #include "activation.glsl"
 
 uint columns_at[COLUMNS];
+#define GRID 7
 #define X_AT(n) columns_at[n]
 #include "mat.glsl"
 #include "experts.glsl"

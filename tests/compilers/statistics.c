@@ -251,7 +251,9 @@ static bool run_all(struct run *r, struct gpu *gpu)
     bool fine = kernels_create(&r->kernels, r->device, &alloc_libc, &error) == LLM_OK &&
                 ops_create(&r->ops, r->kernels, false, false, &alloc_libc, &error) == LLM_OK;
     if (!fine) fprintf(stderr, "%s\n", error.message);
+    if (fine) r->kernels->grids = memory; /* the device has none for the codebooks */
     fine = fine && run_matrices(r) && run_others(r);
+    if (r->kernels) r->kernels->grids = (struct gpu_buffer){0};
     ops_free(r->ops);
     kernels_free(r->kernels);
     gpu_device_close(r->device);

@@ -179,9 +179,11 @@ struct scales {
     uint32_t at, n;
 };
 static const struct scales scales[] = {
-    {QUANT_Q4_0, 0, 1}, {QUANT_Q4_1, 0, 2},   {QUANT_Q5_0, 0, 1},   {QUANT_Q5_1, 0, 2},
-    {QUANT_Q8_0, 0, 1}, {QUANT_Q2_K, 80, 2},  {QUANT_Q3_K, 108, 1}, {QUANT_Q4_K, 0, 2},
-    {QUANT_Q5_K, 0, 2}, {QUANT_Q6_K, 208, 1}, {QUANT_IQ4_NL, 0, 1}, {QUANT_IQ4_XS, 0, 1},
+    {QUANT_Q4_0, 0, 1},    {QUANT_Q4_1, 0, 2},    {QUANT_Q5_0, 0, 1},   {QUANT_Q5_1, 0, 2},
+    {QUANT_Q8_0, 0, 1},    {QUANT_Q2_K, 80, 2},   {QUANT_Q3_K, 108, 1}, {QUANT_Q4_K, 0, 2},
+    {QUANT_Q5_K, 0, 2},    {QUANT_Q6_K, 208, 1},  {QUANT_IQ4_NL, 0, 1}, {QUANT_IQ4_XS, 0, 1},
+    {QUANT_IQ3_S, 0, 1},   {QUANT_IQ3_XXS, 0, 1}, {QUANT_IQ2_S, 0, 1},  {QUANT_IQ2_XS, 0, 1},
+    {QUANT_IQ2_XXS, 0, 1}, {QUANT_IQ1_S, 0, 1},   {QUANT_TQ1_0, 52, 1}, {QUANT_TQ2_0, 64, 1},
 };
 
 /* MXFP4's scale is a power of two, here that of the half. No subnormals, which a device may flush.
@@ -197,6 +199,10 @@ void bench_set_scales(enum quant_type type, void *block, uint16_t half)
 {
     uint8_t *bytes = block;
     if (type == QUANT_MXFP4) bytes[0] = exponent_of(half);
+    for (uint32_t i = 0; type == QUANT_IQ1_M && i < 4; i++) { /* a nibble above each four scales */
+        uint8_t *p = &bytes[49 + 2 * i];
+        *p = (uint8_t)((*p & 15) | (half >> 4 * i & 15) << 4);
+    }
     for (size_t i = 0; i < sizeof scales / sizeof *scales; i++) {
         for (uint32_t k = 0; scales[i].type == type && k < scales[i].n; k++)
             memcpy(bytes + scales[i].at + 2 * k, &half, 2);

@@ -206,7 +206,7 @@ static void mixed_types(void **state)
         {.kind = TENSOR_TYPE, .name = "blk.1.attn_output.weight", .u32 = QUANT_MXFP4},
         {.kind = TENSOR_TYPE, .name = "blk.1.ffn_gate.weight", .u32 = QUANT_Q2_K},
         {.kind = TENSOR_TYPE, .name = "blk.1.ffn_up.weight", .u32 = QUANT_IQ4_XS},
-        {.kind = TENSOR_TYPE, .name = "blk.1.ffn_down.weight", .u32 = QUANT_Q3_K},
+        {.kind = TENSOR_TYPE, .name = "blk.1.ffn_down.weight", .u32 = QUANT_IQ2_S},
         {.kind = EDIT_END},
     };
     agree_shape(&s, edits, "mixed types");

@@ -87,8 +87,11 @@ static enum quant_type fitting(enum quant_type type, uint64_t cols)
     static const struct {
         enum quant_type from, to;
     } narrower[] = {
-        {QUANT_Q2_K, QUANT_Q4_0}, {QUANT_Q3_K, QUANT_Q4_0}, {QUANT_Q4_K, QUANT_Q5_0},
-        {QUANT_Q5_K, QUANT_Q5_1}, {QUANT_Q6_K, QUANT_Q8_0}, {QUANT_IQ4_XS, QUANT_IQ4_NL},
+        {QUANT_Q2_K, QUANT_Q4_0},     {QUANT_Q3_K, QUANT_Q4_0},      {QUANT_Q4_K, QUANT_Q5_0},
+        {QUANT_Q5_K, QUANT_Q5_1},     {QUANT_Q6_K, QUANT_Q8_0},      {QUANT_IQ4_XS, QUANT_IQ4_NL},
+        {QUANT_IQ3_S, QUANT_IQ4_NL},  {QUANT_IQ3_XXS, QUANT_IQ4_NL}, {QUANT_IQ2_S, QUANT_IQ4_NL},
+        {QUANT_IQ2_XS, QUANT_IQ4_NL}, {QUANT_IQ2_XXS, QUANT_IQ4_NL}, {QUANT_IQ1_S, QUANT_IQ4_NL},
+        {QUANT_IQ1_M, QUANT_IQ4_NL},  {QUANT_TQ1_0, QUANT_Q4_0},     {QUANT_TQ2_0, QUANT_Q4_0},
     };
     if (cols % quant_info(type)->block == 0) return type;
     for (size_t i = 0; i < sizeof narrower / sizeof *narrower; i++)
@@ -243,6 +246,8 @@ static const struct kin {
     {"bailingmoe", "norm1 q k v o norm2", false, "", PLAIN_EXPERTS SHARED_EXPERT},
     {"bailingmoe2", "norm1 qkv qn kn o norm2 gate up down", false, "",
      PLAIN_EXPERTS " choiceb" SHARED_EXPERT},
+    {"deepseek", "norm1 q k v o norm2 gate up down", false, "", PLAIN_EXPERTS SHARED_EXPERT},
+    {"minimax-m2", "norm1 q k v qrow krow o norm2", false, "", PLAIN_EXPERTS " choiceb"},
     {"hunyuan-moe", "norm1 q k v qn kn o norm2", false, "", PLAIN_EXPERTS SHARED_EXPERT},
 };
 
@@ -462,16 +467,15 @@ static void gpt2(struct gguf_write *w, uint32_t n, char (*text)[PIECE], const ch
     free(merges);
 }
 
-static void vocabulary(struct maker *m)
+void model_write_vocabulary(struct gguf_write *w, uint32_t n, bool byte_pair)
 {
-    uint32_t n = m->shape->vocab;
     char(*text)[PIECE] = calloc(n, sizeof *text);
     const char **tokens = calloc(n, sizeof *tokens);
     int32_t *kinds = calloc(n, sizeof *kinds);
     if (!text || !tokens || !kinds) abort();
     for (uint32_t i = 0; i < n; i++) tokens[i] = text[i];
-    (m->shape->gpt2 ? gpt2 : sentencepiece)(&m->out, n, text, tokens, kinds);
-    gguf_write_array(&m->out, "tokenizer.ggml.token_type", GGUF_I32, kinds, n);
+    (byte_pair ? gpt2 : sentencepiece)(w, n, text, tokens, kinds);
+    gguf_write_array(w, "tokenizer.ggml.token_type", GGUF_I32, kinds, n);
     free(text);
     free(tokens);
     free(kinds);
@@ -600,7 +604,7 @@ uint8_t *model_make(const struct model_shape *shape, size_t *size)
 {
     struct maker m = {.shape = shape, .random = shape->seed};
     metadata(&m);
-    vocabulary(&m);
+    model_write_vocabulary(&m.out, shape->vocab, shape->gpt2);
     tensors(&m);
     return gguf_write_finish(&m.out, size);
 }
@@ -610,7 +614,7 @@ uint8_t *model_make_header(const struct model_shape *shape, size_t *size,
 {
     struct maker m = {.shape = shape, .declare = true};
     metadata(&m);
-    vocabulary(&m);
+    model_write_vocabulary(&m.out, shape->vocab, shape->gpt2);
     tensors(&m);
     *tensors_out = m.tensors;
     *n = m.n_tensors;

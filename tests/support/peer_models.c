@@ -9,6 +9,12 @@
 /* A shape and its limit. */
 #define SHAPE(...) FIELDS(__VA_ARGS__), 1e-9
 #define GELU_SHAPE(...) FIELDS(__VA_ARGS__), 1e-6 /* llama.cpp takes GELU from a table of f16 */
+/* Four formats in one model. llama.cpp rounds what it multiplies with them; of the embedding it
+ * takes rows as they are. */
+#define FORMATS(embedding_, attention_, ffn_, output_)                                             \
+    FIELDS(.dim = 256, .head_dim = 64, .hidden = 256, .embedding = QUANT_##embedding_,             \
+           .attention = QUANT_##attention_, .ffn = QUANT_##ffn_, .output = QUANT_##output_),       \
+        3e-3
 #define F32(key, number)                                                                           \
     {                                                                                              \
         key, GGUF_F32, number                                                                      \
@@ -149,7 +155,25 @@ const struct peer_model peer_models[] = {
                                       .scale = 2.5f})},
     {"olmoe",
      SHAPE(.arch = "olmoe", .n_kv_heads = 4, .experts = {.n = 16, .used = 5, .hidden = 96})},
+    {"deepseek", SHAPE(.arch = "deepseek", .n_layers = 3,
+                       .experts = {.n = 8,
+                                   .used = 3,
+                                   .hidden = 32,
+                                   .shared = 64,
+                                   .dense = 1,
+                                   .gating = 1,
+                                   .norm = false,
+                                   .scale = 1})},
+    {"minimax-m2",
+     SHAPE(.arch = "minimax-m2", .rope_dims = 8,
+           .experts = {.n = 12, .used = 4, .hidden = 96, .gating = 2, .norm = true, .scale = 1})},
     {"hunyuan-moe",
      SHAPE(.arch = "hunyuan-moe", .experts = {.n = 6, .used = 2, .hidden = 96, .shared = 64})},
+    {"formats-1", FORMATS(Q4_0, Q4_1, Q5_0, Q5_1)},
+    {"formats-2", FORMATS(Q8_0, Q2_K, Q3_K, Q4_K)},
+    {"formats-3", FORMATS(Q5_K, Q6_K, F16, BF16)},
+    {"formats-4", FORMATS(IQ4_NL, IQ4_XS, MXFP4, IQ3_S)},
+    {"formats-5", FORMATS(IQ3_XXS, IQ2_S, IQ2_XS, IQ2_XXS)},
+    {"formats-6", FORMATS(IQ1_S, IQ1_M, TQ1_0, TQ2_0)},
 };
 const uint32_t peer_n_models = sizeof peer_models / sizeof *peer_models;

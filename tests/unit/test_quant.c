@@ -18,11 +18,14 @@ static const struct {
     enum quant_type type;
     int high[2];
 } scales[] = {
-    {QUANT_F32, {3, -1}},    {QUANT_F16, {1, -1}},    {QUANT_BF16, {1, -1}},
-    {QUANT_Q4_0, {1, -1}},   {QUANT_Q4_1, {1, 3}},    {QUANT_Q5_0, {1, -1}},
-    {QUANT_Q5_1, {1, 3}},    {QUANT_Q8_0, {1, -1}},   {QUANT_Q2_K, {81, 83}},
-    {QUANT_Q3_K, {109, -1}}, {QUANT_Q4_K, {1, 3}},    {QUANT_Q5_K, {1, 3}},
-    {QUANT_Q6_K, {209, -1}}, {QUANT_IQ4_NL, {1, -1}}, {QUANT_IQ4_XS, {1, -1}},
+    {QUANT_F32, {3, -1}},    {QUANT_F16, {1, -1}},     {QUANT_BF16, {1, -1}},
+    {QUANT_Q4_0, {1, -1}},   {QUANT_Q4_1, {1, 3}},     {QUANT_Q5_0, {1, -1}},
+    {QUANT_Q5_1, {1, 3}},    {QUANT_Q8_0, {1, -1}},    {QUANT_Q2_K, {81, 83}},
+    {QUANT_Q3_K, {109, -1}}, {QUANT_Q4_K, {1, 3}},     {QUANT_Q5_K, {1, 3}},
+    {QUANT_Q6_K, {209, -1}}, {QUANT_IQ4_NL, {1, -1}},  {QUANT_IQ4_XS, {1, -1}},
+    {QUANT_IQ3_S, {1, -1}},  {QUANT_IQ3_XXS, {1, -1}}, {QUANT_IQ2_S, {1, -1}},
+    {QUANT_IQ2_XS, {1, -1}}, {QUANT_IQ2_XXS, {1, -1}}, {QUANT_IQ1_S, {1, -1}},
+    {QUANT_IQ1_M, {55, -1}}, {QUANT_TQ1_0, {53, -1}},  {QUANT_TQ2_0, {65, -1}},
 };
 
 /* The blocks that tests/data/quants/make.py describes. */
@@ -147,10 +150,13 @@ static const struct {
     enum quant_type type;
     double most;
 } errors[] = {
-    {QUANT_F32, 0},      {QUANT_F16, 2e-4},    {QUANT_BF16, 2e-3},   {QUANT_Q4_0, 0.045},
-    {QUANT_Q4_1, 0.04},  {QUANT_Q5_0, 0.023},  {QUANT_Q5_1, 0.02},   {QUANT_Q8_0, 0.0025},
-    {QUANT_Q2_K, 0.21},  {QUANT_Q3_K, 0.09},   {QUANT_Q4_K, 0.042},  {QUANT_Q5_K, 0.022},
-    {QUANT_Q6_K, 0.011}, {QUANT_IQ4_NL, 0.04}, {QUANT_IQ4_XS, 0.04}, {QUANT_MXFP4, 0.085},
+    {QUANT_F32, 0},        {QUANT_F16, 2e-4},     {QUANT_BF16, 2e-3},    {QUANT_Q4_0, 0.045},
+    {QUANT_Q4_1, 0.04},    {QUANT_Q5_0, 0.023},   {QUANT_Q5_1, 0.02},    {QUANT_Q8_0, 0.0025},
+    {QUANT_Q2_K, 0.21},    {QUANT_Q3_K, 0.09},    {QUANT_Q4_K, 0.042},   {QUANT_Q5_K, 0.022},
+    {QUANT_Q6_K, 0.011},   {QUANT_IQ4_NL, 0.045}, {QUANT_IQ4_XS, 0.045}, {QUANT_MXFP4, 0.095},
+    {QUANT_IQ3_S, 0.09},   {QUANT_IQ3_XXS, 0.12}, {QUANT_IQ2_S, 0.17},   {QUANT_IQ2_XS, 0.2},
+    {QUANT_IQ2_XXS, 0.22}, {QUANT_IQ1_S, 0.33},   {QUANT_IQ1_M, 0.31},   {QUANT_TQ1_0, 0.33},
+    {QUANT_TQ2_0, 0.33},
 };
 
 static void encodes_within_the_step(void **state)
