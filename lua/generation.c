@@ -109,6 +109,7 @@ static const struct option rows[] = {
     RANGE("priority", INT32, AT(o.priority), INT32_MIN, INT32_MAX),
     {.name = "on_piece", .type = OPTION_FUNCTION, .slot = HOOK_PIECE},
     {.name = "overflow", .type = OPTION_READ, .read = read_overflow},
+    FLAG("speculative", AT(o.speculative)),
     FLAG("yield", AT(yield)),
     LATER("dry"),
     LATER("xtc"),
@@ -117,7 +118,6 @@ static const struct option rows[] = {
     LATER("schema"),
     LATER("tools"),
     LATER("sampler"),
-    LATER("speculative"),
 };
 static const struct option feed_rows[] = {FLAG("async", AT(async)), FLAG("yield", AT(yield))};
 enum { SESSION_ROWS = 2, N_ROWS = sizeof rows / sizeof *rows };

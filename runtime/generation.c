@@ -168,25 +168,80 @@ static llm_status pick(llm_generation *g, int32_t best, const float *logits, int
     return keep_logprobs(g, logits, *logprob);
 }
 
+/* ---- drafts: what followed the same tokens before ---- */
+
+enum { DRAFT_MATCH = 3, DRAFT_MOST = 7 }; /* with the last token, rows of 2, 4 or 8 */
+
+/* Where what followed the last occurrence of the last tokens begins, or n. */
+static uint32_t find_repetition(const int32_t *tokens, uint32_t n)
+{
+    if (n <= DRAFT_MATCH) return n;
+    const int32_t *end = tokens + n - DRAFT_MATCH;
+    for (uint32_t at = n - DRAFT_MATCH; at-- > 0;)
+        if (!memcmp(tokens + at, end, DRAFT_MATCH * sizeof *end)) return at + DRAFT_MATCH;
+    return n;
+}
+
+/* Behind the session's tokens, for the next step to compute; returns how many. Others that wait are
+ * not held up, and no page is taken. */
+static uint32_t draft(llm_generation *g)
+{
+    llm_session *s = g->session;
+    if (!g->speculative || !scheduler_is_alone(&g->model->scheduler, &g->run)) return 0;
+    uint32_t room = s->kv.n_pages * KV_PAGE, from = find_repetition(s->tokens, s->n_tokens);
+    room = room > s->capacity ? s->capacity : room;
+    room = room > s->n_tokens ? room - s->n_tokens : 0;
+    uint32_t n = s->n_tokens - from;
+    if (n > g->draft_length) n = g->draft_length;
+    if (n > room) n = room;
+    if (g->max_tokens >= 0 && n > g->max_tokens - g->n_tokens)
+        n = (uint32_t)(g->max_tokens - g->n_tokens);
+    memcpy(s->tokens + s->n_tokens, s->tokens + from, n * sizeof *s->tokens);
+    g->n_drafted += n;
+    return n;
+}
+
+/* Whether the token at this place of the session was right; the next draft is longer, else short.
+ */
+static bool accept(llm_generation *g, uint32_t place, int32_t id)
+{
+    if (place >= g->run.upto) return false;
+    const bool right = g->session->tokens[place] == id;
+    g->n_accepted += right;
+    if (!right) g->draft_length = 1;
+    else if (place + 1 == g->run.upto) g->draft_length = 2 * g->draft_length + 1;
+    if (g->draft_length > DRAFT_MOST) g->draft_length = DRAFT_MOST;
+    return right;
+}
+
+/* The token that follows position. Where a draft had another one, what was computed for those
+ * behind it is cut off. */
 static void run_output(struct run *run, uint32_t position, int32_t best, const float *logits)
 {
     llm_generation *g = (llm_generation *)run;
-    (void)position;
+    llm_session *s = g->session;
     if (!g->generating) {
         g->generating = true;
         g->first_token = os_clock();
-        g->given_tokens = g->session->n_tokens;
+        g->given_tokens = s->n_tokens;
     }
     int32_t id;
     double logprob;
+    bool right = false;
     llm_status status = pick(g, best, logits, &id, &logprob);
-    if (status == LLM_OK) status = add_token(g, id, logprob);
+    if (status == LLM_OK) {
+        right = accept(g, position + 1, id);
+        status = add_token(g, id, logprob);
+    }
     g->status = status;
-    if (status != LLM_OK || g->finish || llm_session_closed(g->session) ||
-        g->session->n_tokens == g->session->capacity)
-        return; /* the run has nothing left and ends */
-    g->run.upto = g->session->n_tokens;
-    g->run.outputs_from = g->session->n_tokens - 1;
+    bool ends =
+        status != LLM_OK || g->finish || llm_session_closed(s) || s->n_tokens == s->capacity;
+    if (right && !ends) return; /* the next output is there, or on its way */
+    session_cut_cache(s, position + 1);
+    g->run.upto = s->kv.length; /* nothing left: the run ends */
+    if (ends) return;
+    g->run.upto = s->n_tokens + draft(g);
+    g->run.outputs_from = s->n_tokens - 1;
 }
 
 /* ---- the end of a run ---- */
@@ -273,6 +328,8 @@ static llm_status open_sampler(llm_generation *g, const struct llm_generate_opti
     g->max_tokens = copy.max_tokens;
     g->feed = copy.feed != 0;
     g->n_logprobs = copy.logprobs;
+    g->speculative = copy.speculative != 0;
+    g->draft_length = 1;
     g->run.priority = copy.priority;
     uint32_t n_vocab = tokenizer_info(g->model->tokenizer)->n_tokens;
     if (g->n_logprobs > n_vocab) g->n_logprobs = n_vocab;
@@ -458,6 +515,8 @@ llm_status llm_generation_result(const llm_generation *g, struct llm_result *r)
         .ids = g->ids,
         .token_logprobs = g->token_logprobs,
         .logprobs = g->logprobs,
+        .drafted = g->n_drafted,
+        .accepted = g->n_accepted,
     };
     memcpy(r, &full, size < sizeof full ? size : sizeof full);
     return LLM_OK;

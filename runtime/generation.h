@@ -37,6 +37,10 @@ struct llm_generation {
     void *on_full_user;
     llm_release_fn on_full_release;
 
+    bool speculative;
+    uint32_t draft_length; /* tokens to try next */
+    uint32_t n_drafted, n_accepted;
+
     uint32_t n_before, n_prompt, n_cached, n_tokens;
     uint32_t given_tokens; /* what the session held after the last piece that was given out */
     struct text text;

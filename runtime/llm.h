@@ -422,6 +422,8 @@ struct llm_generate_options {
     llm_full_fn on_full; /* NULL: a full session ends the generation */
     void *on_full_user;
     llm_release_fn on_full_release;
+    uint32_t speculative; /* 1: tokens that followed the same words before are tried several at a
+                             time; the text stays the same */
 };
 
 LLM_API void llm_generate_defaults(struct llm_generate_options *o, size_t size);
@@ -466,6 +468,7 @@ struct llm_result {
     const int32_t *ids;          /* tokens of them, every generated one */
     const float *token_logprobs; /* tokens of them, where logprobs were asked for, else NULL */
     const struct llm_logprob *logprobs; /* tokens * n_logprobs, best first, else NULL */
+    uint32_t drafted, accepted;         /* tokens that were tried, and that were right */
 };
 /* LLM_RUNNING before the end. What it points at lives as long as the generation. */
 LLM_API llm_status llm_generation_result(const llm_generation *generation,

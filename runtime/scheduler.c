@@ -40,6 +40,11 @@ void scheduler_add(struct scheduler *s, struct run *run)
     *link = run;
 }
 
+bool scheduler_is_alone(const struct scheduler *s, const struct run *run)
+{
+    return s->runs == run && !run->next;
+}
+
 static void unlink_run(struct scheduler *s, struct run *run)
 {
     struct run **link = &s->runs;
@@ -299,6 +304,7 @@ static void hand_out(const struct scheduler *s, const struct flight_entry *e, ui
         run->output(run, e->first + at, 0, forward_states(s->forward, row + at));
         return;
     }
+    if (e->first + at >= run->rows.kv->length) return; /* cut by the output before it */
     bool with_logits = s->flight.want_logits && !run->argmax;
     run->output(run, e->first + at, (int32_t)forward_best(s->forward, output + k),
                 with_logits ? forward_logits(s->forward, output + k) : NULL);

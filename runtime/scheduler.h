@@ -23,7 +23,8 @@ struct run {
     bool states; /* an output is a row's hidden state after the last norm, not logits */
     int32_t priority;
     /* Called by the pump for each output, in order; values are logits, NULL with argmax, or with
-     * states the hidden state. May raise upto. */
+     * states the hidden state. May raise upto, or cut the cache: outputs behind the cut
+     * are not handed out. */
     void (*output)(struct run *run, uint32_t position, int32_t best, const float *values);
     /* Called once when all is computed, or with what went wrong. The run is off the queue by then.
      */
@@ -70,6 +71,7 @@ llm_status scheduler_open(struct scheduler *s, struct forward *forward, struct k
 void scheduler_free(struct scheduler *s); /* waits for what is in flight; runs are not ended */
 
 void scheduler_add(struct scheduler *s, struct run *run);
+bool scheduler_is_alone(const struct scheduler *s, const struct run *run);
 /* Takes it off without calling end; what it has in flight is forgotten. */
 void scheduler_remove(struct scheduler *s, struct run *run);
 

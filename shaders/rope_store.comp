@@ -26,6 +26,7 @@ layout(push_constant) uniform Push { rope_args a; };
 
 shared float squares[gl_WorkGroupSize.x];
 shared float head_values[QUANT ? 256 : 1]; // of a head of k or v
+shared uint block_scales[8];               // f16
 
 vec2 rotate(vec2 v, vec2 turn) { return vec2(v.x * turn.x - v.y * turn.y, v.x * turn.y + v.y * turn.x); }
 
@@ -68,9 +69,12 @@ uint block_scale(uint block)
 // By the whole workgroup: rounds head_values, a uint of them a turn, and writes them.
 void store_blocks(bool is_v, uint at, uint position)
 {
+    for (uint block = gl_LocalInvocationID.x; block * 32 < a.head_dim; block += gl_WorkGroupSize.x)
+        block_scales[block] = block_scale(block);
+    barrier();
     uint many = uint(FOURS), bits = 32 / many;
     for (uint d = gl_LocalInvocationID.x * many; d < a.head_dim; d += gl_WorkGroupSize.x * many) {
-        float scale = scale_of(block_scale(d / 32), 0), inverse = scale == 0.0 ? 0.0 : 1.0 / scale;
+        float scale = scale_of(block_scales[d / 32], 0), inverse = scale == 0.0 ? 0.0 : 1.0 / scale;
         uint word = 0;
         for (uint i = 0; i < many; i++) {
             int q = int(roundEven(head_values[d + i] * inverse));
@@ -80,8 +84,10 @@ void store_blocks(bool is_v, uint at, uint position)
         put(is_v, at + place(is_v, d, position), word);
     }
     uint scales = at + 4 * quant_words(a.head_dim) + position;
-    for (uint two = gl_LocalInvocationID.x; two * 64 < a.head_dim; two += gl_WorkGroupSize.x)
-        put(is_v, scales + two * PIECE, block_scale(2 * two) | block_scale(2 * two + 1) << 16);
+    for (uint two = gl_LocalInvocationID.x; two * 64 < a.head_dim; two += gl_WorkGroupSize.x) {
+        uint second = 64 * two + 32 < a.head_dim ? block_scales[2 * two + 1] : 0;
+        put(is_v, scales + two * PIECE, block_scales[2 * two] | second << 16);
+    }
 }
 
 // Where a head of q, k or v begins in its row.

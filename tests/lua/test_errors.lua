@@ -25,6 +25,7 @@ local generate = {
     on_piece = { refused = { 5, "x", {}, true }, taken = { function() end } },
     overflow = { refused = { 5, "dorp", true, {} }, taken = { "stop" } },
     priority = { refused = { 1.5, "1", nan, huge }, taken = { -1, 0, 1 } },
+    speculative = { refused = { 1, "true", {} }, taken = { false, true } },
     yield = { refused = { 1, "true", {} }, taken = { false, true } },
 }
 local loads = {
@@ -106,8 +107,7 @@ t.test("numbers in messages are written as people do", function()
 end)
 
 t.test("options that come later say so", function()
-    local later = { dry = {}, xtc = {}, mirostat = {}, grammar = "x", schema = {}, tools = {}, sampler = {},
-        speculative = true }
+    local later = { dry = {}, xtc = {}, mirostat = {}, grammar = "x", schema = {}, tools = {}, sampler = {} }
     for name, value in pairs(later) do
         t.fails("unsupported", m:generate("Once", { [name] = value }))
     end

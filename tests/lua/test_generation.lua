@@ -338,6 +338,25 @@ t.test("logprobs", function()
     t.equal(result.logprobs, nil)
 end)
 
+t.test("speculative changes no text", function()
+    for _, temperature in ipairs { 0, 0.6 } do
+        local options = { temperature = temperature, seed = 3, max_tokens = 60 }
+        local prompt = ("Once upon a time there was a little girl. "):rep(2)
+        local s = assert(m:session())
+        local plain, result = s:generate(prompt, options)
+        options.speculative = true
+        local other = assert(m:session())
+        local same, tried = other:generate(prompt, options)
+        t.equal(same, plain, temperature)
+        t.equal(tried.tokens, result.tokens)
+        t.same(other:tokens(), s:tokens())
+        options.max_tokens = 5
+        t.equal(other:generate("", options), s:generate("", options))
+        s:close()
+        other:close()
+    end
+end)
+
 t.test("sampling", function()
     local base = { temperature = 1, seed = 3, max_tokens = 20 }
     local function run(options) return (m:generate(t.prompt, copy(base, options))) end
