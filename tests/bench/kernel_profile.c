@@ -227,7 +227,7 @@ static llm_status profile_model(struct profile *p, llm_model *m, const struct ll
 {
     struct gpu_device *gpu = m->device->gpu;
     TRY_GPU(peaks_measure(gpu, &p->peaks, &gpu_error_), error);
-    if (forward_take(p->rows, &p->bucket) != p->rows)
+    if (forward_take(&p->f, p->rows, &p->bucket) != p->rows)
         return error_set(error, LLM_BAD_ARGUMENT, "no plan has %" PRIu32 " rows", p->rows);
     p->sequences = p->rows <= FORWARD_MAX_OUTPUTS ? p->rows : 1;
     uint32_t n_pages = p->sequences * pages_of(p->depth + p->rows / p->sequences);
