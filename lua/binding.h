@@ -18,6 +18,8 @@ const char *type_name(lua_State *L, int index);
 /* Pushes nil, message, code; LLM_BAD_ARGUMENT is raised. */
 int failure(lua_State *L, const char *function, llm_status status, const char *message);
 int unsupported(lua_State *L, const char *what);
+/* Pushes a number as people write it: 5, 0.8, 1000000000, in every Lua. */
+const char *number_text(lua_State *L, double number);
 double check_number(lua_State *L, int argument, const char *function, double otherwise);
 
 /* ---- the root: one llm a Lua state (root.c) ---- */
@@ -143,7 +145,16 @@ extern const luaL_Reg options_functions[];
 
 /* ---- callbacks (callbacks.c) ---- */
 
-enum { HOOK_PROGRESS = 1, HOOK_READ, HOOK_PIECE, HOOK_WRITE, HOOK_LOG, HOOK_ERROR, HOOK_SCRATCH };
+enum {
+    HOOK_PROGRESS = 1,
+    HOOK_READ,
+    HOOK_PIECE,
+    HOOK_FULL,
+    HOOK_WRITE,
+    HOOK_LOG,
+    HOOK_ERROR,
+    HOOK_SCRATCH
+};
 
 /* Functions that the library may call, in the table that options_read kept them in. */
 struct hooks {
@@ -167,6 +178,7 @@ int callback_trampoline(lua_State *L);
 llm_status callback_progress(void *hooks, double fraction);
 int64_t callback_read(void *hooks, uint64_t offset, void *dst, size_t n);
 llm_status callback_write(void *hooks, const void *data, size_t n);
+llm_status callback_full(void *hooks);
 llm_status callback_piece(void *hooks, const struct llm_piece *piece);
 void callback_log(void *hooks, int32_t level, const char *text);
 void push_piece_info(lua_State *L, const struct llm_piece *piece, int with_logprob);
@@ -195,7 +207,7 @@ void set_text(lua_State *L, const char *name, const char *text); /* nothing for 
 /* ---- the functions of each file, for the Lua parts ---- */
 
 extern const luaL_Reg module_functions[], model_functions[], session_functions[],
-    generation_functions[];
+    generation_functions[], job_functions[];
 extern const luaL_Reg job_methods[], model_methods[], model_fields[], session_methods[],
     session_fields[], generation_methods[];
 void push_device(lua_State *L, const struct llm_device_info *info);

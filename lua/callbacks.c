@@ -206,6 +206,21 @@ llm_status callback_piece(void *hooks, const struct llm_piece *piece)
     return status == LLM_OK && !call.answer ? LLM_CANCELLED : status;
 }
 
+/* ---- a full session ---- */
+
+static int push_nothing(lua_State *L, const struct call *call)
+{
+    (void)L;
+    (void)call;
+    return 0;
+}
+
+llm_status callback_full(void *hooks)
+{
+    struct call call = {.hooks = hooks, .slot = HOOK_FULL, .push = push_nothing};
+    return callback_run(&call);
+}
+
 /* ---- log ---- */
 
 static int push_log(lua_State *L, const struct call *call)

@@ -121,6 +121,17 @@ local function rest_after(of, held, from, ids, n)
     if at == #text then return slice(ids, k + 1) end
 end
 
+-- What a turn renders to, as text and as the ids that follow base.
+function core.turn_ids(own, turn)
+    local text, message, code = render(own.model, turn.messages, turn.chat)
+    if not text then return nil, message, code end
+    local ids
+    if own.base > 0 then ids, message, code = own.model:tokenize(text, { special = true })
+    else ids, message, code = encode(own.model, text) end
+    if not ids then return nil, message, code end
+    return text, ids
+end
+
 -- How many tokens of the session stay, and the ids to feed after them.
 local function plan(self, own, text)
     local held, base = self:tokens(), own.base
@@ -218,6 +229,17 @@ local function merged(defaults, options)
     return chat, others, is_default
 end
 
+local function place(self, own, turn)
+    local kept, ids, code
+    turn.text, ids, code = render(own.model, turn.messages, turn.chat)
+    if not turn.text then return nil, ids, code end
+    if own.by_hand then kept, ids, code = plan_behind(self, own, turn.text, turn.chat)
+    else kept, ids, code = plan(self, own, turn.text) end
+    if not kept then return nil, ids, code end
+    turn.kept, turn.ids, turn.length = kept, ids, kept + #ids
+    return true
+end
+
 -- Renders the session's messages and the new ones. Returns the turn: ids to feed, and what the others are to know.
 function core.begin_turn(self, own, name, prompt, options, feed)
     local added = prompt and as_messages(prompt, name) or {}
@@ -236,21 +258,20 @@ function core.begin_turn(self, own, name, prompt, options, feed)
         turn.messages = with_system(turn.messages, chat.system)
     end
     chat.add_generation_prompt = not feed
-    local message, code
-    turn.text, message, code = render(own.model, turn.messages, chat)
-    if not turn.text then return nil, message, code end
-    local kept, ids
-    if own.by_hand then kept, ids, code = plan_behind(self, own, turn.text, chat)
-    else kept, ids, code = plan(self, own, turn.text) end
-    if not kept then return nil, ids, code end
-    turn.kept, turn.ids, turn.length = kept, ids, kept + #ids
+    turn.chat = chat
+    local placed, message, code = place(self, own, turn)
+    if placed then
+        local overflow = (feed and own.defaults or type(others) == "table" and others or {}).overflow
+        placed, message, code = core.fit_turn(self, own, turn, overflow, function() return place(self, own, turn) end)
+    end
+    if not placed then return nil, message, code end
     if turn.length > self.capacity then
         return nil, ("the messages take %d tokens, and the session holds %d"):format(turn.length, self.capacity),
             "context_full"
     end
-    if kept < self.length then
+    if turn.kept < self.length then
         local cut
-        cut, message, code = self:truncate(kept)
+        cut, message, code = self:truncate(turn.kept)
         if not cut then return nil, message, code end
     end
     return turn
@@ -401,6 +422,12 @@ end
 
 -- With a list: takes it as the conversation so far.
 function session:messages(list)
+    local turn = parts.slots(self, "llm.session", "messages").overflowing
+    if turn and list == nil then return copy_list(turn.messages) end
+    if turn then
+        turn.messages, turn.changed = copy_list(as_messages(list, "messages")), true
+        return copy_list(list)
+    end
     local own, message, code = settled(self, "messages")
     if not own then return nil, message, code end
     if list == nil then return copy_list(own.messages) end

@@ -1,6 +1,7 @@
 #include "binding.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 /* The innermost line of a script, not of our Lua parts. */
@@ -61,13 +62,22 @@ int unsupported(lua_State *L, const char *what)
     return 3;
 }
 
+const char *number_text(lua_State *L, double number)
+{
+    char text[32];
+    snprintf(text, sizeof text, fabs(number) < 1e15 && floor(number) == number ? "%.0f" : "%.14g",
+             number);
+    lua_pushstring(L, text);
+    return lua_tostring(L, -1);
+}
+
 double check_number(lua_State *L, int argument, const char *function, double otherwise)
 {
     if (lua_isnoneornil(L, argument)) return otherwise;
     if (lua_type(L, argument) != LUA_TNUMBER) raise_argument(L, argument, function, "number");
     double n = lua_tonumber(L, argument);
     if (!(n >= 0))
-        raise(L, "bad argument #%d to '%s' (number from 0 up expected, got %f)", argument, function,
-              n);
+        raise(L, "bad argument #%d to '%s' (number from 0 up expected, got %s)", argument, function,
+              number_text(L, n));
     return n;
 }

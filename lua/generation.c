@@ -63,8 +63,8 @@ static void read_bias(lua_State *L, int value, struct options *o, const struct o
         int64_t id = 0;
         if (lua_type(L, -2) != LUA_TNUMBER) options_raise(L, -2, o, row->name, "token id");
         if (!compat_toint64(L, -2, &id) || id < 0 || id > INT32_MAX)
-            raise(L, "bad option 'logit_bias' of %s (token %f is out of range)", o->function,
-                  lua_tonumber(L, -2));
+            raise(L, "bad option 'logit_bias' of %s (token %s is out of range)", o->function,
+                  number_text(L, lua_tonumber(L, -2)));
         if (lua_type(L, -1) != LUA_TNUMBER)
             options_raise(L, -1, o, row->name, "number for each token id");
         double b = lua_tonumber(L, -1);
@@ -76,13 +76,16 @@ static void read_bias(lua_State *L, int value, struct options *o, const struct o
     s->o.n_logit_bias = n;
 }
 
+/* The Lua parts have made a function of "drop". */
 static void read_overflow(lua_State *L, int value, struct options *o, const struct option *row)
 {
     const char *text = lua_type(L, value) == LUA_TSTRING ? lua_tostring(L, value) : "";
-    if (lua_isfunction(L, value) || strcmp(text, "drop") == 0)
-        o->later = "overflow other than \"stop\"";
-    else if (strcmp(text, "stop") != 0)
+    if (strcmp(text, "stop") == 0 || strcmp(text, "drop") == 0) return;
+    if (!lua_isfunction(L, value))
         options_raise(L, value, o, row->name, "\"stop\", \"drop\" or a function");
+    lua_pushvalue(L, value);
+    lua_rawseti(L, o->anchor, HOOK_FULL);
+    o->functions |= 1u << HOOK_FULL;
 }
 
 #define AT(field) offsetof(struct start, field)
@@ -155,12 +158,18 @@ static int generation_start(lua_State *L)
 
     struct object *g = object_new(L, root, &kind_generation);
     object_keep(L, 7, "session", 1);
-    g->hooks = hooks_new(L, root, 6, o.functions != 0);
+    const uint32_t on_piece = o.functions >> HOOK_PIECE & 1, on_full = o.functions >> HOOK_FULL & 1;
+    g->hooks = hooks_new(L, root, 6, on_piece + on_full);
     object_keep(L, 7, "hooks", 8);
-    if (g->hooks) {
+    if (on_piece) {
         s.o.on_piece = callback_piece;
         s.o.on_piece_user = g->hooks;
         s.o.on_piece_release = hooks_release;
+    }
+    if (on_full) {
+        s.o.on_full = callback_full;
+        s.o.on_full_user = g->hooks;
+        s.o.on_full_release = hooks_release;
     }
     struct llm_error error = {.size = sizeof error};
     llm_generation *handle = NULL;

@@ -336,7 +336,7 @@ static void write_number(struct writer *w, int index)
         n = snprintf(text, sizeof text, "%lld", (long long)i);
     } else {
         double d = lua_tonumber(w->L, index);
-        if (!isfinite(d)) raise(w->L, "json: %f is no JSON number", d);
+        if (!isfinite(d)) raise(w->L, "json: %s is no JSON number", number_text(w->L, d));
         n = snprintf(text, sizeof text, "%.15g", d);
         if (strtod(text, NULL) != d) n = snprintf(text, sizeof text, "%.16g", d);
         if (strtod(text, NULL) != d) n = snprintf(text, sizeof text, "%.17g", d);

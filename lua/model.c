@@ -4,10 +4,6 @@
 #include <stddef.h>
 #include <string.h>
 
-static void job_free(void *h)
-{
-    llm_job_free(h);
-}
 static void model_close(void *h)
 {
     llm_model_close(h);
@@ -20,7 +16,6 @@ static int model_closed(const void *h)
 {
     return llm_model_closed(h);
 }
-const struct kind kind_job = {"llm.job", NULL, job_free, NULL};
 const struct kind kind_model = {"llm.model", model_close, model_free, model_closed};
 
 /* ---- loading ---- */
@@ -121,12 +116,15 @@ static int load_start(lua_State *L)
     llm_load_defaults(&s.o, sizeof s.o);
     struct options o = {.function = function, .anchor = 4, .out = &s};
     options_read(L, 2, &o, load_rows, sizeof load_rows / sizeof *load_rows);
-    int has_read = (o.functions & 1u << HOOK_READ) != 0;
-    if (has_read) {
+    int has_read = (o.functions & 1u << HOOK_READ) != 0, has_size = 0;
+    if (lua_istable(L, 2)) {
         lua_getfield(L, 2, "size");
-        if (lua_isnil(L, -1))
-            raise(L, "bad option 'read' of %s (it needs the option 'size', in bytes)", function);
+        has_size = !lua_isnil(L, -1);
     }
+    if (has_read && !has_size)
+        raise(L, "bad option 'read' of %s (it needs the option 'size', in bytes)", function);
+    if (has_size && !has_read)
+        raise(L, "bad option 'size' of %s (it needs the option 'read')", function);
 
     llm *library = root_llm(L, root);
     lua_settop(L, 4);
@@ -149,60 +147,6 @@ static int load_start(lua_State *L)
     job->handle = handle;
     lua_settop(L, 5);
     return 1;
-}
-
-static void push_model(lua_State *L, struct root *root, llm_job *job)
-{
-    struct object *m = object_new(L, root, &kind_model);
-    m->handle = llm_job_model(job);
-    if (!m->handle) return;
-    struct llm_model_info info = {.size = sizeof info};
-    struct llm_error error = {.size = sizeof error};
-    if (llm_model_info_get(m->handle, &info, &error) == LLM_OK) m->vocab_size = info.vocab_size;
-}
-
-/* step(job, seconds, function) -> "running", fraction | "done", model | nil, message, code.
- * seconds: 0 does not wait */
-static int job_step(lua_State *L)
-{
-    const char *function = luaL_checkstring(L, 3);
-    struct object *job = object_check(L, 1, &kind_job, function);
-    double seconds = check_number(L, 2, function, -1), fraction = 0;
-    if (seconds != 0) root_blocks(L, job->root, function);
-    struct llm_error error = {.size = sizeof error};
-    lua_State *before = root_enter(job->root, L);
-    llm_status status = seconds == 0 ? llm_job_poll(job->handle, &fraction, &error)
-                                     : llm_job_wait(job->handle, seconds, &fraction, &error);
-    root_leave(job->root, L, before);
-    if (!job->handle)
-        return failure(L, function, LLM_CANCELLED, "the load was closed by its own callback");
-    if (status == LLM_RUNNING) {
-        lua_pushliteral(L, "running");
-        lua_pushnumber(L, fraction);
-        return 2;
-    }
-    if (status != LLM_OK) {
-        const char *message = error.message;
-        status = hooks_status(L, job, 1, status, &message);
-        return failure(L, function, status, message);
-    }
-    lua_settop(L, 1);
-    lua_pushliteral(L, "done");
-    lua_getuservalue(L, 1);
-    lua_getfield(L, 3, "model");
-    if (lua_isnil(L, 4)) {
-        lua_settop(L, 3);
-        push_model(L, job->root, job->handle);
-        object_keep(L, 1, "model", 4);
-    }
-    lua_replace(L, 3);
-    return 2;
-}
-
-static int job_cancel(lua_State *L)
-{
-    llm_job_cancel(object_check(L, 1, &kind_job, "cancel")->handle);
-    return 0;
 }
 
 /* ---- info ---- */
@@ -325,7 +269,7 @@ static int model_detokenize(lua_State *L)
     }
 }
 
-/* ---- sessions, choices ---- */
+/* ---- sessions ---- */
 
 static void fill_session(lua_State *L, struct object *s, llm_session *handle, uint32_t vocab_size)
 {
@@ -402,48 +346,12 @@ static int model_restore(lua_State *L)
     return 1;
 }
 
-/* choose(model, prompt, choices, normalize) -> index, {log-probabilities} */
-static int model_choose(lua_State *L)
-{
-    struct object *m = object_check(L, 1, &kind_model, "choose");
-    root_blocks(L, m->root, "choose");
-    lua_settop(L, 4);
-    lua_newtable(L);
-    struct options o = {.function = "model:choose", .anchor = 5};
-    struct llm_prompt prompt;
-    if (!prompt_read(L, 2, &o, &prompt)) return unsupported(L, "a list of messages");
-    if (!lua_istable(L, 3)) raise_argument(L, 3, "choose", "list of choices");
-    size_t n = lua_rawlen(L, 3), best = 0;
-    if (!n) raise(L, "bad argument #3 to 'choose' (no choices)");
-    if (n > 65536) raise(L, "bad argument #3 to 'choose' (%d choices are too many)", (int)n);
-    struct llm_prompt *choices = lua_newuserdata(L, n * sizeof *choices);
-    double *logs = lua_newuserdata(L, n * sizeof *logs);
-    for (size_t i = 0; i < n; i++) {
-        lua_rawgeti(L, 3, (int)i + 1);
-        if (!prompt_read(L, lua_gettop(L), &o, &choices[i]))
-            return unsupported(L, "a list of messages");
-        lua_pop(L, 1); /* the list keeps it */
-    }
-    struct llm_error error = {.size = sizeof error};
-    lua_State *before = root_enter(m->root, L);
-    llm_status status = llm_model_choose(m->handle, &prompt, choices, n,
-                                         (uint32_t)lua_toboolean(L, 4), logs, &best, &error);
-    root_leave(m->root, L, before);
-    if (status != LLM_OK) return failure(L, "choose", status, error.message);
-    lua_pushinteger(L, (lua_Integer)best + 1);
-    lua_createtable(L, (int)n, 0);
-    for (size_t i = 0; i < n; i++) {
-        lua_pushnumber(L, logs[i]);
-        lua_rawseti(L, -2, (int)i + 1);
-    }
-    return 2;
-}
-
 const luaL_Reg model_functions[] = {
-    {"load_start", load_start}, {"step", job_step},       {"session", model_session},
-    {"restore", model_restore}, {"choose", model_choose}, {NULL, NULL},
+    {"load_start", load_start},
+    {"session", model_session},
+    {"restore", model_restore},
+    {NULL, NULL},
 };
-const luaL_Reg job_methods[] = {{"cancel", job_cancel}, {NULL, NULL}};
 const luaL_Reg model_methods[] = {
     {"tokenize", model_tokenize}, {"detokenize", model_detokenize}, {NULL, NULL}};
 const luaL_Reg model_fields[] = {{"info", model_info}, {NULL, NULL}};

@@ -177,8 +177,8 @@ static void add_type(lua_State *L, const struct kind *kind, const luaL_Reg *meth
 int luaopen_llm(lua_State *L)
 {
     static const luaL_Reg *const functions[] = {
-        core_functions,  object_functions,  options_functions,
-        model_functions, session_functions, generation_functions,
+        core_functions,    object_functions,     options_functions, model_functions,
+        session_functions, generation_functions, job_functions,
     };
     luaL_checkstack(L, 16, NULL);
     lua_getfield(L, LUA_REGISTRYINDEX, "llm.module"); /* a second opening gives the first module */

@@ -46,10 +46,8 @@ int options_raise(lua_State *L, int value, const struct options *o, const char *
                   const char *expected)
 {
     const char *got = type_name(L, value);
-    lua_pushvalue(L, value);
-    if (lua_type(L, -1) == LUA_TNUMBER || lua_type(L, -1) == LUA_TSTRING)
-        got =
-            lua_pushfstring(L, lua_type(L, -1) == LUA_TNUMBER ? "%s" : "'%s'", lua_tostring(L, -1));
+    if (lua_type(L, value) == LUA_TNUMBER) got = number_text(L, lua_tonumber(L, value));
+    if (lua_type(L, value) == LUA_TSTRING) got = lua_pushfstring(L, "'%s'", lua_tostring(L, value));
     return raise(L, "bad option '%s' of %s (%s expected, got %s)", name, o->function, expected,
                  got);
 }
@@ -71,9 +69,9 @@ void *options_scratch(lua_State *L, const struct options *o, size_t size)
 static int raise_range(lua_State *L, int value, const struct options *o, const struct option *row)
 {
     const char *type = row->type == OPTION_NUMBER ? "number" : "integer";
-    const char *expected = row->max < 9e15
-                               ? lua_pushfstring(L, "%s from %f to %f", type, row->min, row->max)
-                           : row->min > -9e15 ? lua_pushfstring(L, "%s from %f up", type, row->min)
+    const char *min = number_text(L, row->min), *max = number_text(L, row->max);
+    const char *expected = row->max < 9e15 ? lua_pushfstring(L, "%s from %s to %s", type, min, max)
+                           : row->min > -9e15 ? lua_pushfstring(L, "%s from %s up", type, min)
                                               : lua_pushfstring(L, "finite %s", type);
     return options_raise(L, value, o, row->name, expected);
 }

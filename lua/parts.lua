@@ -43,9 +43,24 @@ local function wait_step(step, seconds)
     local deadline = seconds and llm.clock() + seconds
     while true do
         local left = deadline and deadline - llm.clock() or slice
-        local state, value, code = step(left < 0 and 0 or left < slice and left or slice)
-        if state ~= "running" or (deadline and llm.clock() >= deadline) then return state, value, code end
+        local state, a, b, c = step(left < 0 and 0 or left < slice and left or slice)
+        if state ~= "running" or (deadline and llm.clock() >= deadline) then return state, a, b, c end
     end
+end
+
+-- Yields. Returns the seconds that the next look may wait: a host that does nothing else in between must not spin.
+local function breath()
+    local before = llm.clock()
+    coroutine.yield()
+    return llm.clock() - before < 0.001 and 0.001 or 0
+end
+
+-- Until step answers something else than "running".
+local function run_step(step, options)
+    if not can_yield(options) then return wait_step(step) end
+    local state, a, b, c = step(0)
+    while state == "running" do state, a, b, c = step(breath()) end
+    return state, a, b, c
 end
 
 local function check_seconds(seconds, name)
@@ -70,12 +85,8 @@ function llm.load(path, options)
     core.blocks("llm.load")
     local loading, message, code = core.load_start(path, options, "llm.load")
     if not loading then return nil, message, code end
-    local yields = can_yield(options)
     local state, value
-    repeat
-        if yields then coroutine.yield() end
-        state, value, code = core.step(loading, yields and 0 or slice, "llm.load")
-    until state ~= "running"
+    state, value, code = run_step(function(seconds) return core.step(loading, seconds, "llm.load") end, options)
     if code == "callback" then raise_again(loading) end
     loading:close()
     if state == "done" then return value end
@@ -92,19 +103,24 @@ local function job_self(self, name)
     return self
 end
 
+local function remember(self, state, a, b, c)
+    if self.answer then state, a, b, c = self.answer[1], self.answer[2], self.answer[3], self.answer[4]
+    elseif state ~= "running" then self.answer = { state, a, b, c } end
+    if c ~= nil then return state, a, b, c end
+    if b ~= nil then return state, a, b end
+    return state, a
+end
+
 function lua_job:poll()
-    if job_self(self, "poll").answer then return self.answer[1], self.answer[2], self.answer[3] end
-    local state, value, code = self.step(0)
-    if state ~= "running" then self.answer = { state, value, code } end
-    return state, value, code
+    if job_self(self, "poll").answer then return remember(self) end
+    return remember(self, self.step(0))
 end
 
 function lua_job:wait(seconds)
     check_seconds(seconds, "wait")
-    if job_self(self, "wait").answer then return self:poll() end
+    if job_self(self, "wait").answer then return remember(self) end
     if seconds ~= 0 then core.blocks "wait" end
-    wait_step(self.step, seconds)
-    return self:poll()
+    return remember(self, wait_step(self.step, seconds))
 end
 
 function lua_job:cancel()
@@ -131,6 +147,28 @@ local function done_job(value, message, code)
     local finished = new_job()
     finished.answer = value == nil and { nil, message, code } or { "done", value }
     return finished
+end
+
+-- Starts a job of the library and waits for it, or with async gives a job of ours. take: what it made, as the caller
+-- is to have it.
+local function run_job(name, options, start_job, take)
+    local async = type(options) == "table" and options.async
+    if not async then core.blocks(name) end
+    local started, message, code = start_job()
+    if not started then
+        if async then return done_job(nil, message, code) end
+        return nil, message, code
+    end
+    local function step(seconds)
+        local state, a, b = core.step(started, seconds, name)
+        if state ~= "done" then return state, a, b end
+        return state, take(a, b)
+    end
+    if async then return new_job(step, function() started:cancel() end) end
+    local state, a, b, c = run_step(step, options)
+    started:close()
+    if state then return a, b, c end
+    return nil, a, b
 end
 
 -- ---- generations ----
@@ -204,7 +242,12 @@ local function start(self, name, prompt, options, streams, chats)
     else
         core.end_turn(self, own)
     end
-    started, message, code = with_room(core.start, self, name, prompt, options, false)
+    if own.fed == nil then own.fed = self.length end
+    local overflow = not turn and type(options) == "table" and options.overflow
+    local hooked = core.with_overflow(self, own, turn, options)
+    started, message, code = core.start_fitting(self, own, overflow, function()
+        return with_room(core.start, self, name, prompt, hooked, false)
+    end)
     if not started then return nil, message, code, options end
     core.take_turn(own, turn, started)
     own.generation, own.streams = started, streams or false
@@ -222,7 +265,8 @@ end
 
 local function finish(started, options)
     if can_yield(options) then
-        while not core.wait_for(started, 0, "generate") do coroutine.yield() end
+        local seconds = 0
+        while not core.wait_for(started, seconds, "generate") do seconds = breath() end
     else
         started:wait()
     end
@@ -270,11 +314,12 @@ end
 local function next_piece(self)
     if self.ended then return nil end
     local yields = can_yield(self.options)
+    local seconds = yields and 0 or slice
     while true do
-        local piece, info = core.next(self.generation, yields and 0 or slice)
+        local piece, info = core.next(self.generation, seconds)
         if piece then return piece, info end
         if piece == nil then break end
-        if yields then coroutine.yield() end
+        if yields then seconds = breath() end
     end
     self.ended = true
     self:close()
@@ -354,7 +399,10 @@ function session:feed(prompt, options)
         core.end_turn(self, own)
     end
     if turn or not message then
-        started, message, code = with_room(core.start, self, "feed", prompt, options, true)
+        local overflow = not turn and own.defaults and own.defaults.overflow
+        started, message, code = core.start_fitting(self, own, overflow, function()
+            return with_room(core.start, self, "feed", prompt, options, true)
+        end)
     end
     if not started then
         if async then return done_job(nil, message, code) end
@@ -374,7 +422,8 @@ function session:feed(prompt, options)
         end, function() started:cancel() end)
     end
     if can_yield(options) then
-        while not core.wait_for(started, 0, "feed") do coroutine.yield() end
+        local seconds = 0
+        while not core.wait_for(started, seconds, "feed") do seconds = breath() end
     else
         started:wait()
     end
@@ -384,18 +433,45 @@ function session:feed(prompt, options)
     return nil, value, code
 end
 
-for _, name in ipairs { "truncate", "reset", "fork", "logits" } do
+for _, name in ipairs { "truncate", "reset", "fork" } do
     local method = session[name]
-    session[name] = function(self, argument, options)
+    session[name] = function(self, argument)
         local own = slots(self, "llm.session", name)
         settle(own)
         if name == "fork" then return core.fork_messages(self, own, with_room(method, self)) end
         if name == "reset" then core.forget_messages(own) end
-        if name ~= "logits" then return with_room(method, self, argument) end
-        options = core.check("feed", "session:logits", options)
-        if options.async then return done_job(method(self, argument)) end
-        return method(self, argument)
+        return with_room(method, self, argument)
     end
+end
+
+-- The job that computes what the session holds but its last token, and then calls finish.
+local function computing_job(self, name, last)
+    local started, message, code = with_room(core.start, self, name, "", nil, true)
+    if not started then return done_job(nil, message, code) end
+    slots(self, "llm.session", name).generation = started
+    local function answer(value, why, failed)
+        if value == nil then return nil, why, failed end
+        return "done", value
+    end
+    return new_job(function(seconds)
+        if not core.wait_for(started, seconds, name) then return "running", 0 end
+        local result = started:result()
+        if result.finish == "error" then return nil, result.error, result.code end
+        if result.finish == "cancelled" then return nil, name .. " was cancelled", "cancelled" end
+        return answer(last())
+    end, function() started:cancel() end)
+end
+
+local session_logits = session.logits
+function session:logits(n, options)
+    settle(slots(self, "llm.session", "logits"))
+    options = core.check("feed", "session:logits", options)
+    if n == nil then n = 10 end
+    if n ~= "raw" and (type(n) ~= "number" or n < 1 or n % 1 ~= 0) then
+        core.raise_argument(2, "logits", "integer from 1 up, or \"raw\"", n)
+    end
+    if not options.async or self.length == 0 or core.in_callback() then return session_logits(self, n) end
+    return computing_job(self, "logits", function() return session_logits(self, n) end)
 end
 
 -- Writes beside and renames, so that a failure leaves the old file.
@@ -464,7 +540,8 @@ function model:generate(prompt, options)
     if not prompt then return nil, options, code end
     own, message, code = with_room(core.session, self, 0)
     if not own then return nil, message, code end
-    started, message, code = with_room(core.start, own, "generate", prompt, options, false)
+    local hooked = core.with_overflow(own, slots(own, "llm.session", "generate"), nil, options)
+    started, message, code = with_room(core.start, own, "generate", prompt, hooked, false)
     if not started then
         own:close()
         return nil, message, code
@@ -485,7 +562,8 @@ function model:stream(prompt, options)
     local own, started, message, code
     own, message, code = with_room(core.session, self, 0)
     if not own then return new_stream(nil, message, code, options) end
-    started, message, code = with_room(core.start, own, "stream", prompt, options, false)
+    local hooked = core.with_overflow(own, slots(own, "llm.session", "stream"), nil, options)
+    started, message, code = with_room(core.start, own, "stream", prompt, hooked, false)
     return new_stream(started, message, code, options, own)
 end
 
@@ -509,11 +587,20 @@ function model:choose(prompt, choices, options)
     local message, code
     prompt, message, code = plain_prompt(self, "choose", prompt)
     if not prompt then return nil, message, code end
-    local index, logs
-    index, logs, code = with_room(core.choose, self, prompt, choices, options.normalize)
-    if options.async then return done_job(index and { index, choices[index], logs }, logs, code) end
-    if not index then return nil, logs, code end
-    return index, choices[index], logs
+    return run_job("choose", options, function()
+        return with_room(core.choose_start, self, prompt, choices, options.normalize)
+    end, function(index, logs) return index, choices[index], logs end)
+end
+
+function model:embed(texts, options)
+    slots(self, "llm.model", "embed")
+    local single = type(texts) == "string"
+    if not single and (type(texts) ~= "table" or (texts[1] ~= nil and type(texts[1]) == "number")) then
+        core.raise_argument(2, "embed", "string or list of strings", texts)
+    end
+    return run_job("embed", options, function()
+        return with_room(core.embed_start, self, single and { texts } or texts, options)
+    end, function(vectors) return single and vectors[1] or vectors end)
 end
 
 local function read_file(path)
@@ -542,13 +629,15 @@ function model:restore(source, options)
         if not from.size then core.raise "bad option 'read' of model:restore (it needs the option 'size', in bytes)" end
         return with_room(core.restore, self, from.read, from.size)
     end
-    if options.async or (type(from) == "table" and from.async) then return done_job(restore()) end
-    return restore()
+    if not (options.async or (type(from) == "table" and from.async)) then return restore() end
+    local made, message, code = restore()
+    if not made or made.length < 2 or core.in_callback() then return done_job(made, message, code) end
+    return computing_job(made, "restore", function() return made end)
 end
 
 -- ---- names that are there before what they stand for ----
 
-for _, name in ipairs { "embed", "suspend", "resume", "pointer" } do
+for _, name in ipairs { "suspend", "resume", "pointer" } do
     model[name] = function(self)
         slots(self, "llm.model", name)
         return later("model:" .. name)

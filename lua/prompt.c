@@ -20,7 +20,8 @@ int prompt_read(lua_State *L, int index, const struct options *o, struct llm_pro
     lua_pop(L, 1);
     if (messages) return 0;
 
-    if (n > INT32_MAX) raise(L, "bad prompt of %s (a list of %f tokens)", o->function, (double)n);
+    if (n > INT32_MAX)
+        raise(L, "bad prompt of %s (a list of %s tokens)", o->function, number_text(L, (double)n));
     int32_t *ids = options_scratch(L, o, n * sizeof *ids);
     for (size_t i = 0; i < n; i++) {
         int64_t id = 0;
@@ -29,8 +30,8 @@ int prompt_read(lua_State *L, int index, const struct options *o, struct llm_pro
             raise(L, "bad prompt of %s (token id expected at %d, got %s)", o->function,
                   (int)(i + 1), type_name(L, -1));
         if (!compat_toint64(L, -1, &id) || id < 0 || id > INT32_MAX)
-            raise(L, "bad prompt of %s (token %f at %d is out of range)", o->function,
-                  lua_tonumber(L, -1), (int)(i + 1));
+            raise(L, "bad prompt of %s (token %s at %d is out of range)", o->function,
+                  number_text(L, lua_tonumber(L, -1)), (int)(i + 1));
         ids[i] = (int32_t)id;
         lua_pop(L, 1);
     }

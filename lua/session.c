@@ -62,9 +62,28 @@ static int session_truncate(lua_State *L)
     int64_t n = 0, length = llm_session_length(s->handle);
     if (!compat_toint64(L, 2, &n)) raise_argument(L, 2, "truncate", "integer");
     if (n < 0 || n > length)
-        raise(L, "bad argument #2 to 'truncate' (%f is not from 0 to the length, %d)", (double)n,
-              (int)length);
+        raise(L, "bad argument #2 to 'truncate' (%s is not from 0 to the length, %d)",
+              number_text(L, (double)n), (int)length);
     return truncate_to(L, s, "truncate", (uint32_t)n);
+}
+
+/* replace(session, from, ids) -> length: from counts the tokens that stay */
+static int session_replace(lua_State *L)
+{
+    struct object *s = object_check(L, 1, &kind_session, "replace");
+    uint32_t from = (uint32_t)luaL_checkinteger(L, 2);
+    lua_settop(L, 3);
+    lua_newtable(L);
+    struct options o = {.function = "replace", .anchor = 4};
+    struct llm_prompt ids = {.size = sizeof ids};
+    if (!lua_istable(L, 3) || !prompt_read(L, 3, &o, &ids)) raise_argument(L, 3, "replace", "ids");
+    struct llm_error error = {.size = sizeof error};
+    lua_State *before = root_enter(s->root, L);
+    llm_status status = llm_session_replace(s->handle, from, ids.ids, ids.n_ids, &error);
+    root_leave(s->root, L, before);
+    if (status != LLM_OK) return failure(L, "replace", status, error.message);
+    lua_pushinteger(L, (lua_Integer)llm_session_length(s->handle));
+    return 1;
 }
 
 static int session_reset(lua_State *L)
@@ -224,7 +243,8 @@ static int session_save(lua_State *L)
     return 1;
 }
 
-const luaL_Reg session_functions[] = {{"save", session_save}, {NULL, NULL}};
+const luaL_Reg session_functions[] = {
+    {"save", session_save}, {"replace", session_replace}, {NULL, NULL}};
 const luaL_Reg session_methods[] = {
     {"tokens", session_tokens},
     {"truncate", session_truncate},

@@ -19,6 +19,7 @@ static uint64_t extent_of(const struct hparams *h, enum arch_extent e)
     case TWO_HIDDEN: return 2 * (uint64_t)h->hidden;
     case VOCAB: return h->vocab;
     case CONTEXT: return h->context;
+    case N_TYPES: return h->n_types;
     case ROPE_PAIRS: return h->ropes[0].dims / 2;
     case N_HEADS: return h->n_heads;
     case N_EXPERTS: return h->router.n_experts;

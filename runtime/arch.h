@@ -30,6 +30,9 @@ struct hparams {
     float embedding_scale;    /* of what the first layer is given */
     float logit_scale;        /* of the logits; the gain of the output norm carries it */
     struct activation logits; /* then a soft cap, or nothing */
+    uint32_t n_types;         /* of tokens */
+    bool encoder;             /* each token sees the whole text; there are no logits */
+    bool norms_after;         /* x becomes the norm of its sum with what a layer adds */
     bool centered;       /* norms take the mean away: layer norm; else by the root mean square */
     bool post_norms;     /* what layers add to x is normalised before */
     bool parallel;       /* attention and ffn of a layer are given the same x */
@@ -57,7 +60,10 @@ enum arch_slot {
     SLOT_ROPE_SHORT,
     SLOT_OUTPUT_NORM_BIAS,
     SLOT_OUTPUT_BIAS,
-    SLOT_POSITION_EMBD, /* added to the token's */
+    SLOT_POSITION_EMBD, /* added to the token's, as is the first of: */
+    SLOT_TYPE_EMBD,
+    SLOT_EMBD_NORM,
+    SLOT_EMBD_NORM_BIAS,
     N_MODEL_SLOTS,
     /* A layer's matrices, then its stacks of them, then its vectors. A norm that is absent is not
        made. */
@@ -80,8 +86,10 @@ enum arch_slot {
     END_LAYER_STACKS,
     SLOT_ATTN_NORM = END_LAYER_STACKS,
     SLOT_FFN_NORM,
-    SLOT_ATTN_POST, /* norms of what attention and ffn add to x */
+    SLOT_ATTN_POST, /* norms of what attention and ffn add to x, or of the sums */
     SLOT_FFN_POST,
+    SLOT_ATTN_POST_BIAS,
+    SLOT_FFN_POST_BIAS,
     SLOT_ATTN_NORM_BIAS,
     SLOT_FFN_NORM_BIAS,
     SLOT_O_BIAS,

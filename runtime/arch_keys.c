@@ -155,7 +155,8 @@ static llm_status read_pattern(struct blueprint *b, const struct gguf *g, uint32
     }
     TRY(gguf_get_u32(g, key, &period, error));
     for (uint32_t l = 0; l < h->n_layers; l++)
-        h->kinds[l].window = period == 0 || l % period < period - 1 ? size : 0;
+        h->kinds[l].window =
+            period == 0 || l % period != (b->arch->window.full_first ? 0 : period - 1) ? size : 0;
     return LLM_OK;
 }
 
@@ -195,6 +196,7 @@ static llm_status read_windows(struct blueprint *b, const struct gguf *g, struct
     TRY(gguf_get_u32(g, key, &size, error));
     if (size == 0) return LLM_OK;
     if (size > 1u << 30) return error_set(error, LLM_BAD_MODEL, "%s is %" PRIu32, key, size);
+    if (h->encoder) size = size / 2 + 1; /* half to either side, and its own */
     TRY(read_pattern(b, g, size, error));
     TRY(read_window_rope(b, g, error));
     for (uint32_t l = 0; l < h->n_layers && w->others_plain; l++) {
@@ -290,6 +292,10 @@ llm_status arch_read_keys(struct blueprint *b, const struct gguf *g, uint32_t n_
     h->rope_neox = (a->traits & NEOX) != 0;
     h->centered = (a->traits & CENTERED) != 0;
     h->post_norms = (a->tensors & POST_NORMS) != 0;
+    h->encoder = (a->traits & ENCODER) != 0;
+    h->norms_after = (a->tensors & NORMS_AFTER) != 0;
+    h->n_types = 1;
+    TRY(gguf_get_u32(g, "tokenizer.ggml.token_type_count", &h->n_types, error));
     h->row_norm = (a->tensors & ROW_NORM) != 0;
     h->late_head_norm = (a->traits & LATE_HEAD_NORM) != 0;
     TRY(read_sizes(b, g, error));

@@ -76,6 +76,14 @@ const struct arch arch_table[] = {
      .may = SHARED | CHOICE_BIAS, .traits = NEOX | NEXT_LAYERS, .router = {.keys = true}},
     {"hunyuan-moe", LLAMA | HEAD_NORM | EXPERTS, .may = SHARED, .traits = NEOX | LATE_HEAD_NORM,
      .router = {.normalise = true}},
+    {"bert", QKV | QKV_BIAS | O_BIAS | UNGATED | FFN_BIAS | EMBD_NORM | NORMS_AFTER | POSITIONS,
+     .may = TYPES | NORM_BIAS, .traits = CENTERED | ENCODER, .activation = ACTIVATION_GELU,
+     .plain_every = 1},
+    {"nomic-bert", QKV | GATED | EMBD_NORM | NORMS_AFTER,
+     .may = TYPES | NORM_BIAS | QKV_BIAS | O_BIAS, .traits = NEOX | CENTERED | ENCODER},
+    {"modern-bert", QKV | FFN_NORM | FUSED_UP | EMBD_NORM, .may = ATTN_NORM | NORM_BIAS,
+     .traits = NEOX | CENTERED | ENCODER, .activation = ACTIVATION_GELU,
+     .window = {.read = true, .period = 3, .full_first = true, .rope_key = true}},
 };
 const uint32_t arch_n = sizeof arch_table / sizeof *arch_table;
 
@@ -103,8 +111,11 @@ const uint32_t arch_n = sizeof arch_table / sizeof *arch_table;
 
 const struct tensor_rule arch_rules[] = {
     {"token_embd.weight", SLOT_TOKEN_EMBD, VOCAB, DIM, 0, 0, 0},
+    {"token_types.weight", SLOT_TYPE_EMBD, N_TYPES, DIM, 0, TYPES, 0},
+    VECTOR("token_embd_norm.weight", SLOT_EMBD_NORM, DIM, EMBD_NORM),
+    {"token_embd_norm.bias", SLOT_EMBD_NORM_BIAS, ONE, DIM, F32, NORM_BIAS, EMBD_NORM},
     {"position_embd.weight", SLOT_POSITION_EMBD, CONTEXT, DIM, 0, POSITIONS, 0},
-    VECTOR("output_norm.weight", SLOT_OUTPUT_NORM, DIM, 0),
+    VECTOR("output_norm.weight", SLOT_OUTPUT_NORM, DIM, PRE_NORMS | SECOND_NORM | POST_NORMS),
     VECTOR("output_norm.bias", SLOT_OUTPUT_NORM_BIAS, DIM, NORM_BIAS),
     {"output.weight", SLOT_OUTPUT, VOCAB, DIM, OPTIONAL, 0, 0},
     VECTOR("output.bias", SLOT_OUTPUT_BIAS, VOCAB, OUTPUT_BIAS),
@@ -135,6 +146,10 @@ const struct tensor_rule arch_rules[] = {
     LAYER("attn_output.weight", SLOT_O, DIM, Q_ROWS, 0),
     LAYER_VECTOR("attn_output.bias", SLOT_O_BIAS, DIM, O_BIAS),
     LAYER_VECTOR("post_attention_norm.weight", SLOT_ATTN_POST, DIM, POST_NORMS),
+    LAYER_VECTOR("attn_output_norm.weight", SLOT_ATTN_POST, DIM, NORMS_AFTER),
+    LAYER_VECTOR("attn_output_norm.bias", SLOT_ATTN_POST_BIAS, DIM, NORMS_AFTER),
+    LAYER_VECTOR("layer_output_norm.weight", SLOT_FFN_POST, DIM, NORMS_AFTER),
+    LAYER_VECTOR("layer_output_norm.bias", SLOT_FFN_POST_BIAS, DIM, NORMS_AFTER),
     LAYER_VECTOR("ffn_norm.weight", SLOT_FFN_NORM, DIM, FFN_NORM),
     {"blk.%u.ffn_norm.bias", SLOT_FFN_NORM_BIAS, ONE, DIM, EACH_LAYER | F32, NORM_BIAS, FFN_NORM},
     LAYER_VECTOR("post_attention_norm.weight", SLOT_FFN_NORM, DIM, FFN_NORM_NAMED),

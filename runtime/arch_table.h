@@ -29,6 +29,9 @@ enum arch_tensors {
     LONG_ROPE = 0x40000,
     OUTPUT_BIAS = 0x80000,
     POSITIONS = 0x100000, /* learned ones */
+    TYPES = 0x200000,     /* an embedding of each type of token; texts are of the first */
+    EMBD_NORM = 0x400000,
+    NORMS_AFTER = 0x800000, /* x becomes the norm of its sum with what a layer adds */
     /* In the layers that have a router: */
     EXPERTS = 0x1000000,
     EXPERT_BIAS = 0x2000000, /* of the router and of the experts */
@@ -50,7 +53,8 @@ enum arch_traits {
     SOFTCAPS = 0x80,        /* keys cap attention and logits */
     TEMPERATURE = 0x100,    /* a key scales q by its position */
     LATE_HEAD_NORM = 0x200, /* the gains of heads multiply what was rotated */
-    NEXT_LAYERS = 0x400     /* the last layers predict further tokens: they are left out */
+    NEXT_LAYERS = 0x400,    /* the last layers predict further tokens: they are left out */
+    ENCODER = 0x800         /* each token sees the whole text, and half a window to either side */
 };
 
 /* Layers of which all but every `period`-th (0: all) see a window. The key sliding_window counts
@@ -58,6 +62,7 @@ enum arch_traits {
 struct window_rule {
     bool read;
     uint32_t size, period;
+    bool full_first;    /* the first of each period sees all, not the last */
     uint32_t n_layers;  /* in models of so many layers alone; 0: in any */
     bool rope_key;      /* a key has the rope's base of layers with a window, */
     float rope_base;    /* which is this, or 0: that of the others */
@@ -98,6 +103,7 @@ enum arch_extent {
     TWO_HIDDEN,
     VOCAB,
     CONTEXT,
+    N_TYPES,
     ROPE_PAIRS,
     N_HEADS,
     N_EXPERTS,

@@ -253,8 +253,8 @@ llm_status blob_open(struct blob_reader *r, uint64_t size, llm_read_fn read, voi
 {
     uint8_t bytes[BLOB_HEADER];
     *r = (struct blob_reader){.limits = *limits, .read = read, .user = user, .alloc = alloc};
+    TRY(fetch(r, bytes, size < sizeof bytes ? (size_t)size : sizeof bytes, error));
     if (size < BLOB_HEADER + 8) return refuse(error, "it is too short to be one");
-    TRY(fetch(r, bytes, sizeof bytes, error));
     header_walk(&r->header, bytes, false);
     TRY(header_check(r, size, bytes, error));
     blob_sum_start(&r->sum);

@@ -28,10 +28,12 @@ enum { FEW_ROWS = 3 }; /* the bucket of 8 */
 uint32_t forward_take(const struct forward *f, uint32_t n, uint32_t *bucket)
 {
     uint32_t b = 0;
-    while (ops_buckets[b + 1] && ops_buckets[b] < n && ops_buckets[b] < FORWARD_MAX_ROWS) b++;
-    /* A plan that would run more than a quarter empty gives way to the next smaller one. */
-    while (b > 0 && n < ops_buckets[b] - ops_buckets[b] / 4) b--;
-    while (b > FEW_ROWS && forward_seconds(f, b) > longest_segment) b--;
+    while (ops_buckets[b] < n && ops_buckets[b] < f->step.max_rows) b++;
+    if (!f->h.encoder) { /* an encoder's rows must all be in one step */
+        /* A plan that would run more than a quarter empty gives way to the next smaller one. */
+        while (b > 0 && n < ops_buckets[b] - ops_buckets[b] / 4) b--;
+        while (b > FEW_ROWS && forward_seconds(f, b) > longest_segment) b--;
+    }
     *bucket = b;
     return n < ops_buckets[b] ? n : ops_buckets[b];
 }
@@ -41,6 +43,12 @@ uint32_t forward_output_bucket(uint32_t n)
     uint32_t b = 0;
     while (ops_buckets[b] < n) b++;
     return b;
+}
+
+/* A step of an encoder takes a whole text. */
+static uint32_t max_rows(const struct hparams *h, uint32_t context)
+{
+    return h->encoder ? bucket_rows(forward_output_bucket(context)) : FORWARD_MAX_ROWS;
 }
 
 /* ---- sizes ---- */
@@ -91,16 +99,17 @@ struct scratch {
 static struct scratch scratch_sizes(const struct hparams *h, const struct attention_shape *s,
                                     uint32_t context)
 {
-    const uint64_t row = FORWARD_MAX_ROWS * sizeof(float);
+    const uint32_t n_rows = max_rows(h, context);
+    const uint64_t row = n_rows * sizeof(float), n_outputs = h->encoder ? 0 : FORWARD_MAX_OUTPUTS;
     return (struct scratch){
         .x = row * ops_stride(h->dim),
         .added = h->post_norms ? row * ops_stride(h->dim) : 0,
         .qkv = row * s->stride,
         .attended = row * ops_stride(h->n_heads * h->head_dim),
         .hidden = row * ops_stride(h->hidden > h->shared_hidden ? h->hidden : h->shared_hidden),
-        .partial = ops_partial_size(s, FORWARD_MAX_ROWS, context),
-        .logits = (uint64_t)FORWARD_MAX_OUTPUTS * ops_stride(h->vocab) * sizeof(float),
-        .best = FORWARD_MAX_OUTPUTS * sizeof(uint32_t),
+        .partial = ops_partial_size(s, n_rows, context),
+        .logits = n_outputs * ops_stride(h->vocab) * sizeof(float),
+        .best = n_outputs * sizeof(uint32_t),
     };
 }
 
@@ -108,21 +117,22 @@ uint64_t forward_scratch_size(const struct hparams *h, const struct forward_conf
 {
     struct attention_shape s = shape_of(h, false, c->kv);
     struct scratch n = scratch_sizes(h, &s, c->context);
-    return 2 * n.x + n.added + n.qkv + n.attended + n.hidden + n.partial + 2 * n.logits +
+    return 3 * n.x + n.added + n.qkv + n.attended + n.hidden + n.partial + 2 * n.logits +
            2 * n.best + experts_scratch_size(h, FORWARD_MAX_ROWS);
 }
 
 /* ---- opening ---- */
 
-static void layout_step(struct step *step, const struct hparams *h, uint32_t max_tables)
+static void layout_step(struct step *step, const struct hparams *h, uint32_t n_rows,
+                        uint32_t max_tables)
 {
-    step->max_rows = FORWARD_MAX_ROWS;
+    step->max_rows = n_rows;
     step->max_outputs = FORWARD_MAX_OUTPUTS;
     step->max_pages = max_tables;
     step->rope_pairs = h->ropes[0].dims / 2 + (h->temperature != 0 ? 2 : 0);
     step->rows = 0;
-    step->rope = aligned(step->rows + FORWARD_MAX_ROWS * sizeof(struct step_row));
-    step->rope_size = aligned((uint64_t)FORWARD_MAX_ROWS * step->rope_pairs * 2 * sizeof(float));
+    step->rope = aligned(step->rows + n_rows * sizeof(struct step_row));
+    step->rope_size = aligned((uint64_t)n_rows * step->rope_pairs * 2 * sizeof(float));
     step->pages = step->rope + h->n_ropes * step->rope_size;
     step->outputs = aligned(step->pages + (uint64_t)max_tables * sizeof(uint32_t));
     step->attention = aligned(step->outputs + FORWARD_MAX_OUTPUTS * sizeof(uint32_t));
@@ -133,7 +143,7 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
 {
     struct scratch n = scratch_sizes(&f->h, &f->shape, c->context);
     /* A step's rows belong to at most FORWARD_MAX_OUTPUTS sequences. */
-    layout_step(&f->step, &f->h,
+    layout_step(&f->step, &f->h, max_rows(&f->h, c->context),
                 FORWARD_MAX_OUTPUTS * ((f->max_positions + KV_PAGE - 1) / KV_PAGE));
     const struct {
         struct gpu_buffer *buffer;
@@ -151,7 +161,8 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
         {&f->best, n.best, GPU_MEMORY_DEVICE},
         {&f->logits_host, n.logits, GPU_MEMORY_READBACK},
         {&f->best_host, n.best, GPU_MEMORY_READBACK},
-        {&f->step.buffer, f->step.attention + step_attention_size(FORWARD_MAX_ROWS),
+        {&f->states_host, n.x, GPU_MEMORY_READBACK},
+        {&f->step.buffer, f->step.attention + step_attention_size(f->step.max_rows),
          GPU_MEMORY_STEP},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
@@ -228,11 +239,13 @@ void forward_free(struct forward *f)
         plan_free(f, &f->layers[i]);
         plan_free(f, &f->heads[i]);
         gpu_commands_free(f->gpu, f->read_logits[i]);
+        gpu_commands_free(f->gpu, f->read_states[i]);
     }
     ops_free(f->ops);
     struct gpu_buffer *const all[] = {
-        &f->x,       &f->added,  &f->normed, &f->qkv,         &f->attended,  &f->hidden,
-        &f->partial, &f->logits, &f->best,   &f->logits_host, &f->best_host, &f->step.buffer};
+        &f->x,         &f->added,       &f->normed,     &f->qkv,  &f->attended,
+        &f->hidden,    &f->partial,     &f->logits,     &f->best, &f->logits_host,
+        &f->best_host, &f->states_host, &f->step.buffer};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) gpu_buffer_free(f->gpu, all[i]);
     experts_free(&f->experts, f->gpu);
     for (uint32_t l = 0; f->kv && l < f->h.n_layers; l++) gpu_buffer_free(f->gpu, &f->kv[l]);
@@ -286,17 +299,31 @@ static llm_status record_head(struct forward *f, uint32_t bucket, struct llm_err
     return LLM_OK;
 }
 
+static llm_status record_states(struct forward *f, uint32_t bucket, struct llm_error *error)
+{
+    uint32_t n = bucket_rows(bucket);
+    TRY_GPU(gpu_commands_create(f->gpu, &f->read_states[bucket], false, &gpu_error_), error);
+    struct gpu_commands *c = f->read_states[bucket];
+    const struct gpu_buffer *states;
+    TRY(layer_record_states(f, c, n, &states, error));
+    gpu_commands_copy(c, states, 0, &f->states_host, 0,
+                      (uint64_t)n * ops_stride(f->h.dim) * sizeof(float));
+    TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
+    return LLM_OK;
+}
+
 llm_status forward_record_plan(struct forward *f, uint32_t bucket, struct llm_error *error)
 {
     if (!f->layers[bucket].n_segments) TRY(record_layers(f, bucket, error));
-    if (ops_buckets[bucket] <= FORWARD_MAX_OUTPUTS && !f->heads[bucket].n_segments)
+    if (!f->h.encoder && ops_buckets[bucket] <= FORWARD_MAX_OUTPUTS && !f->heads[bucket].n_segments)
         TRY(record_head(f, bucket, error));
+    if (!f->read_states[bucket]) TRY(record_states(f, bucket, error));
     return LLM_OK;
 }
 
 llm_status forward_record(struct forward *f, struct llm_error *error)
 {
-    for (uint32_t b = 0; ops_buckets[b] && ops_buckets[b] <= FORWARD_MAX_ROWS; b++)
+    for (uint32_t b = 0; ops_buckets[b] && ops_buckets[b] <= f->step.max_rows; b++)
         TRY(forward_record_plan(f, b, error));
     return LLM_OK;
 }
@@ -321,10 +348,10 @@ static float temperature_at(const struct hparams *h, uint32_t position)
 }
 
 void forward_set_row(struct forward *f, uint32_t row, uint32_t token, uint32_t position,
-                     uint32_t table)
+                     uint32_t table, uint32_t last)
 {
     struct step_row *rows = step_at(f, f->step.rows);
-    rows[row] = (struct step_row){token, position, table, position};
+    rows[row] = (struct step_row){token, position, table, last};
     for (uint32_t i = 0; i < f->h.n_ropes; i++) {
         float *cos_sin = step_at(f, f->step.rope + i * f->step.rope_size);
         cos_sin += (size_t)row * f->step.rope_pairs * 2;
@@ -366,6 +393,11 @@ const float *forward_logits(const struct forward *f, uint32_t output)
     return (const float *)f->logits_host.map + (size_t)output * ops_stride(f->h.vocab);
 }
 
+const float *forward_states(const struct forward *f, uint32_t row)
+{
+    return (const float *)f->states_host.map + (size_t)row * ops_stride(f->h.dim);
+}
+
 llm_status forward_warm(struct forward *f, struct llm_error *error)
 {
     const uint32_t row = 0;
@@ -376,7 +408,9 @@ llm_status forward_warm(struct forward *f, struct llm_error *error)
     TRY_GPU(
         gpu_submit(f->gpu, f->layers[0].segments, f->layers[0].n_segments, &ticket, &gpu_error_),
         error);
-    TRY_GPU(gpu_submit(f->gpu, f->heads[0].segments, f->heads[0].n_segments, &ticket, &gpu_error_),
+    if (!f->h.encoder)
+        TRY_GPU(
+            gpu_submit(f->gpu, f->heads[0].segments, f->heads[0].n_segments, &ticket, &gpu_error_),
             error);
     TRY_GPU(gpu_wait(f->gpu, ticket, UINT64_MAX, &gpu_error_), error);
     const double begun = os_clock();

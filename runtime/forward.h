@@ -9,7 +9,13 @@
 #include "ops.h"
 #include "weights.h"
 
-enum { FORWARD_MAX_ROWS = 128, FORWARD_MAX_OUTPUTS = 16, FORWARD_N_BUCKETS = 12 };
+/* MAX_ROWS: of a decoder. A step of an encoder has room for a whole text, of MAX_TEXT at most. */
+enum {
+    FORWARD_MAX_TEXT = 2048,
+    FORWARD_MAX_ROWS = 128,
+    FORWARD_MAX_OUTPUTS = 16,
+    FORWARD_N_BUCKETS = 12
+};
 
 /* The layers' commands for one number of rows, or the output matrix' for one number of outputs. */
 struct plan {
@@ -31,7 +37,7 @@ struct forward {
     struct gpu_buffer x, normed, qkv, attended, hidden, partial; /* (max rows, stride) f32 */
     struct expert_scratch experts;
     struct gpu_buffer logits, best; /* (max outputs, stride of vocab) f32; (max outputs) u32 */
-    struct gpu_buffer logits_host, best_host;
+    struct gpu_buffer logits_host, best_host, states_host;
     struct gpu_buffer *kv; /* (n_layers): K pages, then V pages from kv_v on */
     uint32_t n_pages, max_positions;
     uint64_t page_size, kv_v;
@@ -39,7 +45,9 @@ struct forward {
 
     struct plan layers[FORWARD_N_BUCKETS], heads[FORWARD_N_BUCKETS];
     struct gpu_commands
-        *read_logits[FORWARD_N_BUCKETS]; /* copies what a head has computed to logits_host */
+        *read_logits[FORWARD_N_BUCKETS], /* copies what a head has computed to logits_host */
+        *read_states[FORWARD_N_BUCKETS]; /* the norm of all rows that layers have computed, to
+                                            states_host */
 };
 
 struct forward_config {
@@ -79,7 +87,7 @@ uint32_t forward_output_bucket(uint32_t n);
 /* The step's data; nothing may be in flight. Rows that are not set are padding. */
 void forward_begin(struct forward *f, uint32_t bucket);
 void forward_set_row(struct forward *f, uint32_t row, uint32_t token, uint32_t position,
-                     uint32_t table);
+                     uint32_t table, uint32_t last);
 /* Copies a sequence's pages to the step's page tables from entry `table` on; the caller counts
  * entries. */
 void forward_set_table(struct forward *f, uint32_t table, const struct kv_sequence *s);
@@ -91,6 +99,8 @@ void forward_end(struct forward *f, uint32_t bucket);
 /* After the head's plan, or after read_logits: */
 uint32_t forward_best(const struct forward *f, uint32_t output);
 const float *forward_logits(const struct forward *f, uint32_t output); /* (vocab) */
+/* After read_states: what the head would be given for a row, before the scale of logits. (dim) */
+const float *forward_states(const struct forward *f, uint32_t row);
 
 /* Copies whole pages in all layers: recorded anew; the caller submits it and frees it when it has
  * run. */

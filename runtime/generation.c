@@ -30,6 +30,7 @@ static void generation_release(llm_generation *g)
     if (--g->references) return;
     const struct alloc *a = alloc_of(g);
     if (g->on_piece_release) g->on_piece_release(g->on_piece_user);
+    if (g->on_full_release) g->on_full_release(g->on_full_user);
     sampler_free(g->sampler);
     text_free(&g->text);
     alloc_free(a, g->decoded.items, g->decoded.capacity);
@@ -76,16 +77,6 @@ void generation_end_cancelled(llm_generation *g)
 void generation_settle(llm_generation *g)
 {
     if (g->running && atomic_load(&g->cancel)) generation_end_cancelled(g);
-}
-
-static void run_end(struct run *run, llm_status status, const struct llm_error *error)
-{
-    llm_generation *g = (llm_generation *)run;
-    if (status != LLM_OK) finish_error(g, status, error->message);
-    else if (g->status != LLM_OK) finish(g, "error");
-    else if (!g->finish && llm_session_closed(g->session))
-        generation_end_cancelled(g); /* by a callback */
-    else finish(g, g->finish ? g->finish : "length");
 }
 
 /* ---- a token ---- */
@@ -159,7 +150,8 @@ static llm_status add_token(llm_generation *g, int32_t id, double logprob)
         TRY(text_add(&g->text, g->decoded.items, g->decoded.n, &g->error));
     }
     if (is_end || g->text.matched) g->finish = "stop";
-    else if ((g->max_tokens >= 0 && g->n_tokens >= g->max_tokens) || s->n_tokens == s->capacity)
+    else if ((g->max_tokens >= 0 && g->n_tokens >= g->max_tokens) ||
+             (s->n_tokens == s->capacity && !g->on_full))
         g->finish = "length";
     if (g->finish) text_finish(&g->text);
     return add_piece(g, id, logprob);
@@ -190,10 +182,74 @@ static void run_output(struct run *run, uint32_t position, int32_t best, const f
     llm_status status = pick(g, best, logits, &id, &logprob);
     if (status == LLM_OK) status = add_token(g, id, logprob);
     g->status = status;
-    if (status != LLM_OK || g->finish || llm_session_closed(g->session))
+    if (status != LLM_OK || g->finish || llm_session_closed(g->session) ||
+        g->session->n_tokens == g->session->capacity)
         return; /* the run has nothing left and ends */
     g->run.upto = g->session->n_tokens;
     g->run.outputs_from = g->session->n_tokens - 1;
+}
+
+/* ---- the end of a run ---- */
+
+/* A full session is given to the host, who may change it. Places that count its tokens move with
+ * its end. */
+static llm_status make_room(llm_generation *g, struct llm_error *error)
+{
+    llm_session *s = g->session;
+    uint32_t had = s->n_tokens;
+    s->makes_room = true;
+    llm_status status = g->on_full(g->on_full_user);
+    s->makes_room = false;
+    uint32_t gone = had > s->n_tokens ? had - s->n_tokens : 0;
+    for (size_t i = g->next_piece; i < g->n_pieces; i++) {
+        struct piece *p = &g->pieces[i];
+        p->n_tokens = p->n_tokens > gone ? p->n_tokens - gone : 0;
+    }
+    g->given_tokens = g->given_tokens > gone ? g->given_tokens - gone : 0;
+    g->n_before = g->n_before > gone ? g->n_before - gone : 0;
+    if (status != LLM_CALLBACK) return LLM_OK;
+    return error_set(error, LLM_CALLBACK, "the function called for a full context failed");
+}
+
+/* It has not come to its end; the session is full, or the host left nothing of it. */
+static bool wants_more(const llm_generation *g)
+{
+    return g->generating && g->on_full && !g->finish && g->status == LLM_OK &&
+           !llm_session_closed(g->session);
+}
+
+/* True where the run goes on. */
+static bool goes_on(llm_generation *g)
+{
+    llm_session *s = g->session;
+    if (!wants_more(g)) return false;
+    g->status = make_room(g, &g->error);
+    if (!wants_more(g) || s->n_tokens == s->capacity || s->n_tokens == 0) return false;
+    if (s->kv.length > s->n_tokens - 1) session_cut_cache(s, s->n_tokens - 1);
+    g->run.upto = s->n_tokens;
+    g->run.outputs_from = s->n_tokens - 1;
+    scheduler_add(&g->model->scheduler, &g->run);
+    return true;
+}
+
+/* No room was made: what is left of the text is the last piece. */
+static void end_full(llm_generation *g)
+{
+    g->finish = "length";
+    text_finish(&g->text);
+    g->status = add_piece(g, g->ids[g->n_tokens - 1], 0);
+}
+
+static void run_end(struct run *run, llm_status status, const struct llm_error *error)
+{
+    llm_generation *g = (llm_generation *)run;
+    if (status == LLM_OK && goes_on(g)) return;
+    if (status == LLM_OK && wants_more(g)) end_full(g);
+    if (status != LLM_OK) finish_error(g, status, error->message);
+    else if (g->status != LLM_OK) finish(g, "error");
+    else if (!g->finish && llm_session_closed(g->session))
+        generation_end_cancelled(g); /* by a callback */
+    else finish(g, g->finish ? g->finish : "length");
 }
 
 /* ---- the start ---- */
@@ -210,6 +266,9 @@ static llm_status open_sampler(llm_generation *g, const struct llm_generate_opti
     g->on_piece = copy.on_piece;
     g->on_piece_user = copy.on_piece_user;
     g->on_piece_release = copy.on_piece_release;
+    g->on_full = copy.on_full;
+    g->on_full_user = copy.on_full_user;
+    g->on_full_release = copy.on_full_release;
     g->seed = copy.seed;
     g->max_tokens = copy.max_tokens;
     g->feed = copy.feed != 0;
@@ -253,12 +312,26 @@ static void set_goal(llm_generation *g)
     if (s->kv.length > s->n_tokens - 1) session_cut_cache(s, s->n_tokens - 1);
 }
 
+/* A prompt that fills the session leaves no room for the first token. */
+static llm_status room_to_write(llm_generation *g, struct llm_error *error)
+{
+    llm_session *s = g->session;
+    if (g->feed || g->max_tokens == 0 || !g->on_full || s->n_tokens < s->capacity) return LLM_OK;
+    llm_status status = make_room(g, error);
+    if (status == LLM_OK && s->n_tokens == 0)
+        status = error_set(error, LLM_CONTEXT_FULL,
+                           "the function called for a full context left nothing of the prompt");
+    if (status != LLM_OK) session_cut(s, g->n_before);
+    return status;
+}
+
 static llm_status start(llm_generation *g, const struct llm_prompt *prompt,
                         const struct llm_generate_options *o, struct llm_error *error)
 {
     TRY(open_sampler(g, o, error));
     TRY(session_check(g->session, error));
     TRY(append_prompt(g, prompt, error));
+    TRY(room_to_write(g, error));
     set_goal(g);
     g->started = g->first_token = os_clock();
     g->running = true;
@@ -277,6 +350,7 @@ llm_status llm_generation_start(llm_session *session, const struct llm_prompt *p
     llm_generation *g = alloc_zero(&session->model->root->alloc, 1, sizeof *g);
     if (!g) {
         if (options && options->on_piece_release) options->on_piece_release(options->on_piece_user);
+        if (options && options->on_full_release) options->on_full_release(options->on_full_user);
         return error_memory(error, "a generation", sizeof *g);
     }
     g->session = session;

@@ -33,6 +33,9 @@ struct llm_generation {
     llm_piece_fn on_piece;
     void *on_piece_user;
     llm_release_fn on_piece_release;
+    llm_full_fn on_full;
+    void *on_full_user;
+    llm_release_fn on_full_release;
 
     uint32_t n_before, n_prompt, n_cached, n_tokens;
     uint32_t given_tokens; /* what the session held after the last piece that was given out */

@@ -40,6 +40,7 @@ static struct rows attention_rows(const struct forward *f, const struct layer_we
 
 static struct rows ffn_rows(const struct forward *f, const struct layer_weights *w)
 {
+    if (f->h.norms_after) return (struct rows){&f->normed, VALUES_F32};
     if (shares_norm(f, w)) return attention_rows(f, w);
     if (!w->ffn_norm.buffer) return (struct rows){&f->x, VALUES_F32};
     return (struct rows){&f->normed, ffn_values(f, w)};
@@ -96,6 +97,19 @@ static llm_status record_sum(struct forward *f, struct gpu_commands *c, const st
     if (!follows) return LLM_OK;
     gpu_commands_barrier(c);
     return record_norm(f, c, &f->x, next, n, error);
+}
+
+/* to = post(from + w rows) */
+static llm_status record_normed_sum(struct forward *f, struct gpu_commands *c,
+                                    const struct weight *w, const struct rows *rows,
+                                    const struct gpu_buffer *from, const struct gpu_buffer *to,
+                                    const struct gpu_range *post, const struct gpu_range *bias,
+                                    uint32_t n, struct llm_error *error)
+{
+    const struct rows out = {to, VALUES_F32};
+    const struct norm norm = norm_of(f, post, bias, &out);
+    return ops_matrix_norm(f->ops, c, w, rows->buffer, rows->values, from, &norm, &f->step, n,
+                           error);
 }
 
 static struct gpu_range k_pages(const struct forward *f, uint32_t l)
@@ -179,6 +193,9 @@ static llm_status record_attention(struct forward *f, struct gpu_commands *c, ui
         TRY(record_norm(f, c, &f->x, &next, n, error));
     TRY(record_heads(f, c, l, attended.values, n, error));
     gpu_commands_barrier(c);
+    if (f->h.norms_after)
+        return record_normed_sum(f, c, &w->o, &attended, &f->x, &f->normed, &w->attn_post,
+                                 &w->attn_post_bias, n, error);
     if (f->h.parallel) next.gain = NULL;
     return record_sum(f, c, &w->o, &attended, &w->attn_post, &next, n, error);
 }
@@ -197,6 +214,9 @@ static llm_status record_dense(struct forward *f, struct gpu_commands *c, uint32
         TRY(ops_activated(f->ops, c, &w->up, a, in->buffer, in->values, hidden.buffer,
                           hidden.values, n, error));
     gpu_commands_barrier(c);
+    if (f->h.norms_after)
+        return record_normed_sum(f, c, &w->down, &hidden, &f->normed, &f->x, &w->ffn_post,
+                                 &w->ffn_post_bias, n, error);
     return record_sum(f, c, &w->down, &hidden, &w->ffn_post, next, n, error);
 }
 
@@ -214,24 +234,44 @@ static llm_status record_ffn(struct forward *f, struct gpu_commands *c, uint32_t
     return record_norm(f, c, &f->x, &next, n, error);
 }
 
+/* The sum of embeddings, then its norm, if there is one. */
 static llm_status record_embedding(struct forward *f, struct gpu_commands *c, uint32_t n,
                                    struct llm_error *error)
 {
-    const struct norm first = attention_norm(f, f->weights->layers);
-    TRY(ops_embed(f->ops, c, &f->weights->embed, f->h.embedding_scale, &f->step, &f->x, n, error));
-    gpu_commands_barrier(c);
-    if (f->weights->positions.buffer) {
-        TRY(ops_embed_positions(f->ops, c, &f->weights->positions, &f->step, &f->x, n, error));
+    const struct weights *w = f->weights;
+    const struct rows x = {&f->x, VALUES_F32};
+    const struct norm norm = norm_of(f, &w->embed_norm, &w->embed_norm_bias, &x);
+    const bool normed = w->embed_norm.buffer != NULL;
+    const struct gpu_buffer *out = normed ? &f->normed : &f->x;
+    const struct {
+        const struct weight *weight;
+        enum embed_by by;
+    } more[] = {{&w->positions, EMBED_BY_POSITION}, {&w->types, EMBED_FIRST}};
+    TRY(ops_embed(f->ops, c, &w->embed, f->h.embedding_scale, &f->step, out, n, error));
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
+        if (!more[i].weight->buffer) continue;
         gpu_commands_barrier(c);
+        TRY(ops_embed_add(f->ops, c, more[i].weight, more[i].by, &f->step, out, n, error));
     }
+    if (!normed) return LLM_OK;
+    gpu_commands_barrier(c);
+    return record_norm(f, c, out, &norm, n, error);
+}
+
+static llm_status record_beginning(struct forward *f, struct gpu_commands *c, uint32_t n,
+                                   struct llm_error *error)
+{
+    const struct norm first = attention_norm(f, f->weights->layers);
+    TRY(record_embedding(f, c, n, error));
     if (!first.gain->buffer) return LLM_OK;
+    gpu_commands_barrier(c);
     return record_norm(f, c, &f->x, &first, n, error);
 }
 
 llm_status layer_record(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t n_rows,
                         struct llm_error *error)
 {
-    if (l == 0) TRY(record_embedding(f, c, n_rows, error));
+    if (l == 0) TRY(record_beginning(f, c, n_rows, error));
     gpu_commands_barrier(c);
     TRY(record_attention(f, c, l, n_rows, error));
     gpu_commands_barrier(c);
@@ -249,4 +289,18 @@ llm_status layer_record_head(struct forward *f, struct gpu_commands *c, uint32_t
     gpu_commands_barrier(c);
     return ops_activated(f->ops, c, &w->output, &f->h.logits, out.buffer, out.values, &f->logits,
                          VALUES_F32, n_outputs, error);
+}
+
+llm_status layer_record_states(struct forward *f, struct gpu_commands *c, uint32_t n_rows,
+                               const struct gpu_buffer **out, struct llm_error *error)
+{
+    const struct rows rows = {&f->normed, VALUES_F32};
+    const struct norm norm =
+        norm_of(f, &f->weights->output_norm, &f->weights->output_norm_bias, &rows);
+    *out = norm.gain->buffer ? rows.buffer : &f->x;
+    gpu_commands_barrier(c);
+    if (!norm.gain->buffer) return LLM_OK;
+    TRY(record_norm(f, c, &f->x, &norm, n_rows, error));
+    gpu_commands_barrier(c);
+    return LLM_OK;
 }

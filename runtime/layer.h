@@ -3,7 +3,11 @@
  *   x += post(o(attention(norm(x))))      x += post(down(activation(up(norm(x)))))
  *
  * where each norm may be absent. In a parallel layer the ffn is given the x that attention was
- * given, or its norm where it has none of its own. Each sublayer also makes the norm that comes
+ * given, or its norm where it has none of its own. With norms_after it is
+ *
+ *   y = post(x + o(attention(x)))         x = post(y + down(activation(up(y))))
+ *
+ * and y lies in the buffer `normed`. Each sublayer also makes the norm that comes
  * after it, because that may cost no dispatch (ops_matrix_norm). */
 #ifndef LAYER_H
 #define LAYER_H
@@ -16,5 +20,8 @@ llm_status layer_record(struct forward *f, struct gpu_commands *c, uint32_t l, u
 /* The logits of the step's outputs. */
 llm_status layer_record_head(struct forward *f, struct gpu_commands *c, uint32_t n_outputs,
                              struct llm_error *error);
+/* The hidden states of all rows after the last norm, if there is one. Returns where they lie. */
+llm_status layer_record_states(struct forward *f, struct gpu_commands *c, uint32_t n_rows,
+                               const struct gpu_buffer **out, struct llm_error *error);
 
 #endif

@@ -274,6 +274,10 @@ LLM_API uint32_t llm_session_length(const llm_session *session);
 LLM_API uint32_t llm_session_capacity(const llm_session *session);
 /* The ids it holds, valid until the next call on the session. */
 LLM_API const int32_t *llm_session_tokens(const llm_session *session, size_t *n);
+/* Puts n ids in the place of all tokens from `from` on; what is not computed of them is when it is
+ * needed. */
+LLM_API llm_status llm_session_replace(llm_session *session, uint32_t from, const int32_t *ids,
+                                       size_t n, struct llm_error *error);
 LLM_API llm_status llm_session_truncate(llm_session *session, uint32_t length,
                                         struct llm_error *error);
 /* Appends without generating: a generation with feed = 1 that runs to its end. */
@@ -300,6 +304,40 @@ LLM_API llm_status llm_model_choose(llm_model *model, const struct llm_prompt *p
                                     uint32_t normalize, double *log_probabilities, size_t *best,
                                     struct llm_error *error);
 
+LLM_API llm_status llm_model_choose_start(llm_model *model, const struct llm_prompt *prompt,
+                                          const struct llm_prompt *choices, size_t n_choices,
+                                          uint32_t normalize, llm_job **out,
+                                          struct llm_error *error);
+/* The log-probabilities of a job of choosing that is done, n of them, which live as the job does;
+ * NULL before that. */
+LLM_API const double *llm_job_choices(const llm_job *job, size_t *n, size_t *best);
+
+/* How the hidden states of a text's tokens become one vector. DEFAULT: as the file says, else LAST
+ * for a decoder, MEAN for an encoder. */
+enum { LLM_POOLING_DEFAULT = 0, LLM_POOLING_MEAN = 1, LLM_POOLING_CLS = 2, LLM_POOLING_LAST = 3 };
+
+struct llm_embed_options {
+    uint32_t size;
+    uint32_t pooling;   /* LLM_POOLING_...; CLS: the first token's state */
+    uint32_t normalize; /* 1, the default: to the length 1 */
+    int32_t priority;   /* higher goes first */
+};
+
+LLM_API void llm_embed_defaults(struct llm_embed_options *o, size_t size);
+/* One vector of info.embedding floats a text, to vectors (n, embedding). A text gets the beginning
+ * and end tokens that the model wants; ids are taken exactly. options may be NULL. LLM_CONTEXT_FULL
+ * names the text that is longer than the context. */
+LLM_API llm_status llm_model_embed(llm_model *model, const struct llm_prompt *texts, size_t n,
+                                   const struct llm_embed_options *options, float *vectors,
+                                   struct llm_error *error);
+/* Copies the texts. */
+LLM_API llm_status llm_model_embed_start(llm_model *model, const struct llm_prompt *texts, size_t n,
+                                         const struct llm_embed_options *options, llm_job **out,
+                                         struct llm_error *error);
+/* The vectors (n, dim) of a job of embedding that is done, which live as the job does; NULL before
+ * that. */
+LLM_API const float *llm_job_embeddings(const llm_job *job, size_t *n, uint32_t *dim);
+
 /* ---- generation ---- */
 
 struct llm_piece {
@@ -313,6 +351,12 @@ struct llm_piece {
 /* Called by the pump for each piece; anything but LLM_OK cancels; LLM_CALLBACK ends it as an error
  * with that code. */
 typedef llm_status (*llm_piece_fn)(void *user, const struct llm_piece *piece);
+
+/* Called by the pump, or by the start, when the session is full and more is to be generated: it may
+ * truncate or replace what the session holds, the generated tokens staying the last ones.
+ * LLM_CALLBACK ends the generation as an error with that code; where no room was made, it ends with
+ * "length". */
+typedef llm_status (*llm_full_fn)(void *user);
 
 struct llm_bias {
     int32_t id;
@@ -343,6 +387,9 @@ struct llm_generate_options {
     llm_piece_fn on_piece;
     void *on_piece_user;
     llm_release_fn on_piece_release;
+    llm_full_fn on_full; /* NULL: a full session ends the generation */
+    void *on_full_user;
+    llm_release_fn on_full_release;
 };
 
 LLM_API void llm_generate_defaults(struct llm_generate_options *o, size_t size);

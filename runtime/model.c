@@ -8,6 +8,7 @@
 #include "generation.h"
 #include "leave.h"
 #include "split.h"
+#include "task.h"
 
 /* ---- loading, on the worker ---- */
 
@@ -117,18 +118,33 @@ static llm_status weights_advanced(void *user, double fraction, struct llm_error
     return load_progress(p->ld, p->from + (p->to - p->from) * fraction, error);
 }
 
+/* A step of an encoder computes a whole text at once. */
+static llm_status choose_context(llm_model *m, const struct llm_load_options *o,
+                                 struct llm_error *error)
+{
+    const struct hparams *h = &m->blueprint.h;
+    uint32_t most = h->encoder ? FORWARD_MAX_TEXT : 4096;
+    m->context = o->context ? o->context : h->context < most ? h->context : most;
+    if (m->blueprint.tensors[SLOT_POSITION_EMBD] && m->context > h->context)
+        return error_set(error, LLM_BAD_ARGUMENT,
+                         "a context of %" PRIu32 " tokens, but the model has learned %" PRIu32
+                         " positions",
+                         m->context, h->context);
+    if (h->encoder && m->context > FORWARD_MAX_TEXT)
+        return error_set(error, LLM_BAD_ARGUMENT,
+                         "a context of %" PRIu32
+                         " tokens, but an encoder takes texts of %d tokens at most",
+                         m->context, FORWARD_MAX_TEXT);
+    return LLM_OK;
+}
+
 static llm_status load_onto_device(llm_model *m, struct load *ld, struct llm_error *error)
 {
     const struct llm_load_options *o = &ld->options;
     const struct alloc *a = &m->root->alloc;
     struct hparams *h = &m->blueprint.h;
     TRY(device_open(m->root, o, &m->device, error));
-    m->context = o->context ? o->context : h->context < 4096 ? h->context : 4096;
-    if (m->blueprint.tensors[SLOT_POSITION_EMBD] && m->context > h->context)
-        return error_set(error, LLM_BAD_ARGUMENT,
-                         "a context of %" PRIu32 " tokens, but the model has learned %" PRIu32
-                         " positions",
-                         m->context, h->context);
+    TRY(choose_context(m, o, error));
     arch_choose_rope(&m->blueprint, m->context);
     struct forward_config c = {.context = m->context,
                                .kv = o->kv,
@@ -297,6 +313,7 @@ bool model_pump(llm_model *m)
     for (llm_session *s = m->sessions, *next; s; s = next) {
         next = s->next;
         if (s->current) generation_settle(s->current);
+        if (s->task) task_settle(s->task);
     }
     bool moved = scheduler_pump(&m->scheduler);
     if (m->scheduler.plan_was_new) leave_watch(m->root);
@@ -332,4 +349,12 @@ llm_status model_check(const llm_model *m, struct llm_error *error)
     if (m->device) return LLM_OK;
     return error_set(error, LLM_UNSUPPORTED,
                      "the model was loaded with vocab_only: it has no weights to run");
+}
+
+llm_status model_check_decoder(const llm_model *m, struct llm_error *error)
+{
+    TRY(model_check(m, error));
+    if (!m->blueprint.h.encoder) return LLM_OK;
+    return error_set(error, LLM_UNSUPPORTED, "%s is an encoder and writes no text: use embed",
+                     m->info.architecture);
 }

@@ -54,6 +54,8 @@ void model_close_sessions(llm_model *m);
 
 /* LLM_CLOSED, or LLM_UNSUPPORTED for a vocabulary alone. */
 llm_status model_check(const llm_model *m, struct llm_error *error);
+/* The same, or LLM_UNSUPPORTED for an encoder, which writes nothing. */
+llm_status model_check_decoder(const llm_model *m, struct llm_error *error);
 /* Fills m->info from header and plan; frees nothing on failure. */
 llm_status model_fill_info(llm_model *m, struct llm_error *error);
 

@@ -23,7 +23,7 @@ static const struct profile *profile_of(const struct gpu_info *info)
     return info->subgroup >= 64 ? &gpu_wide : &gpu;
 }
 
-const uint32_t ops_buckets[] = {1, 2, 4, 8, 16, 32, 64, 128, 0};
+const uint32_t ops_buckets[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 0};
 
 static llm_status make_counter(struct ops *ops, struct llm_error *error)
 {

@@ -127,9 +127,11 @@ uint64_t ops_partial_size(const struct attention_shape *s, uint32_t n_rows, uint
 llm_status ops_embed(struct ops *ops, struct gpu_commands *c, const struct weight *w, float scale,
                      const struct step *step, const struct gpu_buffer *out, uint32_t n_rows,
                      struct llm_error *error);
-llm_status ops_embed_positions(struct ops *ops, struct gpu_commands *c, const struct weight *w,
-                               const struct step *step, const struct gpu_buffer *out,
-                               uint32_t n_rows, struct llm_error *error);
+/* out(row) += weight(position of row), or the same row for all. */
+enum embed_by { EMBED_BY_TOKEN, EMBED_BY_POSITION, EMBED_FIRST = 4 };
+llm_status ops_embed_add(struct ops *ops, struct gpu_commands *c, const struct weight *w,
+                         enum embed_by by, const struct step *step, const struct gpu_buffer *out,
+                         uint32_t n_rows, struct llm_error *error);
 /* out(i) = (in(i) - m) / sqrt(mean((in(i) - m)^2) + eps) * gain + bias, where m is the mean if
  * centered, else 0; added to what out holds with `add`, and then f32. */
 struct norm {

@@ -5,7 +5,7 @@
 #ifndef PRETOKENIZE_H
 #define PRETOKENIZE_H
 
-#include <stdbool.h>
+#include <stdint.h>
 
 #include "alloc.h"
 #include "error.h"
@@ -15,10 +15,17 @@ struct pretokenizer;
 /* The rule of that name; an empty name has the default rule, an unknown one gives NULL. */
 const struct pretokenizer *pretokenize_find(const char *name, size_t size);
 
-/* What the name also says: whole words of the vocabulary need no merges; texts begin with the
- * beginning token. */
-bool pretokenize_ignores_merges(const struct pretokenizer *rule);
-bool pretokenize_adds_bos(const struct pretokenizer *rule);
+/* What the name also says. */
+enum {
+    PRETOKENIZE_IGNORES_MERGES = 1,  /* whole words of the vocabulary need no merges */
+    PRETOKENIZE_ADDS_BOS = 2,        /* texts begin with the beginning token, */
+    PRETOKENIZE_ALWAYS_BOS = 4,      /* even where the file says that they do not */
+    PRETOKENIZE_CHARACTERS = 8,      /* merges are of characters, not of bytes, */
+    PRETOKENIZE_ESCAPES = 16,        /* and U+2581 stands for a space */
+    PRETOKENIZE_WHOLE_NEWLINES = 32, /* a word of newlines needs no merges */
+    PRETOKENIZE_MAY_LACK_MERGES = 64,
+};
+uint32_t pretokenize_flags(const struct pretokenizer *rule);
 
 /* Scratch of pretokenize, kept from text to text. Zeroed to begin with. */
 struct words {

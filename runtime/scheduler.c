@@ -12,7 +12,7 @@ llm_status scheduler_open(struct scheduler *s, struct forward *forward, struct k
                           const struct alloc *alloc, struct llm_error *error)
 {
     *s = (struct scheduler){
-        .forward = forward, .pool = pool, .alloc = alloc, .max_segments = forward->h.n_layers + 3};
+        .forward = forward, .pool = pool, .alloc = alloc, .max_segments = forward->h.n_layers + 4};
     s->segments = alloc_zero(alloc, s->max_segments, sizeof *s->segments);
     return s->segments ? LLM_OK
                        : error_memory(error, "a step", s->max_segments * sizeof *s->segments);
@@ -106,13 +106,13 @@ static uint32_t outputs_in(const struct run *run, uint32_t first, uint32_t n)
 
 /* Rows of this run for a step with this many entries: one for a decoding run, a plan's fill for a
  * prompt. */
-static uint32_t rows_of(const struct scheduler *s, const struct run *run, uint32_t *bucket)
+static uint32_t rows_of(const struct forward *f, const struct run *run, uint32_t *bucket)
 {
-    uint32_t first = run->rows.kv->length, n = forward_take(s->forward, remaining(run), bucket);
-    if (outputs_in(run, first, n) <= FORWARD_MAX_OUTPUTS) return n;
+    uint32_t first = run->rows.kv->length, n = forward_take(f, remaining(run), bucket);
+    if (run->states || outputs_in(run, first, n) <= FORWARD_MAX_OUTPUTS) return n;
     uint32_t most =
         (run->outputs_from > first ? run->outputs_from - first : 0) + FORWARD_MAX_OUTPUTS;
-    return forward_take(s->forward, most < n ? most : n, bucket);
+    return forward_take(f, most < n ? most : n, bucket);
 }
 
 /* Takes pages for the rows; a run for which there are none ends. */
@@ -129,7 +129,8 @@ static bool add_entry(struct scheduler *s, struct run *run, uint32_t n, struct k
     if (copy.from != copy.to) copies[(*n_copies)++] = copy;
     struct flight *f = &s->flight;
     uint32_t first = run->rows.kv->length;
-    f->entries[f->n_entries++] = (struct flight_entry){run, first, n, outputs_in(run, first, n)};
+    f->entries[f->n_entries++] =
+        (struct flight_entry){run, first, n, outputs_in(run, first, n), run->states};
     return true;
 }
 
@@ -139,7 +140,7 @@ static void choose(struct scheduler *s, struct kv_copy *copies, uint32_t *n_copi
     struct run *prompt = best_run(s, true), *decoding = best_run(s, false);
     s->prompt_turn = prompt && (!decoding || !s->prompt_turn);
     if (s->prompt_turn) {
-        uint32_t n = rows_of(s, prompt, &f->bucket);
+        uint32_t n = rows_of(s->forward, prompt, &f->bucket);
         add_entry(s, prompt, n, copies, n_copies);
         return;
     }
@@ -164,10 +165,12 @@ static void write_step(struct scheduler *s)
         forward_set_table(s->forward, table, r->kv);
         for (uint32_t k = 0; k < e->n; k++, row++) {
             uint32_t position = e->first + k;
-            forward_set_row(s->forward, row, (uint32_t)r->tokens[position], position, table);
-            if (position >= e->run->outputs_from) outputs[f->n_outputs++] = row;
+            forward_set_row(s->forward, row, (uint32_t)r->tokens[position], position, table,
+                            s->forward->h.encoder ? e->first + e->n - 1 : position);
+            if (position >= e->run->outputs_from && !e->run->states) outputs[f->n_outputs++] = row;
         }
-        if (e->n_outputs && !e->run->argmax) f->want_logits = true;
+        if (e->n_outputs && e->run->states) f->want_states = true;
+        else if (e->n_outputs && !e->run->argmax) f->want_logits = true;
         table += r->kv->n_pages;
     }
     forward_end(s->forward, f->bucket);
@@ -190,6 +193,7 @@ static llm_status list_segments(struct scheduler *s, const struct kv_copy *copie
     for (uint32_t i = 0; i < p->n_segments; i++) s->segments[n++] = p->segments[i];
     if (f->n_outputs) s->segments[n++] = fw->heads[f->output_bucket].segments[0];
     if (f->n_outputs && f->want_logits) s->segments[n++] = fw->read_logits[f->output_bucket];
+    if (f->want_states) s->segments[n++] = fw->read_states[f->bucket];
     f->n_segments = n;
     f->next_segment = 0;
     return LLM_OK;
@@ -285,24 +289,35 @@ static llm_status collect_slices(struct scheduler *s, bool *moved, struct llm_er
     return LLM_OK;
 }
 
+/* Output k of an entry whose rows begin at `row` and whose logits begin at `output`. */
+static void hand_out(const struct scheduler *s, const struct flight_entry *e, uint32_t row,
+                     uint32_t output, uint32_t k)
+{
+    struct run *run = e->run;
+    uint32_t at = e->n - e->n_outputs + k;
+    if (run->states) {
+        run->output(run, e->first + at, 0, forward_states(s->forward, row + at));
+        return;
+    }
+    bool with_logits = s->flight.want_logits && !run->argmax;
+    run->output(run, e->first + at, (int32_t)forward_best(s->forward, output + k),
+                with_logits ? forward_logits(s->forward, output + k) : NULL);
+}
+
 /* Hands out what the step has computed. A callback may remove any run: the entries then say so. */
 static void finish_step(struct scheduler *s)
 {
     struct flight *f = &s->flight;
-    uint32_t output = 0;
+    uint32_t row = 0, output = 0;
     for (uint32_t i = 0; i < f->n_entries; i++) {
         struct flight_entry *e = &f->entries[i];
         if (e->run) kv_commit(e->run->rows.kv, e->n);
     }
     for (uint32_t i = 0; i < f->n_entries; i++) {
         struct flight_entry *e = &f->entries[i];
-        for (uint32_t k = 0; k < e->n_outputs; k++, output++) {
-            if (!e->run) continue;
-            const float *logits =
-                f->want_logits && !e->run->argmax ? forward_logits(s->forward, output) : NULL;
-            e->run->output(e->run, e->first + e->n - e->n_outputs + k,
-                           (int32_t)forward_best(s->forward, output), logits);
-        }
+        for (uint32_t k = 0; k < e->n_outputs && e->run; k++) hand_out(s, e, row, output, k);
+        row += e->n;
+        output += e->states ? 0 : e->n_outputs;
         if (e->run && remaining(e->run) == 0) end_run(s, e->run, LLM_OK, NULL);
     }
     /* Who has had a turn goes to the end of the queue. */

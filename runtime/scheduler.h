@@ -20,9 +20,11 @@ struct run {
     struct rows rows;
     uint32_t upto, outputs_from;
     bool argmax; /* the best token is enough: no logits */
+    bool states; /* an output is a row's hidden state after the last norm, not logits */
     int32_t priority;
-    /* Called by the pump for each output, in order; logits NULL with argmax. May raise upto. */
-    void (*output)(struct run *run, uint32_t position, int32_t best, const float *logits);
+    /* Called by the pump for each output, in order; values are logits, NULL with argmax, or with
+     * states the hidden state. May raise upto. */
+    void (*output)(struct run *run, uint32_t position, int32_t best, const float *values);
     /* Called once when all is computed, or with what went wrong. The run is off the queue by then.
      */
     void (*end)(struct run *run, llm_status status, const struct llm_error *error);
@@ -31,6 +33,7 @@ struct run {
 struct flight_entry {
     struct run *run; /* NULL: it was removed, nobody waits for these rows */
     uint32_t first, n, n_outputs;
+    bool states; /* as its run's */
 };
 
 struct slice {
@@ -40,7 +43,7 @@ struct slice {
 };
 
 struct flight {
-    bool active, want_logits;
+    bool active, want_logits, want_states;
     struct flight_entry entries[FORWARD_MAX_OUTPUTS];
     uint32_t n_entries, n_outputs, bucket, output_bucket;
     uint32_t n_segments, next_segment;
@@ -55,7 +58,7 @@ struct scheduler {
     struct kv_pool *pool;
     struct run *runs;
     struct flight flight;
-    struct gpu_commands **segments; /* (n_layers + 3) of the step in flight */
+    struct gpu_commands **segments; /* (n_layers + 4) of the step in flight */
     uint32_t max_segments;
     bool prompt_turn, waited;
     bool plan_was_new; /* a plan has run for the first time */

@@ -6,11 +6,19 @@
 
 #include "error.h"
 #include "generation.h"
+#include "task.h"
 
 /* ---- life ---- */
 
 llm_status llm_session_create(llm_model *m, uint32_t context, llm_session **out,
                               struct llm_error *error)
+{
+    *out = NULL;
+    TRY(model_check_decoder(m, error));
+    return session_open(m, context, out, error);
+}
+
+llm_status session_open(llm_model *m, uint32_t context, llm_session **out, struct llm_error *error)
 {
     *out = NULL;
     TRY(model_check(m, error));
@@ -65,12 +73,15 @@ void llm_session_close(llm_session *s)
     }
     if (s->current) generation_end_cancelled(s->current);
     if (s->evaluation) scheduler_remove(&m->scheduler, s->evaluation);
+    struct task *task = s->task;
+    if (task) scheduler_remove(&m->scheduler, &task->run);
     kv_sequence_free(&m->pool, &s->kv);
     llm_session **link = &m->sessions;
     while (*link != s) link = &(*link)->next;
     *link = s->next;
     s->open = false;
     s->n_tokens = 0;
+    if (task) task_end(task, LLM_CLOSED, "the model was closed"); /* may free it, and us */
 }
 
 int32_t llm_session_closed(const llm_session *s)
@@ -140,9 +151,47 @@ void session_cut(llm_session *s, uint32_t n)
     session_cut_cache(s, n);
 }
 
+static llm_status check_ids(const llm_session *s, const int32_t *ids, size_t n,
+                            struct llm_error *error)
+{
+    uint32_t n_vocab = tokenizer_info(s->model->tokenizer)->n_tokens;
+    for (size_t i = 0; i < n; i++) {
+        if (ids[i] < 0 || (uint32_t)ids[i] >= n_vocab)
+            return error_set(error, LLM_BAD_ARGUMENT,
+                             "token %zu of the prompt is %" PRId32 ", expected 0 to %" PRIu32,
+                             i + 1, ids[i], n_vocab - 1);
+    }
+    return LLM_OK;
+}
+
+/* The host may shorten a session that a generation has filled, at its call. */
+static llm_status check_change(llm_session *s, struct llm_error *error)
+{
+    return s->makes_room && !llm_session_closed(s) ? LLM_OK : session_check(s, error);
+}
+
+llm_status llm_session_replace(llm_session *s, uint32_t from, const int32_t *ids, size_t n,
+                               struct llm_error *error)
+{
+    TRY(check_change(s, error));
+    TRY(check_ids(s, ids, n, error));
+    if (from > s->n_tokens)
+        return error_set(error, LLM_BAD_ARGUMENT,
+                         "cannot replace from token %" PRIu32 " on: the session holds %" PRIu32,
+                         from, s->n_tokens);
+    if (n > s->capacity - from)
+        return error_set(error, LLM_CONTEXT_FULL,
+                         "%zu tokens after %" PRIu32 " do not fit in %" PRIu32, n, from,
+                         s->capacity);
+    session_cut(s, from);
+    if (n) memcpy(s->tokens + from, ids, n * sizeof *ids);
+    s->n_tokens = from + (uint32_t)n;
+    return LLM_OK;
+}
+
 llm_status llm_session_truncate(llm_session *s, uint32_t length, struct llm_error *error)
 {
-    TRY(session_check(s, error));
+    TRY(check_change(s, error));
     if (length > s->n_tokens)
         return error_set(error, LLM_BAD_ARGUMENT,
                          "cannot truncate to %" PRIu32 " tokens: the session holds %" PRIu32,
@@ -173,12 +222,7 @@ llm_status session_prompt(const llm_session *s, const struct llm_prompt *prompt,
         return tokenizer_encode(s->model->tokenizer, prompt->text, prompt->text_size, flags, out, a,
                                 error);
     }
-    for (size_t i = 0; i < prompt->n_ids; i++) {
-        if (prompt->ids[i] < 0 || (uint32_t)prompt->ids[i] >= info->n_tokens)
-            return error_set(error, LLM_BAD_ARGUMENT,
-                             "token %zu of the prompt is %" PRId32 ", expected 0 to %" PRIu32,
-                             i + 1, prompt->ids[i], info->n_tokens - 1);
-    }
+    TRY(check_ids(s, prompt->ids, prompt->n_ids, error));
     if (prompt->n_ids == 0) return LLM_OK;
     int32_t *items =
         alloc_grow(a, out->items, &out->capacity, out->n + prompt->n_ids, sizeof *items);

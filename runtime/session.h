@@ -5,6 +5,8 @@
 
 #include "model.h"
 
+struct task; /* see task.h */
+
 /* tokens[0, n_tokens) is what it holds; the first kv.length of them are computed. The last one of a
  * generation is not, and what comes next computes it. */
 struct llm_session {
@@ -18,9 +20,13 @@ struct llm_session {
     uint32_t n_tokens, capacity;
     struct kv_sequence kv;
     llm_generation *current; /* in flight */
+    bool makes_room;         /* which has called its host to shorten the session */
     struct run *evaluation;  /* of a blocking call that is at work on it */
+    struct task *task;       /* whose own it is */
 };
 
+/* Also for an encoder, which llm_session_create refuses. */
+llm_status session_open(llm_model *m, uint32_t context, llm_session **out, struct llm_error *error);
 void session_retain(llm_session *s);
 /* LLM_CLOSED or LLM_BUSY. A cancel that waits for the pump is carried out first. */
 llm_status session_check(llm_session *s, struct llm_error *error);

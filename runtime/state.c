@@ -9,8 +9,7 @@ static struct blob_layout layout_of(const llm_model *m)
 {
     const struct attention_shape *s = &m->forward.shape;
     return (struct blob_layout){
-        .kv = s->kv |
-              (arch_long_rope(&m->blueprint) ? BLOB_LONG_ROPE : 0),
+        .kv = s->kv | (arch_long_rope(&m->blueprint) ? BLOB_LONG_ROPE : 0),
         .layers = m->forward.h.n_layers,
         .floats = 2 * s->n_kv_heads * s->head_dim,
         .page_size = 2 * m->forward.page_size * m->forward.h.n_layers,
@@ -103,7 +102,7 @@ llm_status llm_session_restore(llm_model *m, uint64_t size, llm_read_fn read, vo
                                llm_session **out, struct llm_error *error)
 {
     *out = NULL;
-    TRY(model_check(m, error));
+    TRY(model_check_decoder(m, error));
     TRY(session_may_wait(m->root, "restore", error));
     const struct blob_limits limits = {m->fingerprint, tokenizer_info(m->tokenizer)->n_tokens,
                                        m->context};

@@ -1,5 +1,5 @@
-/* Byte-pair encoding (Sennrich et al. 2016): neighbours are merged, best first, through a heap; in
- * GPT-2's way of it words of bytes, in the order of the file's list. */
+/* Byte-pair encoding: words of bytes, as GPT-2 has it, or of characters are merged in the order of
+ * the file's list. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -7,89 +7,6 @@
 #include "unicode.h"
 
 #define MAX_MERGES (1u << 24) /* ranks are exact in a float */
-
-/* ---- merging ---- */
-
-bool merger_symbol(struct merger *m, uint32_t at, uint32_t size, int32_t id)
-{
-    struct symbol *grown = alloc_grow(m->alloc, m->symbols, &m->capacity, m->n + 1, sizeof *grown);
-    if (!grown) return false;
-    m->symbols = grown;
-    uint32_t i = (uint32_t)m->n++;
-    if (i) m->symbols[i - 1].next = i;
-    m->symbols[i] = (struct symbol){at, size, id, i ? i - 1 : NO_SYMBOL, NO_SYMBOL};
-    return true;
-}
-
-static bool comes_before(const struct pair *a, const struct pair *b)
-{
-    return a->order < b->order || (a->order == b->order && a->left < b->left);
-}
-
-static bool heap_push(struct merger *m, struct pair pair)
-{
-    struct pair *grown =
-        alloc_grow(m->alloc, m->heap, &m->heap_capacity, m->n_heap + 1, sizeof *grown);
-    if (!grown) return false;
-    m->heap = grown;
-    size_t i = m->n_heap++;
-    for (; i && comes_before(&pair, &m->heap[(i - 1) / 2]); i = (i - 1) / 2)
-        m->heap[i] = m->heap[(i - 1) / 2];
-    m->heap[i] = pair;
-    return true;
-}
-
-static struct pair heap_pop(struct merger *m)
-{
-    struct pair least = m->heap[0], last = m->heap[--m->n_heap];
-    size_t i = 0;
-    for (size_t child; (child = 2 * i + 1) < m->n_heap; i = child) {
-        if (child + 1 < m->n_heap && comes_before(&m->heap[child + 1], &m->heap[child])) child++;
-        if (!comes_before(&m->heap[child], &last)) break;
-        m->heap[i] = m->heap[child];
-    }
-    m->heap[i] = last;
-    return least;
-}
-
-static bool try_pair(struct merger *m, const struct tokenizer *t, const char *text, uint32_t left,
-                     uint32_t right, merger_find find)
-{
-    struct pair pair = {left, right, 0, 0, -1};
-    if (left == NO_SYMBOL || right == NO_SYMBOL) return true;
-    const struct symbol *l = &m->symbols[left], *r = &m->symbols[right];
-    pair.size = l->size + r->size;
-    return !find(t, text, l, r, &pair) || heap_push(m, pair);
-}
-
-bool merger_run(struct merger *m, const struct tokenizer *t, const char *text, merger_find find)
-{
-    m->n_heap = 0;
-    for (uint32_t i = 1; i < m->n; i++)
-        if (!try_pair(m, t, text, i - 1, i, find)) return false;
-    while (m->n_heap) {
-        struct pair pair = heap_pop(m);
-        struct symbol *left = &m->symbols[pair.left], *right = &m->symbols[pair.right];
-        /* Symbols only grow until they vanish: the same sum means the same two. */
-        if (!left->size || !right->size || left->size + right->size != pair.size) continue;
-        left->size = pair.size;
-        left->id = pair.id;
-        left->next = right->next;
-        right->size = 0;
-        if (left->next != NO_SYMBOL) m->symbols[left->next].previous = pair.left;
-        if (!try_pair(m, t, text, left->previous, pair.left, find)) return false;
-        if (!try_pair(m, t, text, pair.left, left->next, find)) return false;
-    }
-    return true;
-}
-
-void merger_free(struct merger *m)
-{
-    alloc_free(m->alloc, m->symbols, m->capacity * sizeof *m->symbols);
-    alloc_free(m->alloc, m->heap, m->heap_capacity * sizeof *m->heap);
-    alloc_free(m->alloc, m->escaped.items, m->escaped.capacity);
-    pretokenize_free(&m->words, m->alloc);
-}
 
 /* ---- the vocabulary ---- */
 
@@ -134,6 +51,7 @@ static bool is_bytes(const struct token *token)
 
 llm_status bpe_texts(struct tokenizer *t, struct llm_error *error)
 {
+    if (t->texts != TEXTS_BYTES) return LLM_OK;
     for (uint32_t id = 0; id < t->info.n_tokens; id++)
         if (is_bytes(&t->tokens[id])) t->bytes_size += t->tokens[id].size;
     if (t->bytes_size == 0) return LLM_OK;
@@ -169,28 +87,39 @@ static struct merge *merge_slot(const struct tokenizer *t, uint32_t left, uint32
     }
 }
 
+/* Writes one side of a merge as tokens are; false where it is none. */
+static bool put_side(const struct tokenizer *t, const char *text, size_t size, char *out, size_t *n)
+{
+    bool whole = true;
+    *n = size;
+    if (t->texts == TEXTS_BYTES) *n = bytes_of_text(text, size, out, &whole);
+    else memcpy(out, text, size);
+    return whole;
+}
+
 /* One line of the list, "left right". What names an unknown token can never be used. */
 static void add_merge(struct tokenizer *t, struct gguf_string text, uint32_t rank, char *scratch)
 {
     const char *space = text.size > 1 ? memchr(text.text + 1, ' ', text.size - 1) : NULL;
     if (!space) return;
     size_t left_size = (size_t)(space - text.text), right_size = text.size - left_size - 1;
-    bool left_whole, right_whole;
-    size_t n_left = bytes_of_text(text.text, left_size, scratch, &left_whole);
-    size_t n_right = bytes_of_text(space + 1, right_size, scratch + n_left, &right_whole);
-    if (!left_whole || !right_whole) return;
-    int32_t left = tokenizer_find(t, scratch, n_left),
-            right = tokenizer_find(t, scratch + n_left, n_right);
-    int32_t id = tokenizer_find(t, scratch, n_left + n_right);
+    size_t n_left, n_right;
+    if (!put_side(t, text.text, left_size, scratch, &n_left) ||
+        !put_side(t, space + 1, right_size, scratch + n_left, &n_right))
+        return;
+    int32_t left = vocab_find(t, scratch, n_left), right = vocab_find(t, scratch + n_left, n_right);
+    int32_t id = vocab_find(t, scratch, n_left + n_right);
     if (left < 0 || right < 0 || id < 0) return;
     struct merge *slot = merge_slot(t, (uint32_t)left, (uint32_t)right);
     if (slot->id < 0) *slot = (struct merge){(uint32_t)left, (uint32_t)right, rank, id};
 }
 
-llm_status bpe_merges(struct tokenizer *t, const struct gguf *gguf, struct llm_error *error)
+llm_status bpe_open(struct tokenizer *t, const struct gguf *gguf, struct llm_error *error)
 {
     static const char key[] = "tokenizer.ggml.merges";
+    static const struct gguf_value none = {.type = GGUF_ARRAY, .item_type = GGUF_STRING};
     const struct gguf_value *list = gguf_find(gguf, key);
+    if (!list && pretokenize_flags(t->rule) & PRETOKENIZE_MAY_LACK_MERGES) list = &none;
     if (!list) return error_set(error, LLM_BAD_MODEL, "the file has no %s", key);
     if (list->type != GGUF_ARRAY || (list->item_type != GGUF_STRING && list->n))
         return error_set(error, LLM_BAD_MODEL, "%s is not an array of strings", key);
@@ -229,31 +158,104 @@ static bool find_merge(const struct tokenizer *t, const char *text, const struct
 
 /* ---- words ---- */
 
+/* The token that a word is without any merge, or -1. */
+static int32_t whole_word(const struct tokenizer *t, const char *text, size_t size)
+{
+    uint32_t flags = pretokenize_flags(t->rule);
+    if (flags & PRETOKENIZE_IGNORES_MERGES) return vocab_find(t, text, size);
+    /* Words of newlines hold nothing else: see the rule. */
+    if (flags & PRETOKENIZE_WHOLE_NEWLINES && text[0] == '\n') return vocab_find(t, text, size);
+    return -1;
+}
+
+/* Bytes, or characters. */
+static bool put_symbols(const struct tokenizer *t, struct merger *m, const char *text, size_t size)
+{
+    m->n = 0;
+    for (size_t at = 0, length; at < size; at += length) {
+        uint32_t code;
+        bool is_byte = t->texts == TEXTS_BYTES;
+        length = is_byte ? 1 : unicode_decode(text + at, size - at, &code);
+        int32_t id =
+            is_byte ? t->byte_ids[(unsigned char)text[at]] : vocab_find(t, text + at, length);
+        if (!merger_symbol(m, (uint32_t)at, (uint32_t)length, id)) return false;
+    }
+    return true;
+}
+
 static llm_status encode_word(const struct tokenizer *t, struct merger *m, const char *text,
                               size_t size, struct ids *out, struct llm_error *error)
 {
-    int32_t whole = pretokenize_ignores_merges(t->rule) ? tokenizer_find(t, text, size) : -1;
+    int32_t whole = whole_word(t, text, size);
     if (whole >= 0) return tokenizer_push(out, whole, m->alloc, error);
-    m->n = 0;
-    bool fits = true;
-    for (size_t i = 0; i < size && fits; i++)
-        fits = merger_symbol(m, (uint32_t)i, 1, t->byte_ids[(unsigned char)text[i]]);
-    if (!fits || !merger_run(m, t, text, find_merge))
+    if (!put_symbols(t, m, text, size) || !merger_run(m, t, text, find_merge))
         return error_memory(error, "the symbols of a word", (uint64_t)size * sizeof *m->symbols);
-    for (uint32_t i = 0; i != NO_SYMBOL;
-         i = m->symbols[i].next) /* a byte that is no token is left out, as in llama.cpp */
-        if (m->symbols[i].id >= 0) TRY(tokenizer_push(out, m->symbols[i].id, m->alloc, error));
+    for (uint32_t i = 0; i != NO_SYMBOL; i = m->symbols[i].next) {
+        const struct symbol *s = &m->symbols[i];
+        if (s->id >= 0) TRY(tokenizer_push(out, s->id, m->alloc, error));
+        /* A byte that is no token is left out, as in llama.cpp. */
+        for (uint32_t k = 0; s->id < 0 && k < s->size; k++)
+            TRY(tokenizer_push(out, t->byte_ids[(unsigned char)text[s->at + k]], m->alloc, error));
+    }
     return LLM_OK;
 }
 
-llm_status bpe_encode(const struct tokenizer *t, struct merger *m, const char *text, size_t size,
-                      struct ids *out, struct llm_error *error)
+static llm_status encode_words(const struct tokenizer *t, struct merger *m, const char *text,
+                               size_t size, struct ids *out, struct llm_error *error)
 {
     TRY(pretokenize(t->rule, text, size, &m->words, m->alloc, error));
     size_t at = 0;
     for (size_t i = 0; i < m->words.n; i++) {
         TRY(encode_word(t, m, text + at, m->words.ends[i] - at, out, error));
         at = m->words.ends[i];
+    }
+    return LLM_OK;
+}
+
+llm_status bpe_encode(const struct tokenizer *t, struct merger *m, const char *text, size_t size,
+                      bool begins, struct ids *out, struct llm_error *error)
+{
+    (void)begins;
+    if (t->texts != TEXTS_ESCAPED) return encode_words(t, m, text, size, out, error);
+    if (!merger_escape(m, text, size, false))
+        return error_memory(error, "a text with its spaces escaped", (uint64_t)size * 3);
+    return encode_words(t, m, m->text.items, m->text.n, out, error);
+}
+
+/* ---- words between white space alone ---- */
+
+/* Sets m->text to the characters from *end to the next white space; *end moves there. */
+static bool put_word(const struct tokenizer *t, struct merger *m, const char *text, size_t size,
+                     size_t *end)
+{
+    m->text.n = 0;
+    for (size_t at = *end, length; at < size; *end = at += length) {
+        uint32_t code;
+        char bytes[4];
+        length = unicode_decode(text + at, size - at, &code);
+        if (unicode_class(code) == UNICODE_SPACE) break;
+        size_t n = unicode_encode(t->lowercases ? unicode_lower(code) : code, bytes);
+        if (!merger_append(m, bytes, n)) return false;
+    }
+    return true;
+}
+
+llm_status whitespace_open(struct tokenizer *t, const struct gguf *gguf, struct llm_error *error)
+{
+    TRY(gguf_get_bool(gguf, "tokenizer.ggml.normalizer.lowercase", &t->lowercases, error));
+    return bpe_open(t, gguf, error);
+}
+
+llm_status whitespace_encode(const struct tokenizer *t, struct merger *m, const char *text,
+                             size_t size, bool begins, struct ids *out, struct llm_error *error)
+{
+    (void)begins;
+    for (size_t at = 0; at < size;) {
+        if (!put_word(t, m, text, size, &at))
+            return error_memory(error, "a word in small letters", (uint64_t)size * 2);
+        if (m->text.n) TRY(encode_word(t, m, m->text.items, m->text.n, out, error));
+        uint32_t code;
+        if (at < size) at += unicode_decode(text + at, size - at, &code); /* the white space */
     }
     return LLM_OK;
 }

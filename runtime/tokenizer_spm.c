@@ -5,34 +5,10 @@
 #include "tokenizer_impl.h"
 #include "unicode.h"
 
-static const char space[3] = {'\xe2', '\x96', '\x81'}; /* U+2581 stands for a space */
-
-/* The text with its spaces written as U+2581, one put before where there is to be one. */
-static bool escape(struct merger *m, const char *text, size_t size, bool prefix)
-{
-    size_t n_spaces = prefix;
-    for (size_t i = 0; i < size; i++) n_spaces += text[i] == ' ';
-    size_t n = size + prefix + 2 * n_spaces;
-    char *out = alloc_grow(m->alloc, m->escaped.items, &m->escaped.capacity, n, 1);
-    if (!out) return false;
-    m->escaped.items = out;
-    m->escaped.n = n;
-    if (prefix) {
-        memcpy(out, space, 3);
-        out += 3;
-    }
-    for (size_t i = 0; i < size; i++) {
-        size_t length = text[i] == ' ' ? 3 : 1;
-        memcpy(out, length == 3 ? space : text + i, length);
-        out += length;
-    }
-    return true;
-}
-
 static bool find_token(const struct tokenizer *t, const char *text, const struct symbol *left,
                        const struct symbol *right, struct pair *out)
 {
-    out->id = tokenizer_find(t, text + left->at, left->size + right->size);
+    out->id = vocab_find(t, text + left->at, left->size + right->size);
     if (out->id < 0) return false;
     out->order = -t->tokens[out->id].score;
     return true;
@@ -45,7 +21,7 @@ static llm_status push_bytes(const struct tokenizer *t, const char *bytes, size_
     for (size_t i = 0; i < n; i++) {
         int32_t id = t->byte_ids[(unsigned char)bytes[i]];
         if (id < 0) id = t->info.unk;
-        if (id >= 0) TRY(tokenizer_push(out, id, alloc, error));
+        TRY(tokenizer_push(out, id, alloc, error));
     }
     return LLM_OK;
 }
@@ -53,17 +29,16 @@ static llm_status push_bytes(const struct tokenizer *t, const char *bytes, size_
 llm_status spm_encode(const struct tokenizer *t, struct merger *m, const char *text, size_t size,
                       bool begins, struct ids *out, struct llm_error *error)
 {
-    if (!escape(m, text, size, begins && t->info.add_space_prefix))
+    if (!merger_escape(m, text, size, begins && t->info.add_space_prefix))
         return error_memory(error, "a text with its spaces escaped", (uint64_t)size * 3);
-    const char *escaped = m->escaped.items;
+    const char *escaped = m->text.items;
     m->n = 0;
-    for (size_t at = 0; at < m->escaped.n;) {
+    for (size_t at = 0; at < m->text.n;) {
         uint32_t code;
-        size_t length = unicode_decode(escaped + at, m->escaped.n - at, &code);
-        if (!merger_symbol(m, (uint32_t)at, (uint32_t)length,
-                           tokenizer_find(t, escaped + at, length)))
+        size_t length = unicode_decode(escaped + at, m->text.n - at, &code);
+        if (!merger_symbol(m, (uint32_t)at, (uint32_t)length, vocab_find(t, escaped + at, length)))
             return error_memory(error, "the symbols of a text",
-                                (uint64_t)m->escaped.n * sizeof *m->symbols);
+                                (uint64_t)m->text.n * sizeof *m->symbols);
         at += length;
     }
     if (!merger_run(m, t, escaped, find_token))

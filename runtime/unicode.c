@@ -8,6 +8,7 @@
 #define M(code) (code) << 8 | UNICODE_MARK,
 #define Z(code) (code) << 8 | UNICODE_SPACE,
 #define C(code) (code) << 8 | UNICODE_OTHER,
+#define U(code) (code) << 8 | UNICODE_UNASSIGNED,
 static const uint32_t runs[] = {
 #include "unicode_table.h"
 };
@@ -18,10 +19,11 @@ static const uint32_t runs[] = {
 #undef M
 #undef Z
 #undef C
+#undef U
 
 enum unicode_class unicode_class(uint32_t code)
 {
-    if (code > 0x10ffff) return UNICODE_OTHER;
+    if (code > 0x10ffff) return UNICODE_UNASSIGNED;
     size_t low = 0,
            high = sizeof runs /
                   sizeof *runs; /* runs[low] begins at or before code, runs[high] after it */
@@ -31,6 +33,42 @@ enum unicode_class unicode_class(uint32_t code)
         else high = middle;
     }
     return (enum unicode_class)(runs[low] & 0xff);
+}
+
+/* Code point first + i * step, i < n, becomes image + i * image_step. */
+struct mapping {
+    uint32_t first;
+    uint16_t n;
+    uint8_t step;
+    uint32_t image;
+    uint8_t image_step;
+};
+#include "unicode_maps.h"
+
+static uint32_t map(const struct mapping *runs_of, size_t n_runs, uint32_t code)
+{
+    size_t low = 0, high = n_runs; /* the last run that begins at or before code is below high */
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (runs_of[middle].first <= code) low = middle + 1;
+        else high = middle;
+    }
+    if (low == 0) return code;
+    const struct mapping *m = &runs_of[low - 1];
+    uint32_t i = (code - m->first) / m->step;
+    return i < m->n && m->first + i * m->step == code ? m->image + i * m->image_step : code;
+}
+
+uint32_t unicode_lower(uint32_t code)
+{
+    return map(lower_runs, sizeof lower_runs / sizeof *lower_runs, code);
+}
+
+uint32_t unicode_base(uint32_t code)
+{
+    /* 588 syllables begin with each consonant (Unicode, section 3.12). */
+    if (code >= 0xac00 && code <= 0xd7a3) return 0x1100 + (code - 0xac00) / 588;
+    return map(base_runs, sizeof base_runs / sizeof *base_runs, code);
 }
 
 size_t unicode_decode(const char *s, size_t n, uint32_t *code)

@@ -60,9 +60,11 @@ static const struct {
     {SLOT_ATTN_NORM, AT(attn_norm)},
     {SLOT_ATTN_NORM_BIAS, AT(attn_norm_bias)},
     {SLOT_ATTN_POST, AT(attn_post)},
+    {SLOT_ATTN_POST_BIAS, AT(attn_post_bias)},
     {SLOT_FFN_NORM, AT(ffn_norm)},
     {SLOT_FFN_NORM_BIAS, AT(ffn_norm_bias)},
     {SLOT_FFN_POST, AT(ffn_post)},
+    {SLOT_FFN_POST_BIAS, AT(ffn_post_bias)},
     {SLOT_O_BIAS, AT(o.bias)},
     {SLOT_UP_BIAS, AT(up.bias)},
     {SLOT_DOWN_BIAS, AT(down.bias)},
@@ -122,7 +124,9 @@ static uint64_t tensor_vector_size(const struct gguf_tensor *t)
 
 static uint64_t vectors_size(const struct blueprint *b)
 {
-    uint64_t size = tensor_vector_size(b->tensors[SLOT_OUTPUT_NORM]) +
+    uint64_t size = tensor_vector_size(b->tensors[SLOT_EMBD_NORM]) +
+                    tensor_vector_size(b->tensors[SLOT_EMBD_NORM_BIAS]) +
+                    tensor_vector_size(b->tensors[SLOT_OUTPUT_NORM]) +
                     tensor_vector_size(b->tensors[SLOT_OUTPUT_NORM_BIAS]) +
                     tensor_vector_size(b->tensors[SLOT_OUTPUT_BIAS]);
     for (uint32_t l = 0; l < b->h.n_layers; l++) {
@@ -139,8 +143,9 @@ static uint64_t vectors_size(const struct blueprint *b)
 uint64_t weights_size(const struct blueprint *b, const struct gpu_device *gpu,
                       uint32_t n_host_layers)
 {
-    const struct gguf_tensor *const whole[] = {
-        b->tensors[SLOT_TOKEN_EMBD], b->tensors[SLOT_POSITION_EMBD], b->tensors[SLOT_OUTPUT]};
+    const struct gguf_tensor *const whole[] = {b->tensors[SLOT_TOKEN_EMBD],
+                                               b->tensors[SLOT_POSITION_EMBD],
+                                               b->tensors[SLOT_TYPE_EMBD], b->tensors[SLOT_OUTPUT]};
     uint64_t size = vectors_size(b);
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
         if (whole[i]) size += gpu_buffer_cost(gpu, matrix_size(whole[i]), GPU_MEMORY_DEVICE);
@@ -464,6 +469,10 @@ static llm_status load_all(struct loader *ld, uint32_t n_host_layers, struct llm
     if (b->tensors[SLOT_POSITION_EMBD])
         TRY(load_matrix(ld, &b->tensors[SLOT_POSITION_EMBD], 1, GPU_MEMORY_DEVICE, &w->positions,
                         error));
+    if (b->tensors[SLOT_TYPE_EMBD])
+        TRY(load_matrix(ld, &b->tensors[SLOT_TYPE_EMBD], 1, GPU_MEMORY_DEVICE, &w->types, error));
+    TRY(load_vector(ld, b->tensors[SLOT_EMBD_NORM], 1, &w->embed_norm, error));
+    TRY(load_vector(ld, b->tensors[SLOT_EMBD_NORM_BIAS], 1, &w->embed_norm_bias, error));
     w->output = w->embed;
     if (b->tensors[SLOT_OUTPUT])
         TRY(load_matrix(ld, &b->tensors[SLOT_OUTPUT], 1, GPU_MEMORY_DEVICE, &w->output, error));
@@ -491,7 +500,7 @@ static uint64_t file_bytes(const struct blueprint *b)
 /* At most so many. */
 static uint32_t count_buffers(const struct blueprint *b, const struct gpu_device *gpu)
 {
-    uint32_t n = 3 + N_LAYER_MATRICES * b->h.n_layers;
+    uint32_t n = 4 + N_LAYER_MATRICES * b->h.n_layers;
     for (uint32_t l = 0; l < b->h.n_layers; l++) {
         for (int i = 0; i < N_LAYER_STACKS; i++) {
             const struct gguf_tensor *t = b->layers[l][layer_stacks[i].slot];

@@ -21,7 +21,8 @@ struct expert_weights {
 struct layer_weights {
     /* Norms before attention and ffn, and of what they add; without a buffer where there is none.
      */
-    struct gpu_range attn_norm, attn_norm_bias, attn_post, ffn_norm, ffn_norm_bias, ffn_post;
+    struct gpu_range attn_norm, attn_norm_bias, attn_post, attn_post_bias;
+    struct gpu_range ffn_norm, ffn_norm_bias, ffn_post, ffn_post_bias;
     struct gpu_range q_norm, k_norm; /* of whole rows */
     struct head_terms terms;         /* where bias or norm is set */
     struct weight qkv[3];
@@ -33,9 +34,9 @@ struct layer_weights {
 };
 
 struct weights {
-    struct weight embed, output; /* output may be embed itself */
-    struct weight positions;     /* learned ones, or without a buffer */
-    struct gpu_range output_norm, output_norm_bias;
+    struct weight embed, output;    /* output may be embed itself */
+    struct weight positions, types; /* learned ones, or without a buffer */
+    struct gpu_range embed_norm, embed_norm_bias, output_norm, output_norm_bias;
     struct layer_weights *layers;
     struct gpu_buffer *buffers;
     uint32_t n_layers, n_buffers, max_buffers;

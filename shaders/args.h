@@ -36,6 +36,8 @@ struct embed_args {
     uint blocks;            /* of 32 columns */
     uint stride;            /* of a row of out */
     float scale;
+    uint word;              /* of the row's struct step_row: what it is looked up by; 4: 0 serves all */
+    uint add;               /* to what out holds */
 };
 
 struct norm_args {

@@ -1,4 +1,4 @@
-// out(row) = weight(token of row) * scale. One invocation a block of 32 columns.
+// out(row) = weight(token or position of row) * scale, or is added to. One invocation a block of 32 columns.
 #version 450
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_GOOGLE_include_directive : require
@@ -6,7 +6,6 @@
 #include "words.glsl"
 
 layout(local_size_x_id = 0) in;
-layout(constant_id = 1) const bool POSITION = false; // that of the position, added
 WORDS(0, words);
 layout(std430, binding = 1) readonly buffer Rows { uvec4 rows[]; }; // struct step_row
 layout(std430, binding = 2) buffer Out { vec4 result[]; };
@@ -18,7 +17,8 @@ uvec4 W4(uint i) { return WORD(words, i); }
 
 void main()
 {
-    uint b = gl_GlobalInvocationID.x, token = (POSITION ? rows[gl_WorkGroupID.y].y : rows[gl_WorkGroupID.y].x) - a.first;
+    uint b = gl_GlobalInvocationID.x;
+    uint token = (a.word < 4 ? rows[gl_WorkGroupID.y][a.word] : 0) - a.first;
     if (b >= a.blocks || token >= a.rows) return;
     lane = token / 4 % 8;
     uint at = token / 32 * tile_words(a.blocks) + b / SUBS * uint(HEAD + SUBS * BLOCK);
@@ -34,8 +34,9 @@ void main()
                 vec4 v = weights(j, g) * X_SCALE * fold(j);
                 if (SCALES > 0) v *= scale(j, h);
                 if (OFFSET == 1) v += offset(j, h);
-                uint i = to + uint(4 * h + g);
-                result[i] = POSITION ? result[i] + v : v * a.scale;
+                v *= a.scale;
+                if (a.add != 0) v += result[to + uint(4 * h + g)];
+                result[to + uint(4 * h + g)] = v;
             }
         }
     }

@@ -236,7 +236,8 @@ function model:count(prompt, options) end
 ---@field logprobs? integer alternatives to report at each token
 ---@field on_piece? fun(piece: string, info: llm.piece_info): boolean? false cancels
 ---@field priority? integer a higher one goes first
----@field overflow? "stop" what a full context does
+---@field overflow? "stop"|"drop"|fun(session: llm.session) what a full context does: the end, the oldest exchanges go (the
+---system prompt stays; of plain text the older half), or the function makes room by truncate, reset or messages
 ---@field yield? boolean inside a coroutine: yield after each slice instead of waiting
 
 ---@class llm.chat_options: llm.generate_options
@@ -301,7 +302,7 @@ function model:session(options) end
 ---Scores each choice after the prompt: natural logs summed over its tokens.
 ---@param prompt llm.prompt
 ---@param choices llm.prompt[]
----@param options? { normalize: boolean?, async: boolean? } normalize: by the number of tokens. A job gives { index, choice, logs }
+---@param options? { normalize: boolean?, async: boolean? } normalize: by the number of tokens. A job gives "done", index, choice, logs
 ---@return integer? index
 ---@return string choice or message
 ---@return number[]|llm.code log_probabilities or code
@@ -325,9 +326,20 @@ function model:close() end
 ---@return llm.code? code
 function model:template(messages, options) end
 
----Not in this version.
----@return nil, string, "unsupported"
-function model:embed(...) end
+---@class llm.embed_options
+---@field pooling? "mean"|"cls"|"last" of the tokens' states; default: as the file says, else "last" for a decoder, "mean" for an encoder
+---@field normalize? boolean to the length 1; default true
+---@field priority? integer a higher one goes first
+---@field async? boolean a job, whose value is the list
+---@field yield? boolean inside a coroutine: yield after each slice instead of waiting
+
+---One vector of info.embedding numbers for a text, a list of them for a list.
+---@param texts string|(string|integer[])[]
+---@param options? llm.embed_options
+---@return number[]|number[][]|llm.job|nil embeddings
+---@return string? message
+---@return llm.code? code
+function model:embed(texts, options) end
 
 ---Not in this version.
 ---@return nil, string, "unsupported"
@@ -385,7 +397,7 @@ function session:start(prompt, options) end
 function session:feed(prompt, options) end
 
 ---The n best after the last token, { {id, logit}, ... }, best first; all of them as packed little-endian f32 with "raw".
----@param n integer|"raw"
+---@param n? integer|"raw" default 10
 ---@param options? { async: boolean? }
 ---@return number[][]|string|nil
 ---@return string? message

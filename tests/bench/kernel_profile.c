@@ -191,7 +191,7 @@ static void write_step(struct profile *p)
                           &(struct kv_sequence){.pages = pages, .n_pages = n_pages});
         for (uint32_t i = 0; i < of_sequence; i++)
             forward_set_row(&p->f, s * of_sequence + i, (s * 7919 + i * 31) % p->f.h.vocab,
-                            p->depth + i, s * n_pages);
+                            p->depth + i, s * n_pages, p->depth + i);
         outputs[s] = (s + 1) * of_sequence - 1;
     }
     forward_set_outputs(&p->f, outputs, p->sequences, p->output_bucket);
@@ -227,7 +227,7 @@ static llm_status profile_model(struct profile *p, llm_model *m, const struct ll
 {
     struct gpu_device *gpu = m->device->gpu;
     TRY_GPU(peaks_measure(gpu, &p->peaks, &gpu_error_), error);
-    if (forward_take(&p->f, p->rows, &p->bucket) != p->rows)
+    if (forward_take(&m->forward, p->rows, &p->bucket) != p->rows)
         return error_set(error, LLM_BAD_ARGUMENT, "no plan has %" PRIu32 " rows", p->rows);
     p->sequences = p->rows <= FORWARD_MAX_OUTPUTS ? p->rows : 1;
     uint32_t n_pages = p->sequences * pages_of(p->depth + p->rows / p->sequences);

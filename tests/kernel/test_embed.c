@@ -106,12 +106,47 @@ static void embed_patterns(void **state)
     try_embed(*state, QUANT_BF16, 256, 256, bf16);
 }
 
+/* Sums of the token's row, the position's and the first; padding has no position. */
+static void embed_sums(void **state)
+{
+    enum { ROWS = 50, COLS = 96, N = 8 };
+    struct bench *b = *state;
+    static float table[ROWS * COLS];
+    struct llm_error error = {0};
+    struct gpu_buffer buffer;
+    for (size_t i = 0; i < ROWS * COLS; i++) table[i] = bench_uniform();
+    struct weight w = bench_weight(b, QUANT_F32, ROWS, COLS, table, &buffer);
+    struct gpu_buffer out = bench_buffer(b, N * COLS * sizeof(float));
+    struct bench_step s = bench_step(b, N, 1, 1, 1);
+    for (uint32_t i = 0; i < N; i++) s.rows[i] = (struct step_row){i * 5, 3 + i, 0, 0};
+    s.rows[N - 1].position = STEP_NO_ROW;
+    struct gpu_commands *c = bench_begin(b);
+    bench_ok(ops_embed(b->ops, c, &w, 2, &s.step, &out, N, &error), &error);
+    gpu_commands_barrier(c);
+    bench_ok(ops_embed_add(b->ops, c, &w, EMBED_BY_POSITION, &s.step, &out, N, &error), &error);
+    gpu_commands_barrier(c);
+    bench_ok(ops_embed_add(b->ops, c, &w, EMBED_FIRST, &s.step, &out, N, &error), &error);
+    bench_run(b, c);
+    for (uint32_t i = 0; i < N; i++) {
+        for (uint32_t k = 0; k < COLS; k++) {
+            float sum = table[i * 5 * COLS + k] * 2;
+            if (i < N - 1) sum += table[(3 + i) * COLS + k];
+            sum += table[k];
+            assert_true(((const float *)out.map)[i * COLS + k] == sum);
+        }
+    }
+    bench_free(b, &buffer);
+    bench_free(b, &out);
+    bench_free(b, &s.step.buffer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(embed_formats),
         cmocka_unit_test(embed_scales),
         cmocka_unit_test(embed_patterns),
+        cmocka_unit_test(embed_sums),
     };
     return cmocka_run_group_tests(tests, bench_setup, bench_teardown);
 }

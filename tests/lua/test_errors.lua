@@ -98,14 +98,19 @@ t.test("options are one table with names", function()
     t.check(m:generate("Once", setmetatable({ max_tokens = 1 }, {})))
 end)
 
+t.test("numbers in messages are written as people do", function()
+    t.raises("integer from 0 to 1024 expected, got 1000000000%)", m.generate, m, "Once", { logprobs = 1e9 })
+    t.raises("number from 0 to 1 expected, got 1.5%)", m.generate, m, "Once", { top_p = 1.5 })
+    t.raises("integer from 0 to 2147483647 expected, got %-1%)", m.generate, m, "Once", { top_k = -1 })
+    t.raises("integer from 0 up expected, got 0.5%)", m.generate, m, "Once", { max_tokens = 0.5 })
+end)
+
 t.test("options that come later say so", function()
     local later = { dry = {}, xtc = {}, mirostat = {}, grammar = "x", schema = {}, tools = {}, sampler = {},
         speculative = true }
     for name, value in pairs(later) do
         t.fails("unsupported", m:generate("Once", { [name] = value }))
     end
-    t.fails("unsupported", m:generate("Once", { overflow = "drop" }))
-    t.fails("unsupported", m:generate("Once", { overflow = function() end }))
 end)
 
 t.test("prompts that are none", function()
@@ -137,6 +142,8 @@ t.test("load without a path", function()
     t.raises("load", llm.load, {})
     t.raises("zero byte", llm.load, "a\0b")
     t.fails("not_found", llm.load "")
+    t.raises("'size'.*'read'", llm.load, t.stories, { size = 5 })
+    t.raises("'read'.*'size'", llm.load, t.stories, { read = print })
 end)
 
 m:close()

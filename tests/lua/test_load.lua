@@ -277,7 +277,7 @@ end)
 
 t.test("what comes later says so", function()
     local m = assert(t.load { context = 32 })
-    for _, name in ipairs { "embed", "suspend", "resume" } do
+    for _, name in ipairs { "suspend", "resume" } do
         t.fails("unsupported", m[name](m, {}))
     end
     t.fails("unsupported", llm.selftest(1))

@@ -37,6 +37,8 @@ t.test("through functions", function()
     t.check(r:save { write = function(data) parts[#parts + 1] = data end })
     t.equal(table.concat(parts), whole)
     t.fails("io", r:save { write = function() return false end })
+    t.fails("io", m:restore { read = function() end, size = 10 })
+    t.fails("io", m:restore { read = function() end, size = #whole })
     t.raises("from write", r.save, r, { write = function() error "from write" end })
     local function read(offset, length) return whole:sub(offset + 1, offset + length) end
     local again = assert(m:restore { read = read, size = #whole })

@@ -60,7 +60,7 @@ static int64_t read_blob(void *user, uint64_t offset, void *dst, size_t n)
         if (status != LLM_OK) goto end;                                                            \
     } while (0)
 
-/* Load, generate, fork, save, restore, score: LLM_OK when all of it went well. */
+/* Load, generate, fork, save, restore, score, embed: LLM_OK when all of it went well. */
 static llm_status live(struct failing *f, struct blob *blob)
 {
     struct llm_options root_options;
@@ -107,6 +107,8 @@ static llm_status live(struct failing *f, struct blob *blob)
     struct llm_prompt choices[2] = {{.size = sizeof prompt, .text = " a", .text_size = 2},
                                     {.size = sizeof prompt, .text = " b", .text_size = 2}};
     STEP(llm_model_choose(model, &prompt, choices, 2, 0, scores, &best, &error));
+    float vectors[2][64];
+    STEP(llm_model_embed(model, choices, 2, NULL, &vectors[0][0], &error));
 end:
     if (status != LLM_OK) assert_true(error.message[0] || status == LLM_OUT_OF_MEMORY);
     llm_generation_free(g);

@@ -8,7 +8,10 @@ peer=$(sh "$root/tests/bench/peer/install.sh")
 models=$(mktemp -d)
 trap 'rm -rf "$models"' EXIT
 names=$("$build/tests/write_models" "$models")
+encoders=$("$build/tests/write_models" "$models" encoders)
 mkdir -p "$root/tests/data/peer"
 cd "$peer"
 # shellcheck disable=SC2086
 node "$root/tests/peer/logits.mjs" "$models" "$root/tests/data/peer" $names
+# shellcheck disable=SC2086
+node "$root/tests/peer/embeddings.mjs" "$models" "$root/tests/data/peer" llama qwen3 granite $encoders

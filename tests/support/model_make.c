@@ -465,16 +465,15 @@ static void gpt2(struct gguf_write *w, uint32_t n, char (*text)[PIECE], const ch
     free(merges);
 }
 
-static void vocabulary(struct maker *m)
+void model_write_vocabulary(struct gguf_write *w, uint32_t n, bool byte_pair)
 {
-    uint32_t n = m->shape->vocab;
     char(*text)[PIECE] = calloc(n, sizeof *text);
     const char **tokens = calloc(n, sizeof *tokens);
     int32_t *kinds = calloc(n, sizeof *kinds);
     if (!text || !tokens || !kinds) abort();
     for (uint32_t i = 0; i < n; i++) tokens[i] = text[i];
-    (m->shape->gpt2 ? gpt2 : sentencepiece)(&m->out, n, text, tokens, kinds);
-    gguf_write_array(&m->out, "tokenizer.ggml.token_type", GGUF_I32, kinds, n);
+    (byte_pair ? gpt2 : sentencepiece)(w, n, text, tokens, kinds);
+    gguf_write_array(w, "tokenizer.ggml.token_type", GGUF_I32, kinds, n);
     free(text);
     free(tokens);
     free(kinds);
@@ -603,7 +602,7 @@ uint8_t *model_make(const struct model_shape *shape, size_t *size)
 {
     struct maker m = {.shape = shape, .random = shape->seed};
     metadata(&m);
-    vocabulary(&m);
+    model_write_vocabulary(&m.out, shape->vocab, shape->gpt2);
     tensors(&m);
     return gguf_write_finish(&m.out, size);
 }
@@ -613,7 +612,7 @@ uint8_t *model_make_header(const struct model_shape *shape, size_t *size,
 {
     struct maker m = {.shape = shape, .declare = true};
     metadata(&m);
-    vocabulary(&m);
+    model_write_vocabulary(&m.out, shape->vocab, shape->gpt2);
     tensors(&m);
     *tensors_out = m.tensors;
     *n = m.n_tensors;

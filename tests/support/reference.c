@@ -283,6 +283,11 @@ void reference_truncate(struct reference *r, uint32_t length)
     if (length < r->length) r->length = length;
 }
 
+const double *reference_state(const struct reference *r)
+{
+    return r->normed;
+}
+
 int32_t reference_best(const struct reference *r, const double *logits)
 {
     uint32_t best = 0;

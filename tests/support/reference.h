@@ -24,6 +24,9 @@ void reference_truncate(struct reference *r, uint32_t length);
 bool reference_eval(struct reference *r, const int32_t *ids, size_t n, double *logits);
 bool reference_eval_all(struct reference *r, const int32_t *ids, size_t n, double *logits);
 
+/* (dim) The last token's state after the last norm, from which its logits were computed. */
+const double *reference_state(const struct reference *r);
+
 /* The best id, ties to the lowest. */
 int32_t reference_best(const struct reference *r, const double *logits);
 

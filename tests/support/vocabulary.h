@@ -52,6 +52,15 @@ static inline void vocabulary_key(struct vocabulary *v, const char *key, enum gg
     v->n_values++;
 }
 
+/* A key that is not the tokenizer's. */
+static inline void vocabulary_plain_string(struct vocabulary *v, const char *key, const char *text)
+{
+    vocabulary_put_text(v, key, strlen(key));
+    vocabulary_put_int(v, GGUF_STRING, 4);
+    vocabulary_put_text(v, text, strlen(text));
+    v->n_values++;
+}
+
 static inline void vocabulary_string(struct vocabulary *v, const char *key, const char *text)
 {
     vocabulary_key(v, key, GGUF_STRING);
