@@ -20,7 +20,7 @@ struct ops {
     const struct gpu_info *info;
     const struct profile *profile;
     bool texels, integers;
-    bool flat; /* the driver unrolls no loops */
+    bool flat;                  /* the driver unrolls no loops */
     struct gpu_buffer finished; /* with integers: a count of workgroups, 0 between dispatches */
     const struct alloc *alloc;
 };

@@ -28,6 +28,9 @@ static const struct tokenizer_kind kinds[] = {
      TEXTS_ESCAPED, NULL, ugm_open, ugm_encode},
     {"gemma4", "gemma4", {NO_IDS}, TEXTS_BYTES, bpe_texts, bpe_open, bpe_encode},
     {"whitespace", "", {NO_IDS}, TEXTS_BYTES, bpe_texts, whitespace_open, whitespace_encode},
+    {"plamo2", NULL,
+     {.bos = 1, .eos = 2, .eot = -1, .unk = 0, .sep = -1, .pad = 3},
+     TEXTS_AS_IS, NULL, plamo_open, plamo_encode},
     {"rwkv", NULL, {NO_IDS}, TEXTS_BYTES, rwkv_texts, rwkv_open, rwkv_encode},
 };
 /* clang-format on */

@@ -1,8 +1,8 @@
 /* tokenizer.h - text to token ids and back, from the vocabulary in a GGUF header. Pure. Linear in
  * the text (times a log). Models (tokenizer.ggml.model): "gpt2" byte-pair with the pre-tokenizer
  * named by tokenizer.ggml.pre, "gemma4" and "whitespace" byte-pair with one of their own, "llama"
- * SentencePiece byte-pair with scores, "bert" WordPiece, "t5" Unigram, "rwkv" the longest first.
- * Others are refused with LLM_UNSUPPORTED, naming them. */
+ * SentencePiece byte-pair with scores, "bert" WordPiece, "t5" Unigram, "plamo2" PLaMo's, "rwkv"
+ * the longest first. Others are refused with LLM_UNSUPPORTED, naming them. */
 #ifndef TOKENIZER_H
 #define TOKENIZER_H
 

@@ -179,6 +179,9 @@ llm_status wpm_encode(const struct tokenizer *t, struct merger *m, const char *t
 llm_status ugm_open(struct tokenizer *t, const struct gguf *gguf, struct llm_error *error);
 llm_status ugm_encode(const struct tokenizer *t, struct merger *m, const char *text, size_t size,
                       bool begins, struct ids *out, struct llm_error *error);
+llm_status plamo_open(struct tokenizer *t, const struct gguf *gguf, struct llm_error *error);
+llm_status plamo_encode(const struct tokenizer *t, struct merger *m, const char *text, size_t size,
+                        bool begins, struct ids *out, struct llm_error *error);
 llm_status rwkv_texts(struct tokenizer *t, struct llm_error *error);
 llm_status rwkv_open(struct tokenizer *t, const struct gguf *gguf, struct llm_error *error);
 llm_status rwkv_encode(const struct tokenizer *t, struct merger *m, const char *text, size_t size,

@@ -58,7 +58,8 @@ static bool normalise(const struct tokenizer *t, struct merger *m, const char *t
             put = is_whole ? (struct gguf_string){text + at, taken}
                            : (struct gguf_string){"\xef\xbf\xbd", 3};
         }
-        if (!put_bytes(t, m, &spacing, put.text, put.size)) return false;
+        if (m->text.n > UINT32_MAX / 2 || !put_bytes(t, m, &spacing, put.text, put.size))
+            return false;
         at += taken;
     }
     return true;

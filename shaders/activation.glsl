@@ -20,14 +20,27 @@ vec4 gelu_erf(vec4 v)
     return v * mix(1.0 - tail, tail, lessThan(v, vec4(0.0)));
 }
 
+// exp(v) - 1, v <= 0; near 0 by its series
+vec4 exp_less_one(vec4 v)
+{
+    vec4 series = v * (1.0 + v * (0.5 + v * (1.0 / 6.0 + v * (1.0 / 24.0 + v * (1.0 / 120.0 + v / 720.0)))));
+    return mix(exp(v) - 1.0, series, greaterThan(v, vec4(-0.25)));
+}
+
 vec4 xielu(vec4 v)
 {
     vec4 above = ACT(1) * v * v + ACT(2) * v;
-    vec4 below = (exp(min(v, vec4(ACT(3)))) - 1.0 - v) * ACT(0) + ACT(2) * v;
+    vec4 below = (exp_less_one(min(v, vec4(min(ACT(3), 0.0)))) - v) * ACT(0) + ACT(2) * v;
     return mix(below, above, greaterThan(v, vec4(0.0)));
 }
 
-vec4 softcap(vec4 v) { return ACT(0) * (1.0 - 2.0 / (exp(min(2.0 * v / ACT(0), vec4(80.0))) + 1.0)); }
+// tanh, near 0 by its series
+vec4 softcap(vec4 v)
+{
+    vec4 u = v / ACT(0), s = u * u, series = u * (1.0 - s * (1.0 / 3.0 - s * (2.0 / 15.0 - s * (17.0 / 315.0))));
+    vec4 far = 1.0 - 2.0 / (exp(min(2.0 * u, vec4(80.0))) + 1.0);
+    return ACT(0) * mix(far, series, lessThan(s, vec4(0.04)));
+}
 
 vec4 activate(vec4 v)
 {

@@ -33,6 +33,9 @@ static const struct {
     {"hidden", offsetof(struct model_shape, hidden)},
     {"vocab", offsetof(struct model_shape, vocab)},
     {"context", offsetof(struct model_shape, context)},
+    {"experts", offsetof(struct model_shape, experts.n)},
+    {"used", offsetof(struct model_shape, experts.used)},
+    {"expert_hidden", offsetof(struct model_shape, experts.hidden)},
 };
 
 static _Noreturn void fail(const char *what, const char *name)

@@ -453,7 +453,7 @@ static void expert_formats(void **state)
     };
     const struct router r = {.n_experts = 4, .n_used = 2, .normalise = true, .scale = 1};
     for (size_t t = 0; t < sizeof types / sizeof *types; t++)
-        try_layer(*state, types[t], types[t], r, 256, 256, 0, false, 16);
+        try_layer(*state, types[t], types[t], r, 256, 256, 0, false, 4);
 }
 
 static void expert_shapes(void **state)
@@ -468,7 +468,7 @@ static void expert_shapes(void **state)
                         oss = {
                             .n_experts = 6, .n_used = 4, .gate = ROUTER_SOFTMAX_CHOSEN, .scale = 1};
     try_layer(*state, QUANT_F32, QUANT_F32, few, 64, 100, 2, false, 64);
-    try_layer(*state, QUANT_F32, QUANT_F32, many, 36, 44, 7, false, 128);
+    try_layer(*state, QUANT_F32, QUANT_F32, many, 36, 44, 7, false, 64);
     try_layer(*state, QUANT_F32, QUANT_F32, shared, 64, 32, 0, false, 32);
     try_layer(*state, QUANT_F16, QUANT_F16, one, 40, 72, 0, false, 8);
     try_layer(*state, QUANT_Q8_0, QUANT_Q8_0, oss, 96, 64, 4, true, 32);

@@ -86,6 +86,59 @@ static void norm_rows(void **state)
     }
 }
 
+/* Centered, with a bias, added, in the middle of longer rows: all that layers ask for. */
+static void try_norm_kind(struct bench *b, uint32_t dim, uint32_t kind)
+{
+    struct llm_error error = {0};
+    enum { N = 4 };
+    const bool centered = kind & 1, bias = kind & 2, add = kind & 4, inside = kind & 8;
+    const uint32_t stride = ops_stride(dim) + 64, at = inside ? 32 : 0;
+    struct gpu_buffer in = bench_buffer(b, N * stride * 4), out = bench_buffer(b, N * stride * 4),
+                      terms = bench_buffer(b, 2 * 8192 * 4);
+    struct bench_step s = bench_step(b, N, N, 1, 1);
+    float *x = in.map, *gain = terms.map, *y = out.map, *before = malloc(N * stride * 4);
+    assert_non_null(before);
+    for (uint32_t i = 0; i < N * stride; i++) x[i] = 2 + bench_uniform();
+    for (uint32_t i = 0; i < N * stride; i++) before[i] = y[i] = bench_uniform();
+    for (uint32_t i = 0; i < 2 * 8192; i++) gain[i] = bench_uniform();
+    const struct gpu_range gains = {&terms, 0, 8192 * 4}, biases = {&terms, 8192 * 4, 8192 * 4};
+    const struct norm norm = {.gain = &gains,
+                              .bias = bias ? &biases : NULL,
+                              .out = &out,
+                              .eps = 1e-5f,
+                              .centered = centered,
+                              .add = add,
+                              .stride = stride,
+                              .at = at};
+    struct gpu_commands *c = bench_begin(b);
+    bench_ok(ops_norm(b->ops, c, &in, &norm, dim, &s.step, false, N, &error), &error);
+    bench_run(b, c);
+    double *want = malloc(dim * sizeof *want);
+    assert_non_null(want);
+    for (uint32_t i = 0; i < N; i++) {
+        const float *row = x + (size_t)i * stride + at, *old = before + (size_t)i * stride + at;
+        double mean = 0, sum = 0;
+        for (uint32_t k = 0; k < dim && centered; k++) mean += (double)row[k] / dim;
+        for (uint32_t k = 0; k < dim; k++) sum += pow((double)row[k] - mean, 2);
+        for (uint32_t k = 0; k < dim; k++)
+            want[k] = ((double)row[k] - mean) / sqrt(sum / dim + 1e-5) * (double)gain[k] +
+                      (bias ? (double)gain[8192 + k] : 0) + (add ? (double)old[k] : 0);
+        assert_true(bench_nmse(y + (size_t)i * stride + at, want, dim) <= 1e-12);
+        assert_true(y[(size_t)i * stride + at + dim] == old[dim]);
+    }
+    free(want);
+    free(before);
+    struct gpu_buffer *const used[] = {&in, &out, &terms, &s.step.buffer};
+    for (size_t i = 0; i < sizeof used / sizeof *used; i++) bench_free(b, used[i]);
+}
+
+static void norm_kinds(void **state)
+{
+    const uint32_t dims[] = {4, 172, 576, 8192};
+    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
+        for (uint32_t kind = 0; kind < 16; kind++) try_norm_kind(*state, dims[i], kind);
+}
+
 static uint32_t best_of(const float *x, uint32_t n)
 {
     uint32_t best = n;
@@ -319,9 +372,10 @@ static void matrix_norm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(norm_rows), cmocka_unit_test(argmax_rows),
-        cmocka_unit_test(gate_up),   cmocka_unit_test(gate_up_integers),
-        cmocka_unit_test(residual),  cmocka_unit_test(matrix_norm),
+        cmocka_unit_test(norm_rows),        cmocka_unit_test(norm_kinds),
+        cmocka_unit_test(argmax_rows),      cmocka_unit_test(gate_up),
+        cmocka_unit_test(gate_up_integers), cmocka_unit_test(residual),
+        cmocka_unit_test(matrix_norm),
     };
     return cmocka_run_group_tests(tests, bench_setup, bench_teardown);
 }

@@ -246,6 +246,8 @@ static const struct kin {
     {"bailingmoe", "norm1 q k v o norm2", false, "", PLAIN_EXPERTS SHARED_EXPERT},
     {"bailingmoe2", "norm1 qkv qn kn o norm2 gate up down", false, "",
      PLAIN_EXPERTS " choiceb" SHARED_EXPERT},
+    {"deepseek", "norm1 q k v o norm2 gate up down", false, "", PLAIN_EXPERTS SHARED_EXPERT},
+    {"minimax-m2", "norm1 q k v qrow krow o norm2", false, "", PLAIN_EXPERTS " choiceb"},
     {"hunyuan-moe", "norm1 q k v qn kn o norm2", false, "", PLAIN_EXPERTS SHARED_EXPERT},
 };
 

@@ -77,6 +77,8 @@ static const struct kin kin[] = {
     {.name = "ernie4_5-moe", .normed_weights = true},
     {.name = "bailingmoe"},
     {.name = "bailingmoe2", .neox = true},
+    {.name = "deepseek"},
+    {.name = "minimax-m2", .neox = true, .gating = GATE_SIGMOID, .normed_weights = true},
     {.name = "hunyuan-moe", .neox = true, .late_norm = true, .normed_weights = true},
 };
 

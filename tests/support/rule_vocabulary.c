@@ -21,7 +21,7 @@ const char *const rule_vocabularies[] = {
     "deepseek-coder", "deepseek-v3", "spark2_5",
     "afmoe",          "bloom",       "viking",
     "gemma4",         "sarvam-moe",  "whitespace",
-    "rwkv",           NULL,
+    "rwkv",           "plamo2",      NULL,
 };
 
 enum { N_BYTES = 256, MAX_TOKENS = N_BYTES + N_BYTES * N_BYTES, TEXT_SIZE = 16 };
@@ -29,6 +29,7 @@ enum { N_BYTES = 256, MAX_TOKENS = N_BYTES + N_BYTES * N_BYTES, TEXT_SIZE = 16 }
 struct texts {
     char (*tokens)[TEXT_SIZE], (*merges)[TEXT_SIZE];
     int32_t *types;
+    float *scores;
     size_t n_tokens, n_merges;
 };
 
@@ -71,6 +72,16 @@ static void put_bytes(struct texts *t)
     put_pairs(t, N_BYTES);
 }
 
+/* All bytes as in <0x0A>. */
+static void put_names(struct texts *t)
+{
+    for (unsigned byte = 0; byte < N_BYTES; byte++) {
+        char text[8];
+        snprintf(text, sizeof text, "<0x%02X>", byte);
+        put_token(t, text, 6);
+    }
+}
+
 /* Characters of many kinds, then all bytes by name. */
 static void put_characters(struct texts *t)
 {
@@ -87,27 +98,77 @@ static void put_characters(struct texts *t)
     put_pairs(t, t->n_tokens);
     put_token(t, "\n", 1);
     put_token(t, "\n\n", 1);
-    for (unsigned byte = 0; byte < N_BYTES; byte++) {
-        char text[8];
-        snprintf(text, sizeof text, "<0x%02X>", byte);
-        put_token(t, text, 6);
-    }
+    put_names(t);
 }
 
 /* Bytes as Python writes them, and words. */
 static void put_escaped(struct texts *t)
 {
-    static const char *const words[] = {"the",  " the", "  ",    "\\n\\n", " \\n", "\\xe4\\xb8",
-                                        "abc",  "a",    "12",    "123",    "ing",  "\\\\",
-                                        "Hell", "Hel",  "world", "\\'s",   "\\t"};
+    static const char *const words[] = {"the",        " the", "  ",    "\\n\\n", " \\n",
+                                        "\\xe4\\xb8", "abc",  "12",    "123",    "ing",
+                                        "Hell",       "Hel",  "world", "\\'s"};
     for (unsigned byte = 0; byte < N_BYTES; byte++) {
         char text[8];
         snprintf(text, sizeof text, "\\x%02x", byte);
         put_token(t, text, 1);
     }
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strcmp(words[i], "a") && strcmp(words[i], "\\\\") && strcmp(words[i], "\\t"))
-            put_token(t, words[i], 1);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) put_token(t, words[i], 1);
+}
+
+/* Words and letters with scores, and all bytes by name. What scores best is not what is longest. */
+static void put_scored(struct texts *t)
+{
+    static const char *const words[] = {
+        "the",
+        "t",
+        "h",
+        "th",
+        "he",
+        "e",
+        "o",
+        "l",
+        "ll",
+        "lo",
+        "Hello",
+        "hel",
+        "wo",
+        "world",
+        "w",
+        "r",
+        "d",
+        " ",
+        "  ",
+        " w",
+        "i",
+        "ng",
+        "ing",
+        "in",
+        "n",
+        "1",
+        "12",
+        "23",
+        "123",
+        ".",
+        ",",
+        "!",
+        "a",
+        "A",
+        "AB",
+        "BC",
+        "\xe4\xb8\xad",
+        "\xe6\x96\x87",
+        "\xe4\xb8\xad\xe6\x96\x87",
+        "\xc3\xa9",
+        "\n",
+        "\n\n",
+    };
+    static const char *const controls[] = {"<|unk|>", "<|bos|>", "<|eos|>", "<|pad|>"};
+    for (size_t i = 0; i < sizeof controls / sizeof *controls; i++) put_token(t, controls[i], 3);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        t->scores[t->n_tokens] = -(float)(i * 7 % 11) - (float)(i % 3) / 4;
+        put_token(t, words[i], 1);
+    }
+    put_names(t);
 }
 
 static void write_list(struct gguf_write *w, const char *key, char (*texts)[TEXT_SIZE], size_t n)
@@ -118,16 +179,31 @@ static void write_list(struct gguf_write *w, const char *key, char (*texts)[TEXT
     free(list);
 }
 
+/* Those that are not of bytes; some are kinds of tokenizers with their own names. */
+static const struct {
+    const char *name;
+    void (*put)(struct texts *t);
+    bool is_kind;
+} others[] = {
+    {"gemma4", put_characters, true},     {"sarvam-moe", put_characters, false},
+    {"whitespace", put_characters, true}, {"rwkv", put_escaped, true},
+    {"plamo2", put_scored, true},
+};
+
 uint8_t *rule_vocabulary(const char *name, size_t *size)
 {
     struct texts t = {.tokens = take(MAX_TOKENS, TEXT_SIZE),
                       .merges = take(MAX_TOKENS, TEXT_SIZE),
-                      .types = take(MAX_TOKENS, sizeof *t.types)};
-    bool is_kind =
-        strcmp(name, "gemma4") == 0 || strcmp(name, "whitespace") == 0 || strcmp(name, "rwkv") == 0;
-    if (strcmp(name, "rwkv") == 0) put_escaped(&t);
-    else if (is_kind || strcmp(name, "sarvam-moe") == 0) put_characters(&t);
-    else put_bytes(&t);
+                      .types = take(MAX_TOKENS, sizeof *t.types),
+                      .scores = take(MAX_TOKENS, sizeof *t.scores)};
+    void (*put)(struct texts * t) = put_bytes;
+    bool is_kind = false;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        if (strcmp(name, others[i].name) != 0) continue;
+        put = others[i].put;
+        is_kind = others[i].is_kind;
+    }
+    put(&t);
 
     struct gguf_write w = {0};
     gguf_write_string(&w, "general.architecture", "llama");
@@ -137,9 +213,11 @@ uint8_t *rule_vocabulary(const char *name, size_t *size)
     gguf_write_u32(&w, "tokenizer.ggml.eos_token_id", 1);
     write_list(&w, "tokenizer.ggml.tokens", t.tokens, t.n_tokens);
     gguf_write_array(&w, "tokenizer.ggml.token_type", GGUF_I32, t.types, t.n_tokens);
+    gguf_write_array(&w, "tokenizer.ggml.scores", GGUF_F32, t.scores, t.n_tokens);
     write_list(&w, "tokenizer.ggml.merges", t.merges, t.n_merges);
     free(t.tokens);
     free(t.merges);
     free(t.types);
+    free(t.scores);
     return gguf_write_finish(&w, size);
 }

@@ -96,9 +96,9 @@ static void bad_files(void **state)
     put_tokens(one, 2, false);
     refuse(LLM_BAD_MODEL, "tokenizer.ggml.model");
 
-    begin("plamo2");
+    begin("hybriddna");
     put_tokens(one, 2, false);
-    refuse(LLM_UNSUPPORTED, "'plamo2' is not supported (supported: gpt2, llama, bert, t5");
+    refuse(LLM_UNSUPPORTED, "'hybriddna' is not supported (supported: gpt2, llama, bert, t5");
 
     begin("gpt2");
     vocabulary_string(&file, "pre", "no-such-rule");

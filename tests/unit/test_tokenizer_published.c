@@ -179,8 +179,8 @@ static void a_megabyte_is_quick(void **state)
 {
     (void)state;
     static const char *const names[] = {
-        "gpt-2",       "starcoder",   "llama-spm",     "bert-bge",        "unigram",
-        "rule-jais-2", "rule-gemma4", "rule-superbpe", "rule-exaone-moe", "rule-rwkv"};
+        "gpt-2",       "starcoder",     "llama-spm",       "bert-bge",  "unigram",    "rule-jais-2",
+        "rule-gemma4", "rule-superbpe", "rule-exaone-moe", "rule-rwkv", "rule-plamo2"};
     static const char *const units[] = {"The quick brown fox, 12 lazy dogs. ",
                                         "a",
                                         " ",
