@@ -3,8 +3,8 @@
 -- LLM_TEST_DEVICE: index, part of a name, or type of the device. Harness and tests keep to what Lua 5.1 to 5.5 share.
 local folder = arg[0]:match "^(.*)[/\\]" or "."
 local files = {
-    "json", "template", "load", "text", "vocabularies", "session", "generation", "chat", "overflow", "embed", "callbacks",
-    "save", "objects", "errors", "hostile", "leaks",
+    "json", "template", "load", "text", "vocabularies", "session", "generation", "chat", "overflow", "embed",
+    "callbacks", "save", "objects", "errors", "hostile", "leaks",
 }
 
 local passed, failed, current = 0, 0, ""
