@@ -6,19 +6,33 @@
 #include "gpu_error.h"
 #include "kernels.h"
 #include "layer.h"
+#include "os.h"
 
 static uint32_t bucket_rows(uint32_t bucket)
 {
     return ops_buckets[bucket];
 }
 
+double forward_seconds(const struct forward *f, uint32_t bucket)
+{
+    uint32_t b = bucket;
+    while (b > 0 && f->layers[b].segment_seconds == 0) b--;
+    return f->layers[b].segment_seconds * bucket_rows(bucket) / bucket_rows(b);
+}
+
+/* A layer of a prompt takes no longer, so that other sessions wait for at most so many layers. More
+ * than a few rows at once are no faster where this matters. */
+static const double longest_segment = 0.033;
+enum { FEW_ROWS = 3 }; /* the bucket of 8 */
+
 uint32_t forward_take(const struct forward *f, uint32_t n, uint32_t *bucket)
 {
     uint32_t b = 0;
     while (ops_buckets[b] < n && ops_buckets[b] < f->step.max_rows) b++;
-    /* A plan that would run more than a quarter empty gives way to the next smaller one, unless all
-     * rows must be in one. */
+    /* A plan that would run more than a quarter empty gives way to the next smaller one; but an
+     * encoder takes a text at once. */
     while (!f->h.encoder && b > 0 && n < ops_buckets[b] - ops_buckets[b] / 4) b--;
+    while (!f->h.encoder && b > FEW_ROWS && forward_seconds(f, b) > longest_segment) b--;
     *bucket = b;
     return n < ops_buckets[b] ? n : ops_buckets[b];
 }
@@ -120,7 +134,7 @@ static void layout_step(struct step *step, const struct hparams *h, uint32_t n_r
     step->rope_size = aligned((uint64_t)n_rows * step->rope_pairs * 2 * sizeof(float));
     step->pages = step->rope + h->n_ropes * step->rope_size;
     step->outputs = aligned(step->pages + (uint64_t)max_tables * sizeof(uint32_t));
-    step->counts = aligned(step->outputs + FORWARD_MAX_OUTPUTS * sizeof(uint32_t));
+    step->attention = aligned(step->outputs + FORWARD_MAX_OUTPUTS * sizeof(uint32_t));
 }
 
 static llm_status take_buffers(struct forward *f, const struct forward_config *c,
@@ -147,7 +161,8 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
         {&f->logits_host, n.logits, GPU_MEMORY_READBACK},
         {&f->best_host, n.best, GPU_MEMORY_READBACK},
         {&f->states_host, n.x, GPU_MEMORY_READBACK},
-        {&f->step.buffer, f->step.counts + 256, GPU_MEMORY_STEP},
+        {&f->step.buffer, f->step.attention + step_attention_size(f->step.max_rows),
+         GPU_MEMORY_STEP},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         if (wanted[i].size == 0) continue;
@@ -364,17 +379,7 @@ void forward_set_outputs(struct forward *f, const uint32_t *rows, uint32_t n,
 
 void forward_end(struct forward *f, uint32_t bucket)
 {
-    const struct step_row *rows = step_at(f, f->step.rows);
-    uint32_t groups = 1;
-    for (uint32_t i = 0; i < bucket_rows(bucket); i++) {
-        if (rows[i].position == STEP_NO_ROW) continue;
-        uint32_t n = rows[i].last / ATTENTION_GROUP + 1;
-        if (n > groups) groups = n;
-    }
-    uint32_t *counts = step_at(f, f->step.counts);
-    counts[0] = groups;
-    counts[1] = f->h.n_kv_heads;
-    counts[2] = bucket_rows(bucket);
+    ops_step_end(f->ops, &f->step, f->h.n_kv_heads, bucket_rows(bucket));
 }
 
 uint32_t forward_best(const struct forward *f, uint32_t output)
@@ -407,6 +412,10 @@ llm_status forward_warm(struct forward *f, struct llm_error *error)
             gpu_submit(f->gpu, f->heads[0].segments, f->heads[0].n_segments, &ticket, &gpu_error_),
             error);
     TRY_GPU(gpu_wait(f->gpu, ticket, UINT64_MAX, &gpu_error_), error);
+    const double begun = os_clock();
+    TRY_GPU(gpu_submit(f->gpu, f->layers[0].segments, 1, &ticket, &gpu_error_), error);
+    TRY_GPU(gpu_wait(f->gpu, ticket, UINT64_MAX, &gpu_error_), error);
+    f->layers[0].segment_seconds = os_clock() - begun;
     return LLM_OK;
 }
 

@@ -73,10 +73,12 @@ llm_status forward_record(struct forward *f, struct llm_error *error);
 llm_status forward_record_plan(struct forward *f, uint32_t bucket,
                                struct llm_error *error); /* one of them */
 
-/* Runs the plans of one row once: a driver that compiles at the first dispatch does so now. Waits.
- */
+/* Runs the plans of one row: a driver that compiles at the first dispatch does so now. Waits, and
+ * measures a first segment. */
 llm_status forward_warm(struct forward *f, struct llm_error *error);
 
+/* Seconds that a segment of this bucket takes: measured, or at most, from a smaller one. */
+double forward_seconds(const struct forward *f, uint32_t bucket);
 /* How many of n rows the next step should take, and the bucket (index) of its plan, which may have
  * more rows. */
 uint32_t forward_take(const struct forward *f, uint32_t n, uint32_t *bucket);

@@ -9,11 +9,12 @@
 /* A software device runs a workgroup as a loop over subgroups and pays for each barrier. A GPU
  * wants many lanes that load at once, hence many pieces of K. Where subgroups may be narrow (Intel,
  * Arm) a lane has few registers, and more columns or heads spill; where they are wide (AMD,
- * Qualcomm) half of one would idle in attention. tests/compilers has the figures. */
-static const struct profile software = {1, 1, 8, 2, 8, 8, 8, 4};
-static const struct profile gpu_narrow = {1, 16, 2, 1024, 64, 128, 16, 2};
-static const struct profile gpu = {1, 16, 8, 1024, 64, 128, 32, 4};
-static const struct profile gpu_wide = {1, 16, 8, 1024, 64, 128, 64, 4};
+ * Qualcomm) half of one would idle in attention, and the queries of two rows spill. tests/compilers
+ * has the figures. */
+static const struct profile software = {1, 1, 8, 2, 8, 8, 8, 4, 4};
+static const struct profile gpu_narrow = {1, 16, 2, 1024, 64, 128, 16, 2, 1};
+static const struct profile gpu = {1, 16, 8, 1024, 64, 128, 32, 4, 2};
+static const struct profile gpu_wide = {1, 16, 8, 1024, 64, 128, 64, 4, 1};
 
 static const struct profile *profile_of(const struct gpu_info *info)
 {
@@ -45,6 +46,7 @@ llm_status ops_create(struct ops **out, struct kernels *kernels, bool high, bool
     ops->info = gpu_device_info(kernels->device);
     ops->profile = profile_of(ops->info);
     ops->texels = ops->info->texel_loads && ops->info->subgroup == 8 && ops->info->subgroup_shuffle;
+    ops->flat = ops->info->no_unrolling;
     ops->integers = ops->texels && ops->info->software && ops->info->unified && !high;
     llm_status status = ops->integers ? make_counter(ops, error) : LLM_OK;
     if (status == LLM_OK) *out = ops;

@@ -41,10 +41,9 @@ struct step {
     uint64_t rope_size; /* bytes from there to the same of another rope */
     uint64_t
         pages; /* uint32_t (max_pages): the page tables of the sequences, one after the other */
-    uint64_t outputs; /* uint32_t (max_outputs): the row that each output belongs to; unused ones
-                         repeat a valid row */
-    uint64_t counts;  /* uint32_t (4): groups of the attention's indirect dispatch: x = most KV
-                         groups of any row, y = KV heads, z = rows */
+    uint64_t outputs;   /* uint32_t (max_outputs): the row that each output belongs to; unused ones
+                           repeat a valid row */
+    uint64_t attention; /* struct step_attention and what follows it: ops_step_end */
 };
 struct step_row {
     uint32_t token;
@@ -52,6 +51,16 @@ struct step_row {
     uint32_t table;    /* its sequence's first entry in pages */
     uint32_t last; /* the last position that it sees: its own one, or in an encoder a later one */
 };
+/* The attention's indirect dispatches: most KV groups of any row, KV heads, groups of rows. Then
+ * two tables of max_rows groups of rows each (the first row, and their number << 16): rows alone,
+ * and those that follow each other in one sequence and share what they read. */
+struct step_attention {
+    uint32_t alone[4], together[4];
+};
+static inline uint64_t step_attention_size(uint32_t max_rows)
+{
+    return sizeof(struct step_attention) + 2 * (uint64_t)max_rows * sizeof(uint32_t);
+}
 enum {
     STEP_NO_ROW = 0x7fffffff,
     ATTENTION_PIECE = 64,
@@ -168,10 +177,13 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
                           const struct gpu_buffer *qkv, const struct gpu_range *k_pages,
                           const struct gpu_range *v_pages, uint32_t n_rows,
                           struct llm_error *error);
+/* Writes struct step_attention for the step's first n_rows rows, which must be there. */
+void ops_step_end(const struct ops *ops, const struct step *step, uint32_t n_kv_heads,
+                  uint32_t n_rows);
 /* out(row)[head * head_dim + d] = attention over positions 0..last of the row's sequence, or those
  * of them that lie in its window.
- * Records two dispatches and the barrier between them. partial: ops_partial_size bytes. Integers:
- * head_dim is a multiple of 32. */
+ * Records up to three dispatches and the barrier between them. partial: ops_partial_size bytes.
+ * Integers: head_dim is a multiple of 32. */
 llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s,
                          const struct step *step, const struct gpu_buffer *qkv,
                          const struct gpu_range *k_pages, const struct gpu_range *v_pages,

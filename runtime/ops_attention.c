@@ -100,12 +100,60 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
     return LLM_OK;
 }
 
+/* ---- groups of rows ---- */
+
+/* Whether the second of two rows sees what the first does, or begins and ends later. */
+static bool follows(const struct step_row *first, const struct step_row *second)
+{
+    return second->position == first->position + 1 && second->table == first->table &&
+           second->last >= first->last;
+}
+
+void ops_step_end(const struct ops *ops, const struct step *step, uint32_t n_kv_heads,
+                  uint32_t n_rows)
+{
+    const struct step_row *rows = (const void *)((const char *)step->buffer.map + step->rows);
+    struct step_attention *counts = (void *)((char *)step->buffer.map + step->attention);
+    uint32_t *alone = (uint32_t *)(counts + 1), *together = alone + step->max_rows;
+    const uint32_t most = minimum(ops->profile->attention_rows, n_rows);
+    uint32_t n_alone = 0, n_together = 0, kv_groups = 1;
+    for (uint32_t i = 0, n; i < n_rows; i += n) {
+        n = 1;
+        if (rows[i].position == STEP_NO_ROW) continue;
+        while (n < most && i + n < n_rows && follows(&rows[i + n - 1], &rows[i + n])) n++;
+        if (n == 1) alone[n_alone++] = i | 1u << 16;
+        else together[n_together++] = i | n << 16;
+        const uint32_t groups = rows[i + n - 1].last / ATTENTION_GROUP + 1;
+        if (groups > kv_groups) kv_groups = groups;
+    }
+    *counts = (struct step_attention){{kv_groups, n_kv_heads, n_alone, 0},
+                                      {kv_groups, n_kv_heads, n_together, 0}};
+}
+
+/* ---- attention ---- */
+
 /* The most that a row sees positions of. */
 static uint32_t groups_in_window(uint32_t window)
 {
     uint64_t positions = 2ull * window - 1;
     return window ? (uint32_t)((positions + 2 * ATTENTION_GROUP - 2) / ATTENTION_GROUP)
                   : UINT32_MAX;
+}
+
+/* Queries of so many dimensions together make a kernel of some thousand instructions. */
+enum { MOST_TOGETHER = 12 * 128 };
+
+static llm_status attention_kernel(struct ops *ops, const struct attention_shape *s, bool alone,
+                                   uint32_t n_rows, const struct gpu_kernel **out,
+                                   struct llm_error *error)
+{
+    const struct profile *p = ops->profile;
+    uint32_t shared = s->n_heads / s->n_kv_heads, heads = minimum(shared, p->attention_heads);
+    while (shared % heads) heads--;
+    while (n_rows > 2 && n_rows * heads * s->head_dim > MOST_TOGETHER) n_rows /= 2;
+    const uint32_t spec[] = {p->attention_lanes, heads, s->head_dim,     s->kv,
+                             shared / heads,     alone, s->softcap != 0, n_rows};
+    return kernels_get(ops->kernels, ops_pick(ops, MODULE_attention), spec, 8, out, error);
 }
 
 llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s,
@@ -115,8 +163,8 @@ llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct a
                          enum values out_values, uint32_t max_groups, uint32_t n_rows,
                          struct llm_error *error)
 {
-    const struct profile *p = ops->profile;
     const struct gpu_kernel *attention, *merge;
+    const uint32_t together = ops->profile->attention_rows;
     TRY(ops_check_attention(s, error));
     max_groups = minimum(max_groups, groups_in_window(s->window));
     bool alone = max_groups == 1 && out_values == VALUES_F32 && !s->sinks;
@@ -127,16 +175,11 @@ llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct a
                          " bytes of partial results; %" PRIu64 " are there",
                          n_rows, max_groups, needed, partial->size);
     }
-    uint32_t shared = s->n_heads / s->n_kv_heads, heads = minimum(shared, p->attention_heads);
-    while (shared % heads) heads--;
-    const uint32_t spec[] = {p->attention_lanes, heads, s->head_dim,    s->kv,
-                             shared / heads,     alone, s->softcap != 0};
-    TRY(kernels_get(ops->kernels, ops_pick(ops, MODULE_attention), spec, 7, &attention, error));
-    const uint32_t merge_spec[] = {p->attention_lanes, s->head_dim, s->sinks != NULL};
+    const uint32_t merge_spec[] = {ops->profile->attention_lanes, s->head_dim, s->sinks != NULL};
     TRY(kernels_get(ops->kernels, ops_pick_for(ops, MODULE_merge, out_values), merge_spec, 3,
                     &merge, error));
 
-    const struct attention_args args = {
+    struct attention_args args = {
         .stride = s->stride,
         .q = s->q,
         .n_kv_heads = s->n_kv_heads,
@@ -145,14 +188,29 @@ llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct a
         .scale = s->scale,
         .window = s->window,
         .softcap = s->softcap,
+        .first_group = sizeof(struct step_attention) / sizeof(uint32_t),
     };
     const struct gpu_range rows = {&step->buffer, step->rows, n_rows * sizeof(struct step_row)};
     const struct gpu_range pages = {&step->buffer, step->pages,
                                     (uint64_t)step->max_pages * sizeof(uint32_t)};
     const struct gpu_range ranges[] = {
-        all_of(qkv), rows,     pages,
-        *k_pages,    *v_pages, alone ? all_of(out) : (struct gpu_range){partial, 0, needed}};
-    gpu_commands_dispatch_indirect(c, attention, ranges, &args, &step->buffer, step->counts);
+        all_of(qkv),
+        rows,
+        pages,
+        *k_pages,
+        *v_pages,
+        alone ? all_of(out) : (struct gpu_range){partial, 0, needed},
+        {&step->buffer, step->attention, step_attention_size(step->max_rows)},
+    };
+    TRY(attention_kernel(ops, s, alone, 1, &attention, error));
+    gpu_commands_dispatch_indirect(c, attention, ranges, &args, &step->buffer,
+                                   step->attention + offsetof(struct step_attention, alone));
+    if (together > 1 && n_rows > 1) {
+        TRY(attention_kernel(ops, s, alone, together, &attention, error));
+        args.first_group += step->max_rows;
+        gpu_commands_dispatch_indirect(c, attention, ranges, &args, &step->buffer,
+                                       step->attention + offsetof(struct step_attention, together));
+    }
     if (alone) return LLM_OK;
     gpu_commands_barrier(c);
     const struct gpu_range merge_ranges[] = {

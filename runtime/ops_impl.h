@@ -11,7 +11,8 @@ struct profile {
     uint32_t mat_tiles, mat_pieces,
         mat_columns;      /* a workgroup's tiles of rows, pieces of K, and the most rows of x */
     uint32_t rope_groups; /* workgroups a row */
-    uint32_t lanes, norm_lanes, attention_lanes, attention_heads;
+    uint32_t lanes, norm_lanes, attention_lanes, attention_heads,
+        attention_rows; /* that share what they read of the cache */
 };
 
 struct ops {
@@ -19,6 +20,7 @@ struct ops {
     const struct gpu_info *info;
     const struct profile *profile;
     bool texels, integers;
+    bool flat; /* the driver unrolls no loops */
     struct gpu_buffer finished; /* with integers: a count of workgroups, 0 between dispatches */
     const struct alloc *alloc;
 };
@@ -28,7 +30,7 @@ enum { OPS_AXIS = 65535 }; /* workgroups along one axis that every device allows
 /* The modules of each format, see ops_pick. */
 struct format_modules {
     enum quant_type type;
-    enum module mat, embed, experts;
+    enum module mat, flat, embed, experts;
     enum module integers; /* 0: there is none; the one that makes the norm, too, follows */
     uint32_t columns;     /* of that one at a time: measured, four are 1.6 times slower than two, or
                              1.2 times faster */

@@ -12,8 +12,8 @@ enum { NORM_ROWS = 4 };
 
 #define FORMAT_MODULES(constant, name, integers, columns)                                          \
     {                                                                                              \
-        constant, MODULE_mat_##name, MODULE_embed_##name, MODULE_mat_experts_##name, integers,     \
-            columns                                                                                \
+        constant, MODULE_mat_##name, MODULE_mat_flat_##name, MODULE_embed_##name,                  \
+            MODULE_mat_experts_##name, integers, columns                                           \
     }
 static const struct format_modules format_modules[] = {
     FORMAT_MODULES(QUANT_F32, f32, 0, 0),
@@ -125,10 +125,11 @@ static llm_status product_kernel(struct ops *ops, const struct product *p, uint3
         const uint32_t spec[] = {8, *columns, matrices, p->into, round, activation, bias};
         return kernels_get(ops->kernels, module, spec, 7, out, error);
     }
-    *columns = minimum(n_rows, f->mat_columns / matrices);
+    *columns = ops->flat ? 1 : minimum(n_rows, f->mat_columns / matrices);
     const uint32_t spec[] = {8 * f->mat_tiles, f->mat_pieces, *columns, matrices,
                              p->into,          activation,    bias};
-    return kernels_get(ops->kernels, ops_pick(ops, m->mat), spec, 7, out, error);
+    return kernels_get(ops->kernels, ops->flat ? m->flat : ops_pick(ops, m->mat), spec, 7, out,
+                       error);
 }
 
 /* From a row on, or what stands for a bias that is not read. */
@@ -252,7 +253,7 @@ llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct wei
         .y_stride = ops_stride(gate->rows),
         .activation = a,
     };
-    if (gate->type == up->type) return multiply(ops, c, &p, n_rows, error);
+    if (gate->type == up->type && !ops->flat) return multiply(ops, c, &p, n_rows, error);
     /* Each format by its own kernel: the gate waits in y. */
     p.second = NULL;
     p.activation = NULL;

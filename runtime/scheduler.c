@@ -7,7 +7,6 @@
 
 /* A slice: half a frame of 60 Hz, so that two in flight fill one and a cancel is never far away. */
 static const double slice_seconds = 0.008;
-enum { FIRST_SLICE = 4 }; /* segments, while nothing is measured */
 
 llm_status scheduler_open(struct scheduler *s, struct forward *forward, struct kv_pool *pool,
                           const struct alloc *alloc, struct llm_error *error)
@@ -107,13 +106,13 @@ static uint32_t outputs_in(const struct run *run, uint32_t first, uint32_t n)
 
 /* Rows of this run for a step with this many entries: one for a decoding run, a plan's fill for a
  * prompt. */
-static uint32_t rows_of(const struct forward *f, const struct run *run, uint32_t *bucket)
+static uint32_t rows_of(const struct scheduler *s, const struct run *run, uint32_t *bucket)
 {
-    uint32_t first = run->rows.kv->length, n = forward_take(f, remaining(run), bucket);
+    uint32_t first = run->rows.kv->length, n = forward_take(s->forward, remaining(run), bucket);
     if (run->states || outputs_in(run, first, n) <= FORWARD_MAX_OUTPUTS) return n;
     uint32_t most =
         (run->outputs_from > first ? run->outputs_from - first : 0) + FORWARD_MAX_OUTPUTS;
-    return forward_take(f, most < n ? most : n, bucket);
+    return forward_take(s->forward, most < n ? most : n, bucket);
 }
 
 /* Takes pages for the rows; a run for which there are none ends. */
@@ -141,7 +140,7 @@ static void choose(struct scheduler *s, struct kv_copy *copies, uint32_t *n_copi
     struct run *prompt = best_run(s, true), *decoding = best_run(s, false);
     s->prompt_turn = prompt && (!decoding || !s->prompt_turn);
     if (s->prompt_turn) {
-        uint32_t n = rows_of(s->forward, prompt, &f->bucket);
+        uint32_t n = rows_of(s, prompt, &f->bucket);
         add_entry(s, prompt, n, copies, n_copies);
         return;
     }
@@ -237,12 +236,10 @@ static bool is_abandoned(const struct flight *f)
 static uint32_t slice_length(const struct scheduler *s, double *expected)
 {
     const struct flight *f = &s->flight;
-    double each = s->forward->layers[f->bucket].segment_seconds;
-    uint32_t left = f->n_segments - f->next_segment, n = FIRST_SLICE;
-    if (each > 0)
-        n = (uint32_t)(slice_seconds / each) < left ? (uint32_t)(slice_seconds / each) : left;
+    double each = forward_seconds(s->forward, f->bucket);
+    uint32_t left = f->n_segments - f->next_segment, n = left;
+    if (slice_seconds < each * left) n = (uint32_t)(slice_seconds / each);
     if (n < 1) n = 1;
-    if (n > left) n = left;
     *expected = each * n;
     return n;
 }

@@ -65,6 +65,7 @@ struct attention_args {
     float scale;
     uint window;            /* a row sees positions less than this far from its own; 0: all */
     float softcap;
+    uint first_group;       /* of rows, in the table of groups */
 };
 
 struct router_args {

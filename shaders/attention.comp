@@ -1,6 +1,7 @@
-// Attention of one row's query heads that share a KV head, over one group of up to four pieces of
-// 64 positions. Each piece is summed alone from a fresh softmax state, then merged in order, so
-// that the result depends on absolute positions only.
+// Attention of the query heads that share a KV head, of up to ROWS rows that follow each other in one
+// sequence, over one group of up to four pieces of 64 positions. Each piece is summed alone from a
+// fresh softmax state, then merged in order, so that the result depends on absolute positions only
+// and is the same for every number of rows.
 #version 450
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_GOOGLE_include_directive : require
@@ -13,12 +14,13 @@
 #include "softmax.glsl"
 
 layout(local_size_x_id = 0) in;               // divides 64; with SHUFFLE, 8 lanes of one subgroup
-layout(constant_id = 1) const int HEADS = 1;  // query heads at a time
+layout(constant_id = 1) const int HEADS = 1;  // query heads of a row at a time
 layout(constant_id = 2) const int HEAD_DIM = 64;
 layout(constant_id = 3) const int KV = 0;
 layout(constant_id = 4) const int PARTS = 1;  // turns that take a KV head's queries, HEADS each
 layout(constant_id = 5) const bool ALONE = false; // one group is all there is: out, not partial, is written
 layout(constant_id = 6) const bool CAPPED = false;
+layout(constant_id = 7) const int ROWS = 1;
 #include "kv.glsl"
 
 WORDS(0, qkv);
@@ -27,8 +29,10 @@ layout(std430, binding = 2) readonly buffer Pages { uint pages[]; };
 WORDS(3, k_pages);
 WORDS(4, v_pages);
 layout(std430, binding = 5) writeonly buffer Out { vec4 result[]; }; // out or partial, see merge.comp
+layout(std430, binding = 6) readonly buffer Groups { uint groups[]; }; // of rows: the first, and their number << 16
 layout(push_constant) uniform Push { attention_args a; };
 
+const int QUERIES = ROWS * HEADS;                 // row after row
 const int LANES = int(gl_WorkGroupSize.x);
 const int MINE = int(PIECE) / LANES;              // positions of a lane
 const int WORDS = HEAD_DIM / WIDE;                // of a position
@@ -39,93 +43,100 @@ const int IN_WORD = FOURS / PART_FOURS;
 const int SHARES = WORDS * IN_WORD;               // of a position
 const int TURNS = (SHARES + LANES - 1) / LANES;   // in which all lanes take them
 
+#ifdef SHUFFLE
+const int TOGETHER = 8; // positions whose values are read before they are used
+#else
+const int TOGETHER = 1;
+#endif
+
+// The rows, and the first and the last position that each sees.
+uint first_row, n_rows, table;
+uvec2 seen[ROWS];
+
 // Weights of the piece's positions; sums and maxima over lanes.
-float weights[HEADS * MINE];
+float weights[QUERIES * MINE];
 #ifdef SHUFFLE // loops count by one: Mesa unrolls no others, nor what is round them
-void most_of_lanes(inout float v[HEADS])
+void most_of_lanes(inout float v[QUERIES])
 {
-    [[unroll]] for (int h = 0; h < HEADS; h++) {
-        [[unroll]] for (int i = 0; i < 3; i++) v[h] = max(v[h], subgroupShuffleXor(v[h], 1u << i));
+    [[unroll]] for (int n = 0; n < QUERIES; n++) {
+        [[unroll]] for (int i = 0; i < 3; i++) v[n] = max(v[n], subgroupShuffleXor(v[n], 1u << i));
     }
 }
-void sum_of_lanes(inout float v[HEADS])
+void sum_of_lanes(inout float v[QUERIES])
 {
-    [[unroll]] for (int h = 0; h < HEADS; h++) {
-        [[unroll]] for (int i = 0; i < 3; i++) v[h] += subgroupShuffleXor(v[h], 1u << i);
+    [[unroll]] for (int n = 0; n < QUERIES; n++) {
+        [[unroll]] for (int i = 0; i < 3; i++) v[n] += subgroupShuffleXor(v[n], 1u << i);
     }
 }
 void share_weights() {}
-float taken[HEADS];
+float taken[QUERIES];
 void take_weights(int i)
 {
-    [[unroll]] for (int h = 0; h < HEADS; h++) {
-        [[unroll]] for (int k = 0; k < MINE; k++) taken[h] = k == i ? weights[h * MINE + k] : taken[h];
+    [[unroll]] for (int n = 0; n < QUERIES; n++) {
+        [[unroll]] for (int k = 0; k < MINE; k++) taken[n] = k == i ? weights[n * MINE + k] : taken[n];
     }
 }
-float weight(int h, int i, uint l) { return subgroupShuffle(taken[h], l); }
+float weight(int n, int i, uint l) { return subgroupShuffle(taken[n], l); }
 #else
-shared float shared_weights[HEADS * int(PIECE)];
-shared float lane_values[HEADS * LANES];
-void give(float v[HEADS])
+shared float shared_weights[QUERIES * int(PIECE)];
+shared float lane_values[QUERIES * LANES];
+void give(float v[QUERIES])
 {
     barrier();
-    [[unroll]] for (int h = 0; h < HEADS; h++) lane_values[h * LANES + int(gl_LocalInvocationID.x)] = v[h];
+    [[unroll]] for (int n = 0; n < QUERIES; n++) lane_values[n * LANES + int(gl_LocalInvocationID.x)] = v[n];
     barrier();
 }
-void most_of_lanes(inout float v[HEADS])
+void most_of_lanes(inout float v[QUERIES])
 {
     give(v);
-    [[unroll]] for (int h = 0; h < HEADS; h++) {
-        for (int i = 0; i < LANES; i++) v[h] = max(v[h], lane_values[h * LANES + i]);
+    [[unroll]] for (int n = 0; n < QUERIES; n++) {
+        for (int i = 0; i < LANES; i++) v[n] = max(v[n], lane_values[n * LANES + i]);
     }
 }
-void sum_of_lanes(inout float v[HEADS])
+void sum_of_lanes(inout float v[QUERIES])
 {
     give(v);
-    [[unroll]] for (int h = 0; h < HEADS; h++) {
-        v[h] = 0.0;
-        for (int i = 0; i < LANES; i++) v[h] += lane_values[h * LANES + i];
+    [[unroll]] for (int n = 0; n < QUERIES; n++) {
+        v[n] = 0.0;
+        for (int i = 0; i < LANES; i++) v[n] += lane_values[n * LANES + i];
     }
 }
 void share_weights()
 {
-    [[unroll]] for (int i = 0; i < HEADS * MINE; i++) shared_weights[i * LANES + int(gl_LocalInvocationID.x)] = weights[i];
+    [[unroll]] for (int i = 0; i < QUERIES * MINE; i++) shared_weights[i * LANES + int(gl_LocalInvocationID.x)] = weights[i];
     barrier();
 }
 void take_weights(int i) {}
-float weight(int h, int i, uint l) { return shared_weights[uint((h * MINE + i) * LANES) + l]; }
+float weight(int n, int i, uint l) { return shared_weights[uint((n * MINE + i) * LANES) + l]; }
 #endif
 
-// The queries, as fours of a word d = span * LANES + lane.
+// The queries, as fours of a word d = span * LANES + lane. The last row stands for those that are not there.
+uint query_at(int n) { return min(uint(n / HEADS), n_rows - 1) * (a.stride / 4) + uint(n % HEADS * (HEAD_DIM / 4)); }
 #ifdef SHUFFLE
-vec4 own_q[HEADS * SPANS * FOURS];
+vec4 own_q[QUERIES * SPANS * FOURS];
 void load_q(uint at)
 {
-    [[unroll]] for (int h = 0; h < HEADS; h++) {
+    [[unroll]] for (int n = 0; n < QUERIES; n++) {
         [[unroll]] for (int s = 0; s < SPANS; s++) {
-            uint d = min(uint(s * LANES) + gl_LocalInvocationID.x, uint(WORDS - 1));
-            uint q = at + uint(h * (HEAD_DIM / 4)) + d * uint(FOURS);
-            [[unroll]] for (int f = 0; f < FOURS; f++) own_q[(h * SPANS + s) * FOURS + f] = uintBitsToFloat(WORD(qkv, q + uint(f)));
+            uint d = min(uint(s * LANES) + gl_LocalInvocationID.x, uint(WORDS - 1)), q = at + query_at(n) + d * uint(FOURS);
+            [[unroll]] for (int f = 0; f < FOURS; f++) own_q[(n * SPANS + s) * FOURS + f] = uintBitsToFloat(WORD(qkv, q + uint(f)));
         }
     }
 }
-vec4 q_of(int h, int s, int l, int four)
+vec4 q_of(int n, int s, int l, int four)
 {
-    vec4 v = own_q[(h * SPANS + s) * FOURS + four];
+    vec4 v = own_q[(n * SPANS + s) * FOURS + four];
     uint from = uint(l);
     return vec4(subgroupShuffle(v.x, from), subgroupShuffle(v.y, from), subgroupShuffle(v.z, from), subgroupShuffle(v.w, from));
 }
 #else
 uint q_at;
 void load_q(uint at) { q_at = at; }
-vec4 q_of(int h, int s, int l, int four)
-{
-    return uintBitsToFloat(WORD(qkv, q_at + uint(h * (HEAD_DIM / 4) + (s * LANES + l) * FOURS + four)));
-}
+vec4 q_of(int n, int s, int l, int four) { return uintBitsToFloat(WORD(qkv, q_at + query_at(n) + uint((s * LANES + l) * FOURS + four))); }
 #endif
 
-vec4 total[HEADS * TURNS * PART_FOURS];
-vec4 sums[HEADS * TURNS * PART_FOURS];
+vec4 total[QUERIES * TURNS * PART_FOURS];
+vec4 sums[QUERIES * TURNS * PART_FOURS];
 
 float add_dot(float sum, vec4 q, vec4 k) { return fma(q.w, k.w, fma(q.z, k.z, fma(q.y, k.y, fma(q.x, k.x, sum)))); }
 
@@ -145,33 +156,43 @@ void add_scores(uint at, int s, int l)
         if (QUANT && l * WIDE % 64 == 0) own_scales[i] = SCALES(k_pages, at, d * uint(WIDE), position);
     }
     [[unroll]] for (int f = 0; f < FOURS; f++) {
-        vec4 q[HEADS];
-        [[unroll]] for (int h = 0; h < HEADS; h++) q[h] = q_of(h, s, l, f);
+        vec4 k[MINE];
         [[unroll]] for (int i = 0; i < MINE; i++) {
-            vec4 k = four_of(words[i], f);
-            if (QUANT) k *= scale_of(own_scales[i], d * uint(WIDE) / 32 % 2);
-            [[unroll]] for (int h = 0; h < HEADS; h++) weights[h * MINE + i] = add_dot(weights[h * MINE + i], q[h], k);
+            k[i] = four_of(words[i], f);
+            if (QUANT) k[i] *= scale_of(own_scales[i], d * uint(WIDE) / 32 % 2);
+        }
+        [[unroll]] for (int n = 0; n < QUERIES; n++) {
+            vec4 q = q_of(n, s, l, f);
+            [[unroll]] for (int i = 0; i < MINE; i++) weights[n * MINE + i] = add_dot(weights[n * MINE + i], q, k[i]);
         }
     }
 }
 
-// Values of one position of turn i, which has weight l: lanes over dimensions.
-void add_values(uint at, uint position, int i, uint l)
+// Values of TOGETHER positions of turn i from the one with weight l on, none of them behind `last`: lanes
+// over dimensions.
+void add_values(uint at, uint position, uint last, int i, uint l)
 {
-    float w[HEADS];
-    [[unroll]] for (int h = 0; h < HEADS; h++) w[h] = weight(h, i, l);
     [[unroll]] for (int t = 0; t < TURNS; t++) {
         uint share = uint(t * LANES) + gl_LocalInvocationID.x;
         if (SHARES % LANES != 0) share = min(share, uint(SHARES - 1));
         uint d = share * uint(4 * PART_FOURS);
-        uvec4 word = WORD(v_pages, at + position * uint(WORDS) + share / uint(IN_WORD));
-        float scale = QUANT ? scale_of(SCALES(v_pages, at, d, position), d / 32 % 2) : 1.0;
-        [[unroll]] for (int f = 0; f < PART_FOURS; f++) {
-            vec4 v = four_of(word, int(share) % IN_WORD * PART_FOURS + f);
-            if (QUANT) v *= scale;
-            [[unroll]] for (int h = 0; h < HEADS; h++) {
-                int to = (h * TURNS + t) * PART_FOURS + f;
-                sums[to] = fma(vec4(w[h]), v, sums[to]);
+        vec4 v[TOGETHER * PART_FOURS];
+        [[unroll]] for (int k = 0; k < TOGETHER; k++) {
+            uint from = min(position + uint(k), last);
+            uvec4 word = WORD(v_pages, at + from * uint(WORDS) + share / uint(IN_WORD));
+            float scale = QUANT ? scale_of(SCALES(v_pages, at, d, from), d / 32 % 2) : 1.0;
+            [[unroll]] for (int f = 0; f < PART_FOURS; f++) {
+                vec4 four = four_of(word, int(share) % IN_WORD * PART_FOURS + f);
+                v[k * PART_FOURS + f] = QUANT ? four * scale : four;
+            }
+        }
+        [[unroll]] for (int n = 0; n < QUERIES; n++) {
+            [[unroll]] for (int k = 0; k < TOGETHER; k++) {
+                float w = weight(n, i, l + uint(k));
+                [[unroll]] for (int f = 0; f < PART_FOURS; f++) {
+                    int to = (n * TURNS + t) * PART_FOURS + f;
+                    sums[to] = fma(vec4(w), v[k * PART_FOURS + f], sums[to]);
+                }
             }
         }
     }
@@ -179,93 +200,121 @@ void add_values(uint at, uint position, int i, uint l)
 
 float score_of(float dot) { return CAPPED ? capped(dot * a.scale, a.softcap) : dot * a.scale; }
 
-// The row at index r.z of pages sees the positions from seen.x to seen.y; group counts from that of the first.
-void attend(uvec4 r, uvec2 seen, uint head)
+// What a row sees of the piece from position `from` on.
+bool is_seen(int row, uint position) { return position >= seen[row].x && position <= seen[row].y; }
+bool is_any_seen(int row, uint from) { return from + PIECE > seen[row].x && from <= seen[row].y; }
+
+// Of heads `head` and following, over the group of positions that begins with piece `begin`.
+void attend(uint begin, uint head)
 {
-    uint lane = gl_LocalInvocationID.x, group = gl_WorkGroupID.x, kv_head = gl_WorkGroupID.y, row = gl_WorkGroupID.z;
-    load_q((row * a.stride + a.q) / 4 + head * uint(HEAD_DIM / 4));
+    uint lane = gl_LocalInvocationID.x, kv_head = gl_WorkGroupID.y;
+    load_q((first_row * a.stride + a.q) / 4 + head * uint(HEAD_DIM / 4));
 
-    state whole[HEADS];
-    uint begin = (seen.x / GROUP + group) * (GROUP / PIECE);
-    uint first = max(begin, seen.x / PIECE), last = min(begin + GROUP / PIECE, seen.y / PIECE + 1);
-    for (uint p = first; p < last; p++) {
-        uint skip = max(seen.x, p * PIECE) - p * PIECE, count = min(seen.y + 1 - p * PIECE, PIECE);
-        uint at = (pages[r.z + p] * a.n_kv_heads + kv_head) * head_words(uint(HEAD_DIM));
+    state whole[QUERIES];
+    uvec2 all = seen[0];
+    [[unroll]] for (int r = 1; r < ROWS; r++) all = uvec2(min(all.x, seen[r].x), max(all.y, seen[r].y));
+    uint first = max(begin, all.x / PIECE), end = min(begin + GROUP / PIECE, all.y / PIECE + 1);
+    [[unroll]] for (int n = 0; n < QUERIES; n++) whole[n] = state(LOWEST, 0.0);
+    [[unroll]] for (int i = 0; i < QUERIES * TURNS * PART_FOURS; i++) total[i] = vec4(0.0);
+    for (uint p = first; p < end; p++) {
+        uint from = p * PIECE, skip = max(all.x, from) - from, count = min(all.y + 1 - from, PIECE);
+        uint at = (pages[table + p] * a.n_kv_heads + kv_head) * head_words(uint(HEAD_DIM));
 
-        [[unroll]] for (int i = 0; i < HEADS * MINE; i++) weights[i] = 0.0;
+        [[unroll]] for (int i = 0; i < QUERIES * MINE; i++) weights[i] = 0.0;
         [[unroll]] for (int s = 0; s < SPANS; s++) {
             [[dont_unroll]] for (int l = 0; l < min(LANES, WORDS - s * LANES); l++) add_scores(at, s, l);
         }
-        float most[HEADS], sum[HEADS];
-        [[unroll]] for (int h = 0; h < HEADS; h++) {
-            most[h] = LOWEST;
+        float most[QUERIES], sum[QUERIES];
+        [[unroll]] for (int n = 0; n < QUERIES; n++) {
+            most[n] = LOWEST;
             [[unroll]] for (int i = 0; i < MINE; i++) {
-                uint at = uint(i * LANES) + lane;
-                float score = at >= skip && at < count ? score_of(weights[h * MINE + i]) : LOWEST;
-                weights[h * MINE + i] = score;
-                most[h] = max(most[h], score);
+                float score = is_seen(n / HEADS, from + uint(i * LANES) + lane) ? score_of(weights[n * MINE + i]) : LOWEST;
+                weights[n * MINE + i] = score;
+                most[n] = max(most[n], score);
             }
         }
         most_of_lanes(most);
 
         // Weights, and their sum.
-        state now[HEADS];
-        [[unroll]] for (int h = 0; h < HEADS; h++) {
-            sum[h] = 0.0;
+        [[unroll]] for (int n = 0; n < QUERIES; n++) {
+            sum[n] = 0.0;
             [[unroll]] for (int i = 0; i < MINE; i++) {
-                uint at = uint(i * LANES) + lane;
-                float w = at >= skip && at < count ? weight_of(weights[h * MINE + i], most[h]) : 0.0;
-                weights[h * MINE + i] = w;
-                sum[h] += w;
+                float w = is_seen(n / HEADS, from + uint(i * LANES) + lane) ? weight_of(weights[n * MINE + i], most[n]) : 0.0;
+                weights[n * MINE + i] = w;
+                sum[n] += w;
             }
         }
         sum_of_lanes(sum);
         share_weights();
-        [[unroll]] for (int h = 0; h < HEADS; h++) now[h] = state(most[h], sum[h]);
 
-        [[unroll]] for (int i = 0; i < HEADS * TURNS * PART_FOURS; i++) sums[i] = vec4(0.0);
+        [[unroll]] for (int i = 0; i < QUERIES * TURNS * PART_FOURS; i++) sums[i] = vec4(0.0);
         [[dont_unroll]] for (int i = int(skip) / LANES; uint(i * LANES) < count; i++) {
             take_weights(i);
 #ifdef SHUFFLE // what is not seen has weight 0; beyond count, a position that is there is read once more
-            [[unroll]] for (uint l = 0; l < 8; l++) {
-                add_values(at, min(uint(i * LANES) + l, count - 1), i, l);
-            }
+            add_values(at, uint(i * LANES), count - 1, i, 0);
 #else
             for (uint l = max(skip, uint(i * LANES)); l < min(count, uint((i + 1) * LANES)); l++) {
-                add_values(at, l, i, l - uint(i * LANES));
+                add_values(at, l, count - 1, i, l - uint(i * LANES));
             }
 #endif
         }
-        [[unroll]] for (int h = 0; h < HEADS; h++) {
+        [[unroll]] for (int n = 0; n < QUERIES; n++) {
             float before, after;
-            whole[h] = p == first ? now[h] : merge(whole[h], now[h], before, after);
+            state now = state(most[n], sum[n]), both = merge(whole[n], now, before, after);
+            bool fresh = whole[n].sum == 0.0, any = ROWS == 1 || is_any_seen(n / HEADS, from);
+            whole[n] = fresh ? now : any ? both : whole[n];
             [[unroll]] for (int i = 0; i < TURNS * PART_FOURS; i++) {
-                int to = h * TURNS * PART_FOURS + i;
-                total[to] = p == first ? sums[to] : total[to] * before + sums[to] * after;
+                int to = n * TURNS * PART_FOURS + i;
+                total[to] = fresh ? sums[to] : any ? total[to] * before + sums[to] * after : total[to];
             }
         }
     }
 
-    [[unroll]] for (int h = 0; h < HEADS; h++) {
-        uint at = ALONE ? row * (a.out_stride / 4) + (head + uint(h)) * uint(HEAD_DIM / 4)
-                        : ((row * (a.n_kv_heads * uint(PARTS * HEADS)) + head + uint(h)) * a.max_groups + group) * uint(HEAD_DIM / 4 + 1);
-        if (!ALONE && lane == 0) result[at + uint(HEAD_DIM / 4)] = vec4(whole[h].most, whole[h].sum, 0.0, 0.0);
+    [[unroll]] for (int n = 0; n < QUERIES; n++) {
+        uint row = uint(n / HEADS), group = begin / (GROUP / PIECE) - seen[n / HEADS].x / GROUP;
+        if (row >= n_rows || whole[n].sum == 0.0) continue;
+        uint place = (first_row + row) * (a.n_kv_heads * uint(PARTS * HEADS)) + head + uint(n % HEADS);
+        uint at = ALONE ? (first_row + row) * (a.out_stride / 4) + (head + uint(n % HEADS)) * uint(HEAD_DIM / 4)
+                        : (place * a.max_groups + group) * uint(HEAD_DIM / 4 + 1);
+        if (!ALONE && lane == 0) result[at + uint(HEAD_DIM / 4)] = vec4(whole[n].most, whole[n].sum, 0.0, 0.0);
         [[unroll]] for (int t = 0; t < TURNS; t++) {
             uint share = uint(t * LANES) + lane;
             if (share >= uint(SHARES)) continue;
             [[unroll]] for (int f = 0; f < PART_FOURS; f++) {
-                vec4 v = total[(h * TURNS + t) * PART_FOURS + f];
-                result[at + share * uint(PART_FOURS) + uint(f)] = ALONE ? v / whole[h].sum : v;
+                vec4 v = total[(n * TURNS + t) * PART_FOURS + f];
+                result[at + share * uint(PART_FOURS) + uint(f)] = ALONE ? v / whole[n].sum : v;
             }
         }
     }
 }
 
+// For the rows from first_row on.
+void attend_rows()
+{
+    uint least = 0xffffffffu, most = 0;
+    [[unroll]] for (int r = 0; r < ROWS; r++) {
+        seen[r] = seen_by(rows[first_row + min(uint(r), n_rows - 1)], a.window);
+        least = min(least, seen[r].x);
+        most = max(most, seen[r].y);
+    }
+    uint group = least / GROUP + gl_WorkGroupID.x;
+    if (group > most / GROUP) return;
+    for (int part = 0; part < PARTS; part++)
+        attend(group * (GROUP / PIECE), (gl_WorkGroupID.y * uint(PARTS) + uint(part)) * uint(HEADS));
+}
+
 void main()
 {
-    uvec4 r = rows[gl_WorkGroupID.z];
-    if (r.y == NO_ROW) return;
-    uvec2 seen = seen_by(r, a.window);
-    if (seen.x / GROUP + gl_WorkGroupID.x > seen.y / GROUP) return;
-    for (int part = 0; part < PARTS; part++) attend(r, seen, (gl_WorkGroupID.y * uint(PARTS) + uint(part)) * uint(HEADS));
+    uint group_of_rows = groups[a.first_group + gl_WorkGroupID.z], end = (group_of_rows & 0xffffu) + (group_of_rows >> 16);
+    first_row = group_of_rows & 0xffffu;
+    table = rows[first_row].z;
+    if (ROWS == 1) {
+        n_rows = 1;
+        attend_rows();
+        return;
+    }
+    for (; first_row < end; first_row += uint(ROWS)) {
+        n_rows = min(end - first_row, uint(ROWS));
+        attend_rows();
+    }
 }

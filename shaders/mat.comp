@@ -8,9 +8,15 @@
 #include "args.h"
 #include "words.glsl"
 
+#ifdef FLAT // for SwiftShader: no loop left to unroll, no fused multiplication, which it computes in software
+layout(local_size_x = 8) in;
+const int COLUMNS = 1, MATRICES = 1;
+#define fma(a, b, c) ((a) * (b) + (c))
+#else
 layout(local_size_x_id = 0, local_size_y_id = 1) in; // 8 lanes a tile; pieces of K
 layout(constant_id = 2) const int COLUMNS = 1;
 layout(constant_id = 3) const int MATRICES = 1;      // 2: y = activate(first) * second
+#endif
 layout(constant_id = 4) const int INTO = 0;          // what y holds: 1: added; 2: y = activate(it) * y
 layout(constant_id = 5) const int ACTIVATION = 0;
 layout(constant_id = 6) const bool BIAS = false;

@@ -34,6 +34,7 @@ static const struct quirk quirks[] = {
     {0, VK_DRIVER_ID_MESA_LLVMPIPE, VK_MAKE_API_VERSION(0, 25, 0, 0),
      offsetof(struct gpu_info, loop_limit)},
     {0, VK_DRIVER_ID_MESA_LLVMPIPE, 0, offsetof(struct gpu_info, texel_loads)},
+    {0, VK_DRIVER_ID_GOOGLE_SWIFTSHADER, 0, offsetof(struct gpu_info, no_unrolling)},
 };
 
 static const struct feature {

@@ -68,10 +68,12 @@ struct gpu_info {
     bool storage16, storage8, float16, int8, int16, int64, int_dot, subgroup_arithmetic,
         subgroup_shuffle, subgroup_size_control, cooperative_matrix;
     bool software; /* compiled for a CPU: llvmpipe, SwiftShader; wants one subgroup a workgroup */
-    bool texel_loads; /* texel buffers are read far faster than storage buffers (llvmpipe: by whole
-                         texels, not words) */
-    uint32_t texels;  /* maxTexelBufferElements */
-    bool loop_limit;  /* loops stop after 65,535 back-edges (llvmpipe before Mesa 25) */
+    bool texel_loads;  /* texel buffers are read far faster than storage buffers (llvmpipe: by whole
+                          texels, not words) */
+    uint32_t texels;   /* maxTexelBufferElements */
+    bool no_unrolling; /* loops stay loops, and arrays that they index stay in memory (SwiftShader)
+                        */
+    bool loop_limit;   /* loops stop after 65,535 back-edges (llvmpipe before Mesa 25) */
 };
 
 struct gpu;

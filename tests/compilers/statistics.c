@@ -212,13 +212,17 @@ static const char *const kv_names[] = {"f16", "f32", "q8_0", "q4_0"};
 
 static bool run_attention(struct run *r, uint32_t head_dim, uint32_t kv)
 {
-    char shape[32], short_shape[40];
+    char shape[32], short_shape[40], rows_shape[40];
     snprintf(shape, sizeof shape, "%s %" PRIu32, kv_names[kv], head_dim);
     snprintf(short_shape, sizeof short_shape, "%s short", shape);
+    snprintf(rows_shape, sizeof rows_shape, "%s rows", shape);
     struct operation o = {.kind = ROPE_STORE, .n_rows = 1, .head_dim = head_dim, .kv = kv};
     if (!run_operation(r, &o, "rope_store", shape)) return false;
     o.kind = ATTENTION;
     if (!run_operation(r, &o, "attention", shape)) return false;
+    o.n_rows = 2;
+    if (!run_operation(r, &o, "attention", rows_shape)) return false;
+    o.n_rows = 1;
     o.one_group = true;
     return run_operation(r, &o, "attention", short_shape);
 }

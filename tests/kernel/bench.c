@@ -149,14 +149,13 @@ struct bench_step bench_step(struct bench *b, uint32_t rows, uint32_t outputs, u
     s.step.rope = take(&size, (uint64_t)rows * rope_pairs * 2 * sizeof(float));
     s.step.pages = take(&size, pages * sizeof(uint32_t));
     s.step.outputs = take(&size, outputs * sizeof(uint32_t));
-    s.step.counts = take(&size, 4 * sizeof(uint32_t));
+    s.step.attention = take(&size, step_attention_size(rows));
     s.step.buffer = bench_buffer_of(b, size, GPU_MEMORY_STEP);
     char *map = s.step.buffer.map;
     s.rows = (void *)(map + s.step.rows);
     s.rope = (void *)(map + s.step.rope);
     s.pages = (void *)(map + s.step.pages);
     s.outputs = (void *)(map + s.step.outputs);
-    s.counts = (void *)(map + s.step.counts);
     return s;
 }
 

@@ -47,7 +47,7 @@ struct bench_step {
     struct step step;
     struct step_row *rows;
     float *rope;
-    uint32_t *pages, *outputs, *counts;
+    uint32_t *pages, *outputs;
 };
 struct bench_step bench_step(struct bench *b, uint32_t rows, uint32_t outputs, uint32_t pages,
                              uint32_t rope_pairs);
