@@ -25,6 +25,10 @@ const struct arch arch_table[] = {
      .activation = ACTIVATION_GELU, .wide_heads = 62,
      .window =
          {.read = true, .period = 6, .rope_key = true, .rope_base = 10000, .rope_unscaled = true}},
+    {"gemma-embedding", LLAMA | POST_NORMS | HEAD_NORM, .traits = NEOX | ROOT_EMBEDDING | ENCODER,
+     .activation = ACTIVATION_GELU,
+     .window =
+         {.read = true, .period = 6, .rope_key = true, .rope_base = 10000, .rope_unscaled = true}},
     {"olmo2", QKV | POST_NORMS | GATED | ROW_NORM, .traits = NEOX,
      .window = {.read = true, .period = 4, .rope_unscaled = true}},
     {"exaone4", QKV | POST_NORMS | GATED | HEAD_NORM, .may = ROPE_FREQS, .traits = NEOX,

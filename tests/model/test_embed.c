@@ -173,6 +173,8 @@ static void peers(void **state)
         file.data = encoder_make(&encoder_shapes[i], &file.size);
         check_peer(encoder_shapes[i].name, &file, 1e-6);
     }
+    file.data = model_make(&encoder_gemma, &file.size);
+    check_peer(encoder_gemma.arch, &file, 1e-6);
 }
 
 /* ---- encoders ---- */

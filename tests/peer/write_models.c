@@ -30,5 +30,7 @@ int main(int argc, char **argv)
         uint8_t *data = encoder_make(&encoder_shapes[i], &size);
         if (save(argv[1], encoder_shapes[i].name, data, size)) return 1;
     }
-    return 0;
+    if (argc == 2) return 0;
+    uint8_t *gemma = model_make(&encoder_gemma, &size);
+    return save(argv[1], encoder_gemma.arch, gemma, size);
 }

@@ -19,6 +19,23 @@ const struct encoder_shape encoder_shapes[] = {
 };
 const uint32_t n_encoder_shapes = sizeof encoder_shapes / sizeof *encoder_shapes;
 
+const struct model_shape encoder_gemma = {
+    .dim = 64,
+    .n_layers = 7,
+    .n_heads = 4,
+    .n_kv_heads = 2,
+    .head_dim = 16,
+    .hidden = 96,
+    .vocab = ENCODER_VOCAB,
+    .context = ENCODER_CONTEXT,
+    .rope_base = 1e6f,
+    .rope_factor = 1,
+    .seed = 12,
+    .arch = "gemma-embedding",
+    .tied = true,
+    .keys = {{"attention.sliding_window", GGUF_U32, 16}, {"pooling_type", GGUF_U32, 1}},
+};
+
 struct maker {
     const struct encoder_shape *shape;
     struct gguf_write out;

@@ -25,6 +25,9 @@ enum { ENCODER_VOCAB = 300, ENCODER_CONTEXT = 256 };
 extern const struct encoder_shape encoder_shapes[];
 extern const uint32_t n_encoder_shapes;
 
+/* Gemma's layers in an encoder, made by model_make. */
+extern const struct model_shape encoder_gemma;
+
 /* To be freed with free(). */
 uint8_t *encoder_make(const struct encoder_shape *shape, size_t *size);
 

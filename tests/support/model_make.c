@@ -216,6 +216,7 @@ static const struct kin {
 } kin[] = {
     {"gemma2", "norm1 q k v o post1 norm2 gate up down post2", false, "", NULL},
     {"gemma3", "norm1 q k v qn kn o post1 norm2 gate up down post2", false, "", NULL},
+    {"gemma-embedding", "norm1 q k v qn kn o post1 norm2 gate up down post2", false, "", NULL},
     {"olmo2", "q k v qrow krow o post1 gate up down post2", false, "", NULL},
     {"exaone4", "q k v qn kn o post1 gate up down post2", false, "", NULL},
     {"glm4", "norm1 q qb k kb v vb o post1 norm2 gateup down post2", false, "", NULL},
