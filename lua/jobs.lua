@@ -147,13 +147,13 @@ local function run_job(name, options, start_job, take)
     if async then return new_job(step, function() started:cancel() end) end
     local state, a, b, c = run_step(step, options)
     if state then return a, b, c end
-    function llm.selftest(device, options)
+    return nil, a, b
+end
+
+function llm.selftest(device, options)
     return run_job("selftest", options, function()
         return core.selftest_start(device, options, "selftest")
     end, function(report) return report end)
-end
-
-return nil, a, b
 end
 
 core.jobs = {

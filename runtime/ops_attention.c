@@ -206,6 +206,7 @@ llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct a
     gpu_commands_dispatch_indirect(c, attention, ranges, &args, &step->buffer,
                                    step->attention + offsetof(struct step_attention, alone));
     if (together > 1 && n_rows > 1) {
+        gpu_commands_barrier(c); /* other rows of the same result, which the check cannot tell */
         TRY(attention_kernel(ops, s, alone, together, &attention, error));
         args.first_group += step->max_rows;
         gpu_commands_dispatch_indirect(c, attention, ranges, &args, &step->buffer,
