@@ -270,12 +270,17 @@ llm_status check_run(struct ops *ops, const struct check *t, struct verdict *v, 
         [CHECK_ATTENTION] = check_attention,
     };
     struct trial b;
+    struct ops apart = *ops;
     *v = (struct verdict){.state = CHOICE_UNKNOWN};
     check_name(ops, t, v->name);
-    llm_status status = check_open(&b, ops, seconds != NULL, error);
+    /* With pipelines of its own: llvmpipe finds on disk only what a pipeline compiles first, and the
+     * buffers here are of other sizes than a model's, for which it compiles again. */
+    TRY(kernels_create(&apart.kernels, ops->kernels->device, ops->alloc, error));
+    llm_status status = check_open(&b, &apart, seconds != NULL, error);
     if (status == LLM_OK) status = checks[t->kind](&b, t, v, error);
     if (status == LLM_OK && seconds) status = check_time(&b, seconds, error);
     check_close(&b);
+    kernels_free(apart.kernels);
     TRY(status);
     const double nmse = b.norm > 0 ? b.error / b.norm : b.error;
     v->error = (float)nmse;
