@@ -39,7 +39,7 @@ install_packages() {
     fi
 }
 
-build_packages="cmake make gcc libc6-dev glslang-tools libvulkan-dev libvulkan-volk-dev lua5.4 liblua5.4-dev"
+build_packages="cmake make gcc libc6-dev glslang-tools spirv-tools libvulkan-dev libvulkan-volk-dev lua5.4 liblua5.4-dev"
 run_packages="libvulkan1 mesa-vulkan-drivers"
 
 processors() { getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1; }
