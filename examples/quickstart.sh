@@ -35,4 +35,4 @@ if [ -z "$model" ]; then
 fi
 lua=$(command -v lua5.4 || command -v lua) || die 'Lua 5.4 is needed'
 LUA_CPATH="$root/build/lua/?.so;;" exec "$lua" "$root/examples/complete.lua" \
-    --model "$model" --chat --temperature 0.2 --max-tokens 200 -- "$prompt"
+    --model "$model" --chat --temperature 0 --repeat-penalty 1.1 --max-tokens 200 -- "$prompt"
