@@ -63,7 +63,7 @@ use_lavapipe() {
 # ---- what a step runs -----------------------------------------------------------------------------------------------
 
 # The C tests of a build, or those that match; they ask for the validation layer themselves.
-c_tests() { $limit ctest --test-dir "$out/$1" --output-on-failure --timeout 300 ${2:+-R "$2"}; }
+c_tests() { $limit ctest --test-dir "$out/$1" --output-on-failure -j 2 --timeout 300 ${2:+-R "$2"}; }
 
 # A Lua script with the module of a build, the validation layer around it.
 validate_lua() {
