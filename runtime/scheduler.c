@@ -126,7 +126,10 @@ static bool add_entry(struct scheduler *s, struct run *run, uint32_t n, struct k
 {
     struct llm_error error = {.size = sizeof error};
     struct kv_copy copy = {0};
-    llm_status status = kv_prepare(s->pool, run->rows.kv, n, &copy, &error);
+    /* For the whole prompt at its first step: one that cannot fit takes no pages from the others.
+     */
+    const uint32_t all = remaining(run) > n ? remaining(run) : n;
+    llm_status status = kv_prepare(s->pool, run->rows.kv, all, &copy, &error);
     if (status != LLM_OK) {
         end_run(s, run, status, &error);
         return false;
