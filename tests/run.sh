@@ -135,6 +135,7 @@ driver_tests() {
     step "$1: C tests" c_tests gcc "$2"
     step "$1: models" c_tests gcc '^model'
     step "$1: Lua tests" validate_lua gcc lua5.4 tests/lua/run.lua
+    step "$1: growth" run_lua gcc lua5.4 tests/lua/run.lua leaks
 }
 
 stage_lint() {
