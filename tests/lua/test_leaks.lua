@@ -17,12 +17,18 @@ end
 
 if not resident() then return end
 
--- The first rounds fill what is kept for good: the driver's caches, the allocator's pools.
+-- The first rounds fill what is kept for good: the driver's caches, the allocator's pools. A driver may fill one
+-- later, and the kernel may join pages; a leak grows each time.
 local function grows(warm, rounds, body)
     for _ = 1, warm do body() end
-    local before = resident()
-    for _ = 1, rounds do body() end
-    return resident() - before
+    local least
+    for _ = 1, 3 do
+        local before = resident()
+        for _ = 1, rounds do body() end
+        least = math.min(least or math.huge, resident() - before)
+        if least < limit then break end
+    end
+    return least
 end
 
 t.test("loads", function()
