@@ -427,7 +427,7 @@ function model:count(prompt, options)
     if type(prompt) ~= "table" then core.raise_argument(2, "count", "string or list of token ids", prompt) end
     local ids, message, code = plain_prompt(self, "count", prompt, options)
     if not ids then return nil, message, code end
-    return #ids
+    return core.count_ids(self, ids)
 end
 
 function model:choose(prompt, choices, options)
