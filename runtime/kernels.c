@@ -7,21 +7,19 @@
 #include "args.h"
 #include "blob.h"
 #include "gpu_error.h"
-#include "inflate.h"
 #include "kernels_spirv.h"
 #include "os.h"
 
 struct module_info {
     const char *name;
-    const uint8_t *deflated; /* SPIR-V */
-    size_t deflated_size, spirv_size;
+    const uint32_t *spirv;
+    size_t spirv_size;
     uint32_t n_buffers, written, texels, push_size;
 };
 
 static const struct module_info modules[N_MODULES] = {
 #define KERNEL(name, source, defines, buffers, written, texels, args)                              \
-    {#name,   name##_spirv, sizeof name##_spirv, name##_size, buffers,                             \
-     written, texels,       sizeof(struct args)},
+    {#name, name##_spirv, sizeof name##_spirv, buffers, written, texels, sizeof(struct args)},
 #include "kernels.def"
 #undef KERNEL
 };
@@ -52,33 +50,17 @@ static const struct kernel *find(const struct kernels *k, const struct kernel *w
     return NULL;
 }
 
-llm_status kernels_code(enum module module, const struct alloc *alloc, uint32_t **spirv,
-                        size_t *size, struct llm_error *error)
-{
-    const struct module_info *m = &modules[module];
-    *size = m->spirv_size;
-    *spirv = alloc_new(alloc, m->spirv_size);
-    if (!*spirv) return error_memory(error, "the code of a kernel", m->spirv_size);
-    if (inflate_bytes(m->deflated, m->deflated_size, (uint8_t *)*spirv, m->spirv_size))
-        return LLM_OK;
-    alloc_free(alloc, *spirv, *size);
-    return error_set(error, LLM_UNSUPPORTED, "the code of kernel %s is damaged", m->name);
-}
-
 static llm_status make(struct kernels *k, struct kernel *wanted, uint32_t n_spec,
                        struct llm_error *error)
 {
-    uint32_t *spirv;
-    size_t spirv_size;
     struct kernel *grown = alloc_grow(k->alloc, k->items, &k->capacity, k->n + 1, sizeof *grown);
     if (!grown) return error_memory(error, "the list of kernels", (k->n + 1) * sizeof *grown);
     k->items = grown;
     const struct module_info *m = &modules[wanted->module];
-    TRY(kernels_code(wanted->module, k->alloc, &spirv, &spirv_size, error));
     const struct gpu_kernel_desc desc = {
         .name = m->name,
-        .spirv = spirv,
-        .spirv_size = spirv_size,
+        .spirv = m->spirv,
+        .spirv_size = m->spirv_size,
         .n_buffers = m->n_buffers,
         .written = m->written,
         .texels = m->texels,
@@ -88,7 +70,6 @@ static llm_status make(struct kernels *k, struct kernel *wanted, uint32_t n_spec
     };
     struct gpu_error gpu_error = {{0}};
     enum gpu_status status = gpu_kernel_create(k->device, &wanted->gpu, &desc, &gpu_error);
-    alloc_free(k->alloc, spirv, spirv_size);
     if (status == GPU_FAILED) /* the driver does not compile it; the device lives */
         return error_set(error, LLM_UNSUPPORTED, "%s", gpu_error.message);
     TRY(gpu_failed(status, &gpu_error, error));
@@ -125,7 +106,7 @@ uint64_t kernels_checksum(void)
     struct blob_sum sum;
     blob_sum_start(&sum);
     for (size_t i = 0; i < N_MODULES; i++)
-        blob_sum_add(&sum, modules[i].deflated, modules[i].deflated_size);
+        blob_sum_add(&sum, modules[i].spirv, modules[i].spirv_size);
     return blob_sum_end(&sum);
 }
 

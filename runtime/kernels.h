@@ -42,9 +42,6 @@ llm_status kernels_create(struct kernels **out, struct gpu_device *device,
  * thread. */
 llm_status kernels_get(struct kernels *k, enum module module, const uint32_t *spec, uint32_t n_spec,
                        const struct gpu_kernel **out, struct llm_error *error);
-/* The SPIR-V of a module, which the caller frees. */
-llm_status kernels_code(enum module module, const struct alloc *alloc, uint32_t **spirv,
-                        size_t *size, struct llm_error *error);
 /* Its name and constants. */
 void kernels_name(enum module module, const uint32_t *spec, uint32_t n_spec, char out[CHOICE_NAME]);
 uint64_t kernels_checksum(void); /* of the code of all modules */

@@ -26,7 +26,6 @@ static struct {
     PFN_vkGetPipelineExecutableStatisticsKHR statistics;
     PFN_vkGetPipelineExecutableInternalRepresentationsKHR texts;
     const uint32_t *spirv; /* of the last module: vk/ makes a pipeline of it at once */
-    size_t spirv_size;
 } next;
 
 static double number(const VkPipelineExecutableStatisticKHR *s)
@@ -69,8 +68,7 @@ static void report_program(VkDevice device, VkPipeline pipeline, uint32_t index,
         .executableIndex = index,
     };
     VkPipelineExecutableStatisticKHR list[CAPTURE_STATISTICS];
-    struct capture_program program = {
-        .spirv = next.spirv, .spirv_size = next.spirv_size, .subgroup = subgroup};
+    struct capture_program program = {.spirv = next.spirv, .subgroup = subgroup};
     memset(list, 0, sizeof list);
     for (uint32_t i = 0; i < CAPTURE_STATISTICS; i++)
         list[i].sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_STATISTIC_KHR;
@@ -124,7 +122,6 @@ static VKAPI_ATTR VkResult VKAPI_CALL create_module(VkDevice device,
                                                     VkShaderModule *out)
 {
     next.spirv = info->pCode;
-    next.spirv_size = info->codeSize;
     return next.create_module(device, info, allocator, out);
 }
 

@@ -15,9 +15,8 @@ struct capture_statistic {
 
 /* What one pipeline was compiled to. */
 struct capture_program {
-    const uint32_t *spirv; /* what gpu_kernel_create was given, of so many bytes */
-    size_t spirv_size;
-    uint32_t subgroup; /* lanes the code was compiled for */
+    const uint32_t *spirv; /* the very words that gpu_kernel_create was given */
+    uint32_t subgroup;     /* lanes the code was compiled for */
     uint32_t n;
     struct capture_statistic statistics[CAPTURE_STATISTICS];
 };

@@ -16,31 +16,25 @@
 
 /* ---- names ---- */
 
-/* Of all modules: which of them a driver was given is told by their code. */
-static const char *const names[] = {
-#define KERNEL(name, source, defines, buffers, written, texels, args) #name,
+/* kernels.c hands these very arrays to Vulkan: the address tells the kernel. */
+#define KERNEL(name, source, defines, buffers, written, texels, args)                              \
+    extern const uint32_t name##_spirv[];
+#include "kernels.def"
+#undef KERNEL
+
+static const struct {
+    const char *name;
+    const uint32_t *spirv;
+} kernels[] = {
+#define KERNEL(name, source, defines, buffers, written, texels, args) {#name, name##_spirv},
 #include "kernels.def"
 #undef KERNEL
 };
-static struct {
-    uint32_t *spirv;
-    size_t size;
-} codes[N_MODULES];
 
-static bool unpack_codes(struct llm_error *error)
+static const char *name_of(const uint32_t *spirv)
 {
-    for (uint32_t i = 0; i < N_MODULES; i++)
-        if (kernels_code((enum module)i, &alloc_libc, &codes[i].spirv, &codes[i].size, error) !=
-            LLM_OK)
-            return false;
-    return true;
-}
-
-static const char *name_of(const struct capture_program *p)
-{
-    for (size_t i = 0; i < N_MODULES; i++) {
-        if (codes[i].size == p->spirv_size && memcmp(codes[i].spirv, p->spirv, p->spirv_size) == 0)
-            return names[i];
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
+        if (kernels[i].spirv == spirv) return kernels[i].name;
     }
     return "?";
 }
@@ -91,7 +85,8 @@ struct run {
 static void print_program(void *user, const struct capture_program *program)
 {
     const struct run *run = user;
-    printf("%s\t%s\t%s\t%" PRIu32, run->chip, name_of(program), run->shape, program->subgroup);
+    printf("%s\t%s\t%s\t%" PRIu32, run->chip, name_of(program->spirv), run->shape,
+           program->subgroup);
     for (size_t i = 0; i < N_COLUMNS; i++) print_column(program, &columns[i]);
     putchar('\n');
     for (uint32_t i = 0; run->every && i < program->n; i++)
@@ -255,8 +250,7 @@ static bool run_all(struct run *r, struct gpu *gpu)
         return false;
     }
     print_header(gpu_device_info(r->device));
-    bool fine = unpack_codes(&error) &&
-                kernels_create(&r->kernels, r->device, &alloc_libc, &error) == LLM_OK &&
+    bool fine = kernels_create(&r->kernels, r->device, &alloc_libc, &error) == LLM_OK &&
                 ops_create(&r->ops, r->kernels, false, false, &alloc_libc, &error) == LLM_OK;
     if (!fine) fprintf(stderr, "%s\n", error.message);
     if (fine) r->kernels->grids = memory; /* the device has none for the codebooks */

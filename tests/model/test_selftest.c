@@ -61,20 +61,6 @@ static void show(const struct llm_kernel_info *k)
                   k->ok ? "" : ", WRONG", k->chosen ? ", chosen" : "");
 }
 
-/* SPIR-V begins with a number of its own (its specification, 2.3). */
-static void every_module(void **state)
-{
-    (void)state;
-    for (int i = 0; i < N_MODULES; i++) {
-        uint32_t *code;
-        size_t size;
-        assert_int_equal(kernels_code((enum module)i, &alloc_libc, &code, &size, &failure), LLM_OK);
-        assert_int_equal(code[0], 0x07230203);
-        assert_true(size > 20 && size % 4 == 0);
-        alloc_free(&alloc_libc, code, size);
-    }
-}
-
 /* One format here: the tests of kernels try them all. */
 static void every_kernel(void **state)
 {
@@ -181,8 +167,10 @@ static void wrong_kernels(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_module), cmocka_unit_test(every_kernel),  cmocka_unit_test(is_kept),
-        cmocka_unit_test(as_a_job),     cmocka_unit_test(wrong_kernels),
+        cmocka_unit_test(every_kernel),
+        cmocka_unit_test(is_kept),
+        cmocka_unit_test(as_a_job),
+        cmocka_unit_test(wrong_kernels),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
