@@ -10,7 +10,7 @@ file:close()
 
 local functions = {} -- "llm.load", "model:generate" -> the lines of comment before it
 local classes = {} -- "llm.load_options" -> { parent =, fields = { name = true } }
-local comment, class_fields = {}, {}
+local comment, class_fields = {}
 for line in text:gmatch "[^\n]*" do
     local name, parent = line:match "^%-%-%-@class ([%w_.]+)(:? ?[%w_.]*)"
     local field = line:match "^%-%-%-@field ([%w_]+)"
