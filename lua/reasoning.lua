@@ -67,7 +67,8 @@ local function left_open(prompt)
 end
 
 -- states: "start" (nothing but blanks so far), "reasoning", "after" (blanks before the answer), "plain" (text, whatever
--- it says); where there are tools, a list, "first" (an answer begins), "text", "call", "bare" (an object that may be one).
+-- it says); where there are tools, a list, "first" (an answer begins), "text", "call", "bare" (an object that may be
+-- one).
 function core.new_splitter(prompt, tools)
     local open = left_open(prompt)
     return setmetatable({ state = open and "reasoning" or "start", close = open and open[2], held = "",

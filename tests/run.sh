@@ -206,14 +206,16 @@ stage_smollm2() {
         export LLM_TEST_MODEL="$model_file"
     fi
     step "SmolLM2" run_lua gcc lua5.4 tests/lua/smollm2.lua
-    step "SmolLM2 beside llama.cpp" run_lua gcc lua5.4 tests/lua/greedy.lua "$LLM_TEST_MODEL" tests/data/greedy/smollm2.json
+    step "SmolLM2: precision" $limit "$out/gcc/tests/model_precision" "$LLM_TEST_MODEL"
+    step "SmolLM2 beside llama.cpp" run_lua gcc lua5.4 tests/lua/greedy.lua "$LLM_TEST_MODEL" \
+        tests/data/greedy/smollm2.json
 }
 
 stage_gemma3() {
     build gcc && use_lavapipe || return
     gemma=$(sh tests/gemma3.sh 2>"$out/gemma3.log") || { skip "Gemma 3" "$out/gemma3.log says why"; return; }
-    step "Gemma 3 beside llama.cpp" run_lua gcc lua5.4 tests/lua/greedy.lua "$gemma" tests/data/greedy/gemma3-270m.json \
-        tests/data/templates/google-gemma-2-2b-it.jinja
+    step "Gemma 3 beside llama.cpp" run_lua gcc lua5.4 tests/lua/greedy.lua "$gemma" \
+        tests/data/greedy/gemma3-270m.json tests/data/templates/google-gemma-2-2b-it.jinja
 }
 
 mkdir -p "$out"
