@@ -286,7 +286,7 @@ static void prefix_shared(void **state)
 
 /* ---- models: sums of f32, the ways of a quantized one, wide rows, and norms of heads ---- */
 
-static void open_shape(const struct model_shape *shape, uint32_t kv, uint32_t precision,
+static void open_model(const struct model_shape *shape, uint32_t kv, uint32_t precision,
                        uint32_t deterministic)
 {
     struct llm_load_options o;
@@ -302,7 +302,7 @@ static void open_shape(const struct model_shape *shape, uint32_t kv, uint32_t pr
 static int open_f32(void **state)
 {
     fixture_open(state);
-    open_shape(&model_shape_small, LLM_KV_F32, LLM_PRECISION_HIGH, 1);
+    open_model(&model_shape_small, LLM_KV_F32, LLM_PRECISION_HIGH, 1);
     expected = logits_after(ids, LONG);
     return 0;
 }
@@ -313,7 +313,7 @@ static int open_q4(void **state)
     fixture_open(state);
     struct model_shape shape = model_shape_small;
     shape.embedding = shape.attention = shape.ffn = shape.output = QUANT_Q4_0;
-    open_shape(&shape, LLM_KV_F16, LLM_PRECISION_FAST, 0);
+    open_model(&shape, LLM_KV_F16, LLM_PRECISION_FAST, 0);
     expected = logits_after(ids, LONG);
     return 0;
 }
@@ -330,7 +330,7 @@ static int open_wide(void **state)
     shape.n_heads = 4;
     shape.head_dim = 64;
     shape.hidden = 768;
-    open_shape(&shape, LLM_KV_F16, LLM_PRECISION_FAST, 0);
+    open_model(&shape, LLM_KV_F16, LLM_PRECISION_FAST, 0);
     return 0;
 }
 
@@ -341,7 +341,7 @@ static int open_heads(void **state)
     shape.arch = "qwen3";
     shape.qk_norm = true;
     shape.attention = shape.ffn = QUANT_Q4_0;
-    open_shape(&shape, LLM_KV_F16, LLM_PRECISION_FAST, 0);
+    open_model(&shape, LLM_KV_F16, LLM_PRECISION_FAST, 0);
     expected = logits_after(ids, LONG);
     return 0;
 }
