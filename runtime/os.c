@@ -329,6 +329,13 @@ void os_lock_wake(struct os_lock *l)
     WakeAllConditionVariable(&l->condition);
 }
 
+uint32_t os_processors(void)
+{
+    SYSTEM_INFO info;
+    GetSystemInfo(&info);
+    return info.dwNumberOfProcessors > 0 ? info.dwNumberOfProcessors : 1;
+}
+
 struct os_thread {
     HANDLE handle;
     void (*run)(void *user);
@@ -680,6 +687,12 @@ void os_lock_wake(struct os_lock *l)
     l->wakes++;
     pthread_cond_broadcast(&l->condition);
     os_unlock(l);
+}
+
+uint32_t os_processors(void)
+{
+    const long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (uint32_t)n : 1;
 }
 
 struct os_thread {
