@@ -128,7 +128,7 @@ run_install() {
     pc=$(find "$prefix" -name llm.pc)
     # shellcheck disable=SC2046
     gcc "$root/examples/plain.c" -o "$prefix/plain" \
-        $(PKG_CONFIG_PATH=$(dirname "$pc") pkg-config --define-prefix --cflags --libs llm) || return 1
+        $(PKG_CONFIG_PATH=$(dirname "$pc") pkg-config --cflags --libs llm) || return 1
     LD_LIBRARY_PATH=$(dirname "$(dirname "$pc")") $limit "$prefix/plain" "$stories" || return 1
     cmake -S "$root/tests/install" -B "$out/consumer" -DCMAKE_PREFIX_PATH="$prefix" &&
         cmake --build "$out/consumer" && "$out/consumer/plain_llm" "$stories" && "$out/consumer/plain_static" "$stories"
