@@ -12,8 +12,10 @@ static uint64_t extent_of(const struct hparams *h, enum arch_extent e)
     case ONE: return 1;
     case DIM: return h->dim;
     case Q_ROWS: return (uint64_t)h->n_heads * h->head_dim;
-    case KV_ROWS: return (uint64_t)h->n_kv_heads * h->head_dim;
-    case QKV_ROWS: return ((uint64_t)h->n_heads + 2 * (uint64_t)h->n_kv_heads) * h->head_dim;
+    case K_ROWS: return (uint64_t)h->n_kv_heads * h->head_dim;
+    case V_ROWS: return (uint64_t)h->n_kv_heads * h->v_dim;
+    case ATTENDED: return (uint64_t)h->n_heads * h->v_dim;
+    case QKV_ROWS: return extent_of(h, Q_ROWS) + extent_of(h, K_ROWS) + extent_of(h, V_ROWS);
     case HEAD: return h->head_dim;
     case HIDDEN: return h->hidden;
     case TWO_HIDDEN: return 2 * (uint64_t)h->hidden;
@@ -135,8 +137,8 @@ static const struct gguf_tensor *part_of(struct gguf_tensor *view, const struct 
 static llm_status split_fused(struct blueprint *b, uint32_t groups, struct llm_error *error)
 {
     if (!(groups & (FUSED_QKV | FUSED_UP))) return LLM_OK;
-    const uint64_t q = extent_of(&b->h, Q_ROWS), kv = extent_of(&b->h, KV_ROWS),
-                   hidden = b->h.hidden;
+    const uint64_t q = extent_of(&b->h, Q_ROWS), k = extent_of(&b->h, K_ROWS),
+                   value = extent_of(&b->h, V_ROWS), hidden = b->h.hidden;
     b->views = alloc_zero(b->alloc, b->h.n_layers, ARCH_VIEWS * sizeof *b->views);
     if (!b->views)
         return error_memory(error, "the list of matrices",
@@ -147,11 +149,11 @@ static llm_status split_fused(struct blueprint *b, uint32_t groups, struct llm_e
                                  *bias = slots[SLOT_QKV_BIAS], *gate_up = slots[SLOT_GATE_UP];
         if (groups & FUSED_QKV) {
             slots[SLOT_Q] = rows_of(&v[0], qkv, 0, q);
-            slots[SLOT_K] = rows_of(&v[1], qkv, q, kv);
-            slots[SLOT_V] = rows_of(&v[2], qkv, q + kv, kv);
+            slots[SLOT_K] = rows_of(&v[1], qkv, q, k);
+            slots[SLOT_V] = rows_of(&v[2], qkv, q + k, value);
             slots[SLOT_Q_BIAS] = part_of(&v[3], bias, 0, q);
-            slots[SLOT_K_BIAS] = part_of(&v[4], bias, q, kv);
-            slots[SLOT_V_BIAS] = part_of(&v[5], bias, q + kv, kv);
+            slots[SLOT_K_BIAS] = part_of(&v[4], bias, q, k);
+            slots[SLOT_V_BIAS] = part_of(&v[5], bias, q + k, value);
         }
         if (groups & FUSED_UP) {
             slots[SLOT_GATE] = rows_of(&v[6], gate_up, 0, hidden);

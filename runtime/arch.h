@@ -23,7 +23,10 @@ struct layer_kind {
 enum { NO_ROPE = -1 };
 
 struct hparams {
-    uint32_t n_layers, dim, hidden, n_heads, n_kv_heads, head_dim, vocab, context;
+    uint32_t n_layers, dim, hidden, n_heads, n_kv_heads, vocab, context;
+    uint32_t head_dim, v_dim; /* of a head of q and k, and of v */
+    bool latent;              /* v is the first v_dim numbers of k: see struct attention_shape */
+    uint32_t rope_at;         /* the first dimension of a head that turns */
     float norm_eps, attention_scale;
     float head_eps;           /* of the norm of each head of q and k */
     float attention_softcap;  /* of q * k; 0: none */

@@ -240,19 +240,17 @@ static llm_status read_sizes(struct blueprint *b, const struct gguf *g, struct l
     h->head_dim = h->dim / h->n_heads;
     snprintf(key, sizeof key, "%s.attention.key_length", arch);
     TRY(gguf_get_u32(g, key, &h->head_dim, error));
-    uint32_t value_dim = h->head_dim;
+    h->v_dim = h->head_dim;
     snprintf(key, sizeof key, "%s.attention.value_length", arch);
-    TRY(gguf_get_u32(g, key, &value_dim, error));
-    if (value_dim != h->head_dim)
+    TRY(gguf_get_u32(g, key, &h->v_dim, error));
+    /* How many of them there are kernels for, forward_check says. */
+    const uint32_t most = 1 << 12;
+    if (h->head_dim == 0 || h->head_dim > most || h->head_dim % 8 || h->v_dim == 0 ||
+        h->v_dim > most || h->v_dim % 8)
         return error_set(error, LLM_UNSUPPORTED,
-                         "keys of %" PRIu32 " and values of %" PRIu32
-                         " dimensions are not supported",
-                         h->head_dim, value_dim);
-    if (h->head_dim == 0 || h->head_dim > 256 || h->head_dim % 8)
-        return error_set(error, LLM_UNSUPPORTED,
-                         "heads of %" PRIu32
-                         " dimensions are not supported (a multiple of 8 up to 256 is)",
-                         h->head_dim);
+                         "heads of %" PRIu32 " dimensions for keys and %" PRIu32
+                         " for values are not supported (multiples of 8 are)",
+                         h->head_dim, h->v_dim);
     return LLM_OK;
 }
 

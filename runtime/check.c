@@ -235,6 +235,7 @@ static void name_product(const struct ops *ops, const struct check *t, char out[
 void check_name(const struct ops *ops, const struct check *t, char out[CHOICE_NAME])
 {
     const struct attention_shape *s = &t->shape;
+    char value[16] = "";
     memset(out, 0, CHOICE_NAME);
     switch (t->kind) {
     case CHECK_PRODUCT:
@@ -246,8 +247,10 @@ void check_name(const struct ops *ops, const struct check *t, char out[CHOICE_NA
     case CHECK_NORM: snprintf(out, CHOICE_NAME, "norm %s", value_names[t->out]); break;
     case CHECK_ARGMAX: snprintf(out, CHOICE_NAME, "argmax"); break;
     case CHECK_ATTENTION:
-        snprintf(out, CHOICE_NAME, "attention %s %" PRIu32 " %" PRIu32 "/%" PRIu32 "%s%s%s%s",
-                 kv_names[s->kv], s->head_dim, s->n_heads, s->n_kv_heads,
+        if (s->v_dim != s->head_dim)
+            snprintf(value, sizeof value, "%c%" PRIu32, s->latent ? ':' : '/', s->v_dim);
+        snprintf(out, CHOICE_NAME, "attention %s %" PRIu32 "%s %" PRIu32 "/%" PRIu32 "%s%s%s%s",
+                 kv_names[s->kv], s->head_dim, value, s->n_heads, s->n_kv_heads,
                  t->out == VALUES_INT ? " int" : "", t->bias ? " bias" : "",
                  t->head_norm ? " norm" : "", t->short_context ? " short" : "");
         break;
@@ -273,8 +276,8 @@ llm_status check_run(struct ops *ops, const struct check *t, struct verdict *v, 
     struct ops apart = *ops;
     *v = (struct verdict){.state = CHOICE_UNKNOWN};
     check_name(ops, t, v->name);
-    /* With pipelines of its own: llvmpipe finds on disk only what a pipeline compiles first, and the
-     * buffers here are of other sizes than a model's, for which it compiles again. */
+    /* With pipelines of its own: llvmpipe finds on disk only what a pipeline compiles first, and
+     * the buffers here are of other sizes than a model's, for which it compiles again. */
     TRY(kernels_create(&apart.kernels, ops->kernels->device, ops->alloc, error));
     llm_status status = check_open(&b, &apart, seconds != NULL, error);
     if (status == LLM_OK) status = checks[t->kind](&b, t, v, error);

@@ -16,7 +16,7 @@ enum module {
     N_MODULES
 };
 
-enum { KERNELS_SPEC = 8 };
+enum { KERNELS_SPEC = 11 };
 
 struct kernel {
     enum module module;

@@ -114,12 +114,15 @@ static llm_status record_normed_sum(struct forward *f, struct gpu_commands *c,
 
 static struct gpu_range k_pages(const struct forward *f, uint32_t l)
 {
-    return (struct gpu_range){&f->kv[l], 0, f->page_size * f->n_pages};
+    const struct kv_layer *kv = &f->kv[l];
+    return (struct gpu_range){&kv->buffer, 0, kv->k_size * f->n_pages};
 }
 
 static struct gpu_range v_pages(const struct forward *f, uint32_t l)
 {
-    return (struct gpu_range){&f->kv[l], f->kv_v, f->page_size * f->n_pages};
+    const struct kv_layer *kv = &f->kv[l];
+    if (kv->v_size == 0) return k_pages(f, l);
+    return (struct gpu_range){&kv->buffer, kv->v_at, kv->v_size * f->n_pages};
 }
 
 static llm_status record_qkv(struct forward *f, struct gpu_commands *c,
@@ -185,7 +188,7 @@ static llm_status record_attention(struct forward *f, struct gpu_commands *c, ui
 {
     const struct layer_weights *w = &f->weights->layers[l];
     const struct rows attended = {&f->attended,
-                                  f->h.head_dim % 32 ? VALUES_F32 : ops_values(f->ops, &w->o)};
+                                  f->h.v_dim % 32 ? VALUES_F32 : ops_values(f->ops, &w->o)};
     struct norm next = ffn_norm(f, w);
     TRY(record_qkv(f, c, w, n, error));
     gpu_commands_barrier(c);

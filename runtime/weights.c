@@ -22,11 +22,9 @@ struct loader {
 
 void weights_qkv_layout(const struct hparams *h, uint32_t *stride, uint32_t *k, uint32_t *v)
 {
-    uint32_t q_rows = ops_stride(h->n_heads * h->head_dim),
-             kv_rows = ops_stride(h->n_kv_heads * h->head_dim);
-    *k = q_rows;
-    *v = q_rows + kv_rows;
-    *stride = q_rows + 2 * kv_rows;
+    *k = ops_stride(h->n_heads * h->head_dim);
+    *v = *k + ops_stride(h->n_kv_heads * h->head_dim);
+    *stride = *v + (h->latent ? 0 : ops_stride(h->n_kv_heads * h->v_dim));
 }
 
 static uint64_t matrix_size(const struct gguf_tensor *t)

@@ -7,6 +7,10 @@
 #define uint uint32_t
 #endif
 
+/* The widest heads of attention: of q and k, and of v. */
+#define ATTENTION_MAX_K 576
+#define ATTENTION_MAX_V 512
+
 /* Counts of vec4 where not said otherwise. */
 struct mat_args {
     uint rows;              /* of the matrix, from this dispatch's first tile on */
@@ -50,7 +54,8 @@ struct norm_args {
 /* Floats; strides and offsets are multiples of 4. */
 struct rope_args {
     uint stride, q, k, v;   /* of a row of qkv; where its parts begin */
-    uint n_heads, n_kv_heads, head_dim, rope_dim;
+    uint n_heads, n_kv_heads, n_v_heads, head_dim, v_dim;
+    uint rope_at, rope_dim; /* of a head of q or k: the dimensions that turn */
     uint rope_pairs;        /* of a row of cos and sin */
     uint neox;
     uint items;             /* fours of a row's q, k and v */

@@ -117,7 +117,9 @@ enum extent {
     HEAD,
     HEADS,
     Q,
-    KV,
+    K,
+    V,
+    ATTENDED,
     QKV,
     HIDDEN,
     TWO_HIDDEN,
@@ -128,16 +130,24 @@ enum extent {
 /* FFN: in layers without experts; SHARED: where the shape has one; PLAIN: F32 always. */
 enum part_kind { ATTENTION, FFN, SHARED, PLAIN, STACK, NORM, BIAS, LARGE_BIAS };
 
+static uint32_t v_dim(const struct model_shape *s)
+{
+    return s->v_dim ? s->v_dim : s->head_dim;
+}
+
 static uint32_t extent_of(const struct model_shape *s, enum extent e)
 {
-    const uint32_t q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim,
+    const uint32_t q = s->n_heads * s->head_dim, k = s->n_kv_heads * s->head_dim,
+                   v = s->n_kv_heads * v_dim(s),
                    extents[] = {1,
                                 s->dim,
                                 s->head_dim,
                                 s->n_heads,
                                 q,
-                                kv,
-                                q + 2 * kv,
+                                k,
+                                v,
+                                s->n_heads * v_dim(s),
+                                q + k + v,
                                 s->hidden,
                                 2 * s->hidden,
                                 s->experts.n,
@@ -161,17 +171,17 @@ static const struct part {
     {"post1", "post_attention_norm.weight", NORM, DIM, ONE},
     {"post2", "post_ffw_norm.weight", NORM, DIM, ONE},
     {"q", "attn_q.weight", ATTENTION, DIM, Q},
-    {"k", "attn_k.weight", ATTENTION, DIM, KV},
-    {"v", "attn_v.weight", ATTENTION, DIM, KV},
+    {"k", "attn_k.weight", ATTENTION, DIM, K},
+    {"v", "attn_v.weight", ATTENTION, DIM, V},
     {"qkv", "attn_qkv.weight", ATTENTION, DIM, QKV},
-    {"o", "attn_output.weight", ATTENTION, Q, DIM},
+    {"o", "attn_output.weight", ATTENTION, ATTENDED, DIM},
     {"gate", "ffn_gate.weight", FFN, DIM, HIDDEN},
     {"up", "ffn_up.weight", FFN, DIM, HIDDEN},
     {"gateup", "ffn_up.weight", FFN, DIM, TWO_HIDDEN},
     {"down", "ffn_down.weight", FFN, HIDDEN, DIM},
     {"qb", "attn_q.bias", BIAS, Q, ONE},
-    {"kb", "attn_k.bias", BIAS, KV, ONE},
-    {"vb", "attn_v.bias", BIAS, KV, ONE},
+    {"kb", "attn_k.bias", BIAS, K, ONE},
+    {"vb", "attn_v.bias", BIAS, V, ONE},
     {"qkvb", "attn_qkv.bias", BIAS, QKV, ONE},
     {"ob", "attn_output.bias", BIAS, DIM, ONE},
     {"upb", "ffn_up.bias", BIAS, HIDDEN, ONE},
@@ -179,7 +189,7 @@ static const struct part {
     {"qn", "attn_q_norm.weight", NORM, HEAD, ONE},
     {"kn", "attn_k_norm.weight", NORM, HEAD, ONE},
     {"qrow", "attn_q_norm.weight", NORM, Q, ONE},
-    {"krow", "attn_k_norm.weight", NORM, KV, ONE},
+    {"krow", "attn_k_norm.weight", NORM, K, ONE},
     {"sinks", "attn_sinks.weight", BIAS, HEADS, ONE},
     {"router", "ffn_gate_inp.weight", PLAIN, DIM, EXPERTS},
     {"routerb", "ffn_gate_inp.bias", BIAS, EXPERTS, ONE},
@@ -505,7 +515,7 @@ static void write_numbers(struct maker *m)
         {"attention.head_count", s->n_heads},
         {"attention.head_count_kv", s->n_kv_heads},
         {"attention.key_length", s->head_dim},
-        {"attention.value_length", s->head_dim},
+        {"attention.value_length", v_dim(s)},
         {"rope.dimension_count", rope_dims(s)},
         {"vocab_size", s->vocab},
     };

@@ -31,6 +31,7 @@ struct model_experts {
 
 struct model_shape {
     uint32_t dim, n_layers, n_heads, n_kv_heads, head_dim, hidden, vocab, context;
+    uint32_t v_dim; /* of a head of v; 0: head_dim */
     /* Formats. A matrix whose width is no multiple of a block gets one of blocks of 32 that
      * llama.cpp's quantizer takes then: Q4_0, Q5_0, Q5_1 or Q8_0. */
     enum quant_type embedding, attention, ffn, output;

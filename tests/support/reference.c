@@ -84,23 +84,22 @@ static double cap(double x, double most)
 
 static void attend_head(struct reference *r, const struct layer *y, uint32_t h, uint32_t position)
 {
-    uint32_t width = r->n_kv_heads * r->head_dim,
-             at = h / (r->n_heads / r->n_kv_heads) * r->head_dim;
+    const uint32_t kv = h / (r->n_heads / r->n_kv_heads);
     const double *q = r->q + h * r->head_dim;
-    double *out = r->attended + h * r->head_dim;
+    double *out = r->attended + h * r->v_dim;
     const uint32_t first = y->window && position >= y->window ? position - y->window + 1 : 0;
     for (uint32_t t = first; t <= position; t++) {
-        const double *key = y->keys + (size_t)t * width + at;
+        const double *key = y->keys + ((size_t)t * r->n_kv_heads + kv) * r->head_dim;
         double sum = 0;
         for (uint32_t i = 0; i < r->head_dim; i++) sum += q[i] * key[i];
         r->scores[t] = cap(sum * r->attention_scale, r->attention_cap);
     }
     if (y->sinks) r->scores[position + 1] = (double)y->sinks[h]; /* takes its share of weight */
     reference_softmax(r->scores + first, (size_t)position - first + 1 + (y->sinks != NULL));
-    memset(out, 0, r->head_dim * sizeof *out);
+    memset(out, 0, r->v_dim * sizeof *out);
     for (uint32_t t = first; t <= position; t++) {
-        const double *value = y->values + (size_t)t * width + at;
-        for (uint32_t i = 0; i < r->head_dim; i++) out[i] += r->scores[t] * value[i];
+        const double *value = y->values + ((size_t)t * r->n_kv_heads + kv) * r->v_dim;
+        for (uint32_t i = 0; i < r->v_dim; i++) out[i] += r->scores[t] * value[i];
     }
 }
 
@@ -131,21 +130,23 @@ static void turn_and_norm(const struct reference *r, const struct layer *y, doub
 /* added = o(attention(in)) */
 static void attention(struct reference *r, struct layer *y, const double *in, uint32_t position)
 {
-    uint32_t heads = r->n_heads * r->head_dim, width = r->n_kv_heads * r->head_dim;
-    double *key = y->keys + (size_t)position * width, *value = y->values + (size_t)position * width;
+    uint32_t heads = r->n_heads * r->head_dim, width = r->n_kv_heads * r->head_dim,
+             v_width = r->n_kv_heads * r->v_dim;
+    double *key = y->keys + (size_t)position * width,
+           *value = y->values + (size_t)position * v_width;
     reference_multiply(y->q, in, r->q, heads, r->dim);
     reference_multiply(y->k, in, key, width, r->dim);
-    reference_multiply(y->v, in, value, width, r->dim);
+    reference_multiply(y->v, in, value, v_width, r->dim);
     reference_add(r->q, y->q_bias, heads);
     reference_add(key, y->k_bias, width);
-    reference_add(value, y->v_bias, width);
+    reference_add(value, y->v_bias, v_width);
     turn_and_norm(r, y, r->q, y->q_norm, y->q_row, r->n_heads, position);
     turn_and_norm(r, y, key, y->k_norm, y->k_row, r->n_kv_heads, position);
     const double heat =
         1 + r->temperature * log(1 + floor((double)position / r->rope.original_context));
     for (uint32_t i = 0; i < heads && r->temperature > 0; i++) r->q[i] *= heat;
     for (uint32_t h = 0; h < r->n_heads; h++) attend_head(r, y, h, position);
-    reference_multiply(y->attn_output, r->attended, r->added, r->dim, heads);
+    reference_multiply(y->attn_output, r->attended, r->added, r->dim, r->n_heads * r->v_dim);
     reference_add(r->added, y->attn_output_bias, r->dim);
 }
 
@@ -231,10 +232,11 @@ static void grow(struct reference *r, size_t n)
 {
     if (r->length + n <= r->capacity) return;
     r->capacity = 2 * (r->length + (uint32_t)n);
-    size_t size = (size_t)r->capacity * r->n_kv_heads * r->head_dim * sizeof(double);
+    const size_t n_heads = (size_t)r->capacity * r->n_kv_heads * sizeof(double);
     for (uint32_t l = 0; l < r->n_layers; l++) {
-        r->layers[l].keys = reference_must(realloc(r->layers[l].keys, size));
-        r->layers[l].values = reference_must(realloc(r->layers[l].values, size));
+        struct layer *y = &r->layers[l];
+        y->keys = reference_must(realloc(y->keys, n_heads * r->head_dim));
+        y->values = reference_must(realloc(y->values, n_heads * r->v_dim));
     }
     r->scores = reference_must(realloc(r->scores, (r->capacity + 1) * sizeof(double)));
 }

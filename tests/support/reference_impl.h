@@ -19,11 +19,12 @@ struct layer {
     struct reference_experts experts;
     float *sinks;                      /* (heads) or NULL */
     float *attn_norm, *attn_norm_bias; /* (dim); norms, biases and gate may be NULL */
-    float *q, *k, *v; /* (heads * head_dim, dim), (kv_heads * head_dim, dim) twice */
+    float *q, *k,
+        *v; /* (heads * head_dim, dim), (kv_heads * head_dim, dim), (kv_heads * v_dim, dim) */
     float *q_bias, *k_bias, *v_bias;
     float *q_norm, *k_norm;                /* (head_dim) each */
     float *q_row, *k_row;                  /* or of all heads together */
-    float *attn_output, *attn_output_bias; /* (dim, heads * head_dim) */
+    float *attn_output, *attn_output_bias; /* (dim, heads * v_dim) */
     float *attn_post;                      /* (dim), of what is added to x */
     float *ffn_norm, *ffn_norm_bias;       /* (dim) */
     float *gate, *up, *down;               /* (hidden, dim) twice, (dim, hidden) */
@@ -31,7 +32,7 @@ struct layer {
     float *ffn_post;
     float xielu[4];        /* alpha of what is below 0, alpha of what is above, beta, epsilon */
     uint32_t window;       /* 0: none */
-    double *keys, *values; /* (capacity, kv_heads * head_dim) */
+    double *keys, *values; /* (capacity, kv_heads * head_dim), (capacity, kv_heads * v_dim) */
 };
 
 struct rope {
@@ -70,7 +71,8 @@ struct reference {
     const struct kin *kin;
     double embedding_scale, residual_scale, attention_scale, logit_scale;
     double attention_cap, logit_cap, temperature; /* 0: none */
-    uint32_t dim, n_layers, n_heads, n_kv_heads, head_dim, hidden, vocab, context, window, period;
+    uint32_t dim, n_layers, n_heads, n_kv_heads, hidden, vocab, context, window, period;
+    uint32_t head_dim, v_dim;
     float epsilon;
     bool parallel;
     struct rope rope, window_rope;
