@@ -24,7 +24,8 @@ struct experts_args {
     uint rows, blocks, x_stride, y_stride, y_at; /* as above */
     uint first, n;          /* experts that this dispatch has */
     uint words;             /* from one expert to the next */
-    uint x_slots;           /* pairs that share a row of x */
+    uint x_slots;           /* pairs that share a row of x; or matrices, where rows have all */
+    uint x_at, x_row, y_row; /* then a row's begin there; x_stride and y_stride go from one to the next */
     uint bias_stride, second_bias; /* of an expert; where those of the second matrix begin */
 };
 
