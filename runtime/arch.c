@@ -14,7 +14,13 @@ static uint64_t extent_of(const struct hparams *h, enum arch_extent e)
     case Q_ROWS: return (uint64_t)h->n_heads * h->head_dim;
     case K_ROWS: return (uint64_t)h->n_kv_heads * h->head_dim;
     case V_ROWS: return (uint64_t)h->n_kv_heads * h->v_dim;
-    case ATTENDED: return (uint64_t)h->n_heads * h->v_dim;
+    case ATTENDED: return (uint64_t)h->n_heads * (h->latent ? h->ranks.value : h->v_dim);
+    case QUERIES: return (uint64_t)h->n_heads * h->ranks.key;
+    case PLAIN_KEY: return h->ranks.key - h->ropes[0].dims;
+    case Q_RANK: return h->ranks.q;
+    case RANK: return h->v_dim;
+    case VALUE: return h->ranks.value;
+    case PLAIN_VALUES: return h->n_heads * (extent_of(h, PLAIN_KEY) + h->ranks.value);
     case QKV_ROWS: return extent_of(h, Q_ROWS) + extent_of(h, K_ROWS) + extent_of(h, V_ROWS);
     case HEAD: return h->head_dim;
     case HIDDEN: return h->hidden;
@@ -58,8 +64,9 @@ static llm_status check_shape(const struct blueprint *b, const struct tensor_rul
                               const struct gguf_tensor *t, const char *name,
                               struct llm_error *error)
 {
-    uint64_t rows = extent_of(&b->h, rule->rows), cols = extent_of(&b->h, rule->cols),
-             n = rule->flags & STACKED ? b->h.router.n_experts : 1;
+    uint64_t rows = extent_of(&b->h, rule->rows), cols = extent_of(&b->h, rule->cols), n = 1;
+    if (rule->flags & STACKED) n = b->h.router.n_experts;
+    if (rule->flags & STACKED_HEADS) n = b->h.n_heads;
     if (t->dims[0] != cols || t->dims[1] != rows || t->dims[2] != n || t->dims[3] != 1)
         return error_set(error, LLM_BAD_MODEL,
                          "the tensor %s is %" PRIu64 " x %" PRIu64 " x %" PRIu64 " x %" PRIu64
@@ -267,6 +274,7 @@ llm_status arch_read(struct blueprint *b, const struct gguf *g, uint32_t n_vocab
             error, LLM_BAD_MODEL,
             "of the tensors rope_factors_long.weight and rope_factors_short.weight one is missing");
     TRY(find_parallel(b, groups, error));
+    TRY(arch_split_latent(b, error));
     return split_fused(b, groups, error);
 }
 

@@ -66,7 +66,7 @@ llm_status check_forward(struct forward *f, struct llm_error *error)
         {.kind = CHECK_NORM, .out = ops_values(f->ops, &layer->qkv[0])},
         {.kind = CHECK_ARGMAX},
         {.kind = CHECK_ATTENTION,
-         .out = f->h.v_dim % 32 ? VALUES_F32 : out,
+         .out = f->h.latent || f->h.v_dim % 32 ? VALUES_F32 : out,
          .shape = few_heads(&f->shape),
          .bias = layer->terms.bias,
          .head_norm = layer->terms.norm,

@@ -62,6 +62,10 @@ static struct attention_shape shape_of(const struct hparams *h, bool rope_neox, 
         .scale = h->attention_scale,
     };
     weights_qkv_layout(h, &s.stride, &s.k, &s.v);
+    if (h->latent) {
+        s.turned = s.v + h->ranks.key - s.rope_dim;
+        s.turned_each = h->ranks.key;
+    }
     return s;
 }
 
@@ -123,7 +127,8 @@ uint64_t forward_scratch_size(const struct hparams *h, const struct forward_conf
     struct attention_shape s = shape_of(h, false, c->kv);
     struct scratch n = scratch_sizes(h, &s, c);
     return 3 * n.x + n.added + n.qkv + n.attended + n.hidden + n.partial + 2 * n.logits +
-           2 * n.best + experts_scratch_size(h, FORWARD_MAX_ROWS);
+           2 * n.best + experts_scratch_size(h, FORWARD_MAX_ROWS) +
+           latent_scratch_size(h, FORWARD_MAX_ROWS);
 }
 
 /* ---- opening ---- */
@@ -177,6 +182,7 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
                 error);
     }
     TRY(experts_open(&f->experts, f->gpu, &f->h, FORWARD_MAX_ROWS, error));
+    TRY(latent_open(&f->latent, f->gpu, &f->h, FORWARD_MAX_ROWS, error));
     for (uint32_t l = 0; l < f->h.n_layers; l++) {
         struct kv_layer *kv = &f->kv[l];
         kv->k_size = ops_k_page_size(&f->shape);
@@ -209,6 +215,7 @@ static llm_status clear_buffers(struct forward *f, struct llm_error *error)
         if (all[i]->size) gpu_commands_fill(c, all[i], 0, all[i]->size, 0);
     }
     experts_clear(&f->experts, c);
+    latent_clear(&f->latent, c);
     llm_status status = run_now(f, c, error);
     gpu_commands_free(f->gpu, c);
     return status;
@@ -257,6 +264,7 @@ void forward_free(struct forward *f)
         &f->best_host, &f->states_host, &f->step.buffer};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) gpu_buffer_free(f->gpu, all[i]);
     experts_free(&f->experts, f->gpu);
+    latent_free(&f->latent, f->gpu);
     for (uint32_t l = 0; f->kv && l < f->h.n_layers; l++) gpu_buffer_free(f->gpu, &f->kv[l].buffer);
     if (f->kv) alloc_free(f->alloc, f->kv, f->h.n_layers * sizeof *f->kv);
     memset(f, 0, sizeof *f);

@@ -6,6 +6,7 @@
 
 #include "experts.h"
 #include "kv.h"
+#include "latent.h"
 #include "ops.h"
 #include "weights.h"
 
@@ -43,6 +44,7 @@ struct forward {
     struct gpu_buffer added; /* what a layer adds to x, before its norm: (max rows, stride) f32 */
     struct gpu_buffer x, normed, qkv, attended, hidden, partial; /* (max rows, stride) f32 */
     struct expert_scratch experts;
+    struct latent_scratch latent;
     struct gpu_buffer logits, best; /* (max outputs, stride of vocab) f32; (max outputs) u32 */
     struct gpu_buffer logits_host, best_host, states_host;
     struct kv_layer *kv; /* (n_layers) */

@@ -92,8 +92,11 @@ struct attention_shape {
     bool latent; /* v is the first v_dim numbers of k: the qkv buffer and the cache have no v */
     uint32_t rope_at, rope_dim; /* dimensions of a head that are rotated; the rest is copied */
     bool rope_neox;             /* pairs (i, i + rope_dim / 2) of these; else (2i, 2i + 1) */
-    uint32_t kv;                /* LLM_KV_...: what the cache holds */
-    float scale;                /* of q * k, 1 / sqrt(head_dim) */
+    uint32_t turned,
+        turned_each; /* of q they come from another place of the row, where these of the
+                        first head lie, and from there to the next one's; each 0: not */
+    uint32_t kv;     /* LLM_KV_...: what the cache holds */
+    float scale;     /* of q * k, 1 / sqrt(head_dim) */
     uint32_t stride, q, k,
         v;           /* floats: of a row of the qkv buffer, and where q, k and v begin in it */
     uint32_t window; /* a row sees the positions less than this far from its own; 0: all */

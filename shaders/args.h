@@ -57,6 +57,7 @@ struct rope_args {
     uint stride, q, k, v;   /* of a row of qkv; where its parts begin */
     uint n_heads, n_kv_heads, n_v_heads, head_dim, v_dim;
     uint rope_at, rope_dim; /* of a head of q or k: the dimensions that turn */
+    uint turned, turned_each; /* where these lie of the first head of q, and from there to the next; each 0: there */
     uint rope_pairs;        /* of a row of cos and sin */
     uint neox;
     uint items;             /* fours of a row's q, k and v */
