@@ -25,7 +25,7 @@ static const struct kin {
     {"olmo2", {WINDOW(33), {"attention.sliding_window_pattern", GGUF_U32, 2}}, {0}},
     {"cohere2", {WINDOW(65), {"attention.sliding_window_pattern", GGUF_U32, 2}}, {0}},
     {"gpt2", {{0}}, {0}},
-    {"deepseek2", {{0}}, {.rank = 32, .q_rank = 32, .value = 16}},
+    {"deepseek2", {{0}}, {.rank = 32, .q_rank = 32}},
 };
 
 static void same_bits(const struct kin *k)
@@ -42,6 +42,7 @@ static void same_bits(const struct kin *k)
     shape.latent = k->latent;
     if (k->latent.rank) {
         shape.head_dim = 48;
+        shape.v_dim = 16;
         shape.rope_dims = 16;
         shape.experts = (struct model_experts){.n = 4, .used = 2, .hidden = 32, .dense = 1};
     }

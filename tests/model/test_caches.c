@@ -62,8 +62,9 @@ static void try_cache(uint32_t kv, bool latent)
     if (latent) {
         shape.arch = "deepseek2";
         shape.head_dim = 48;
+        shape.v_dim = 20;
         shape.rope_dims = 32;
-        shape.latent = (struct model_latent){.rank = 64, .value = 20};
+        shape.latent = (struct model_latent){.rank = 64};
     }
     struct memory_file file;
     struct llm_load_options o;
