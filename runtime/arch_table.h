@@ -39,9 +39,10 @@ enum arch_tensors {
     SHARED = 0x8000000, /* a file has it in each of them or in none */
     SHARED_GATE = 0x10000000,
     SINKS = 0x20000000,
-    LATENT = 0x40000000, /* attention of struct ranks */
+    OWN_GAINS = 0x40000000, /* each head of q and k is normalised, with gains of its own */
     PRE_NORMS = ATTN_NORM | FFN_NORM
 };
+#define LATENT 0x80000000u /* attention of struct ranks; constants of enums are ints */
 
 enum arch_traits {
     NEOX = 1,
@@ -115,6 +116,7 @@ enum arch_extent {
     N_TYPES,
     ROPE_PAIRS,
     N_HEADS,
+    N_KV_HEADS,
     N_EXPERTS,
     EXPERT_HIDDEN,
     SHARED_HIDDEN
