@@ -187,10 +187,8 @@ static void gate_by_sizes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_changed),
-        cmocka_unit_test(shapes_changed),
-        cmocka_unit_test(biases_of_normed_heads),
-        cmocka_unit_test(memory_out),
+        cmocka_unit_test(values_changed),         cmocka_unit_test(shapes_changed),
+        cmocka_unit_test(biases_of_normed_heads), cmocka_unit_test(memory_out),
         cmocka_unit_test(gate_by_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
