@@ -12,8 +12,16 @@ static uint64_t extent_of(const struct hparams *h, enum arch_extent e)
     case ONE: return 1;
     case DIM: return h->dim;
     case Q_ROWS: return (uint64_t)h->n_heads * h->head_dim;
-    case KV_ROWS: return (uint64_t)h->n_kv_heads * h->head_dim;
-    case QKV_ROWS: return ((uint64_t)h->n_heads + 2 * (uint64_t)h->n_kv_heads) * h->head_dim;
+    case K_ROWS: return (uint64_t)h->n_kv_heads * h->head_dim;
+    case V_ROWS: return (uint64_t)h->n_kv_heads * h->v_dim;
+    case ATTENDED: return (uint64_t)h->n_heads * (h->latent ? h->ranks.value : h->v_dim);
+    case QUERIES: return (uint64_t)h->n_heads * h->ranks.key;
+    case PLAIN_KEY: return h->ranks.key - h->ropes[0].dims;
+    case Q_RANK: return h->ranks.q;
+    case RANK: return h->v_dim;
+    case VALUE: return h->ranks.value;
+    case PLAIN_VALUES: return h->n_heads * (extent_of(h, PLAIN_KEY) + h->ranks.value);
+    case QKV_ROWS: return extent_of(h, Q_ROWS) + extent_of(h, K_ROWS) + extent_of(h, V_ROWS);
     case HEAD: return h->head_dim;
     case HIDDEN: return h->hidden;
     case TWO_HIDDEN: return 2 * (uint64_t)h->hidden;
@@ -57,8 +65,9 @@ static llm_status check_shape(const struct blueprint *b, const struct tensor_rul
                               const struct gguf_tensor *t, const char *name,
                               struct llm_error *error)
 {
-    uint64_t rows = extent_of(&b->h, rule->rows), cols = extent_of(&b->h, rule->cols),
-             n = rule->flags & STACKED ? b->h.router.n_experts : 1;
+    uint64_t rows = extent_of(&b->h, rule->rows), cols = extent_of(&b->h, rule->cols), n = 1;
+    if (rule->flags & STACKED) n = b->h.router.n_experts;
+    if (rule->flags & STACKED_HEADS) n = b->h.n_heads;
     if (t->dims[0] != cols || t->dims[1] != rows || t->dims[2] != n || t->dims[3] != 1)
         return error_set(error, LLM_BAD_MODEL,
                          "the tensor %s is %" PRIu64 " x %" PRIu64 " x %" PRIu64 " x %" PRIu64
@@ -136,8 +145,8 @@ static const struct gguf_tensor *part_of(struct gguf_tensor *view, const struct 
 static llm_status split_fused(struct blueprint *b, uint32_t groups, struct llm_error *error)
 {
     if (!(groups & (FUSED_QKV | FUSED_UP))) return LLM_OK;
-    const uint64_t q = extent_of(&b->h, Q_ROWS), kv = extent_of(&b->h, KV_ROWS),
-                   hidden = b->h.hidden;
+    const uint64_t q = extent_of(&b->h, Q_ROWS), k = extent_of(&b->h, K_ROWS),
+                   value = extent_of(&b->h, V_ROWS), hidden = b->h.hidden;
     b->views = alloc_zero(b->alloc, b->h.n_layers, ARCH_VIEWS * sizeof *b->views);
     if (!b->views)
         return error_memory(error, "the list of matrices",
@@ -148,11 +157,11 @@ static llm_status split_fused(struct blueprint *b, uint32_t groups, struct llm_e
                                  *bias = slots[SLOT_QKV_BIAS], *gate_up = slots[SLOT_GATE_UP];
         if (groups & FUSED_QKV) {
             slots[SLOT_Q] = rows_of(&v[0], qkv, 0, q);
-            slots[SLOT_K] = rows_of(&v[1], qkv, q, kv);
-            slots[SLOT_V] = rows_of(&v[2], qkv, q + kv, kv);
+            slots[SLOT_K] = rows_of(&v[1], qkv, q, k);
+            slots[SLOT_V] = rows_of(&v[2], qkv, q + k, value);
             slots[SLOT_Q_BIAS] = part_of(&v[3], bias, 0, q);
-            slots[SLOT_K_BIAS] = part_of(&v[4], bias, q, kv);
-            slots[SLOT_V_BIAS] = part_of(&v[5], bias, q + kv, kv);
+            slots[SLOT_K_BIAS] = part_of(&v[4], bias, q, k);
+            slots[SLOT_V_BIAS] = part_of(&v[5], bias, q + k, value);
         }
         if (groups & FUSED_UP) {
             slots[SLOT_GATE] = rows_of(&v[6], gate_up, 0, hidden);
@@ -278,6 +287,7 @@ llm_status arch_read(struct blueprint *b, const struct gguf *g, uint32_t n_vocab
             error, LLM_BAD_MODEL,
             "of the tensors rope_factors_long.weight and rope_factors_short.weight one is missing");
     TRY(find_parallel(b, groups, error));
+    TRY(arch_split_latent(b, error));
     TRY(split_fused(b, groups, error));
     return refuse_biases(b, error);
 }

@@ -35,6 +35,12 @@ static llm_status read_groups(struct router *r, const struct gguf *g, const char
     return LLM_OK;
 }
 
+/* Files of GLM 4.7 Flash made before the key was are told by their sizes, as in llama.cpp. */
+static bool is_early_glm(const struct hparams *h)
+{
+    return h->latent && (h->n_layers == 47 || h->n_layers == 48) && h->vocab == 154880;
+}
+
 static llm_status read_gate(struct blueprint *b, const struct gguf *g, struct llm_error *error)
 {
     /* By the number that the key has. */
@@ -54,6 +60,7 @@ static llm_status read_gate(struct blueprint *b, const struct gguf *g, struct ll
         return error_set(error, LLM_UNSUPPORTED,
                          "%s.expert_gating_func is %" PRIu32 " (1 to 3 are supported)", arch, gate);
     if (gate) r->gate = gates[gate];
+    else if (is_early_glm(&b->h)) r->gate = ROUTER_SIGMOID;
     snprintf(key, sizeof key, "%s.expert_weights_norm", arch);
     TRY(gguf_get_bool(g, key, &r->normalise, error));
     snprintf(key, sizeof key, "%s.expert_weights_scale", arch);

@@ -91,17 +91,21 @@ static llm_status read_softcaps(struct blueprint *b, const struct gguf *g, struc
     return LLM_OK;
 }
 
-/* The length is the trained context, as the rope has it. */
+/* The length is the trained context, as the rope has it, unless a key has another. */
 static llm_status read_temperature(struct blueprint *b, const struct gguf *g,
                                    struct llm_error *error)
 {
     struct hparams *h = &b->h;
+    char key[128];
     TRY(read_scale(g, b->arch->name, "attention.temperature_scale", false, &h->temperature, error));
     h->temperature_length = h->ropes[0].original_context;
+    snprintf(key, sizeof key, "%s.attention.temperature_length", b->arch->name);
+    TRY(gguf_get_u32(g, key, &h->temperature_length, error));
     if (h->temperature != 0 && h->temperature_length == 0)
         return error_set(error, LLM_BAD_MODEL,
-                         "%s.rope.scaling.original_context_length is 0, but q has a temperature",
-                         b->arch->name);
+                         "q has a temperature, but %s and "
+                         "%s.rope.scaling.original_context_length are 0",
+                         key, b->arch->name);
     return LLM_OK;
 }
 
@@ -240,19 +244,18 @@ static llm_status read_sizes(struct blueprint *b, const struct gguf *g, struct l
     h->head_dim = h->dim / h->n_heads;
     snprintf(key, sizeof key, "%s.attention.key_length", arch);
     TRY(gguf_get_u32(g, key, &h->head_dim, error));
-    uint32_t value_dim = h->head_dim;
+    h->v_dim = h->head_dim;
     snprintf(key, sizeof key, "%s.attention.value_length", arch);
-    TRY(gguf_get_u32(g, key, &value_dim, error));
-    if (value_dim != h->head_dim)
+    TRY(gguf_get_u32(g, key, &h->v_dim, error));
+    if (b->arch->tensors & LATENT) return arch_read_latent(b, g, error);
+    /* How many of them there are kernels for, forward_check says. */
+    const uint32_t most = 1 << 12;
+    if (h->head_dim == 0 || h->head_dim > most || h->head_dim % 8 || h->v_dim == 0 ||
+        h->v_dim > most || h->v_dim % 8)
         return error_set(error, LLM_UNSUPPORTED,
-                         "keys of %" PRIu32 " and values of %" PRIu32
-                         " dimensions are not supported",
-                         h->head_dim, value_dim);
-    if (h->head_dim == 0 || h->head_dim > 256 || h->head_dim % 8)
-        return error_set(error, LLM_UNSUPPORTED,
-                         "heads of %" PRIu32
-                         " dimensions are not supported (a multiple of 8 up to 256 is)",
-                         h->head_dim);
+                         "heads of %" PRIu32 " dimensions for keys and %" PRIu32
+                         " for values are not supported (multiples of 8 are)",
+                         h->head_dim, h->v_dim);
     return LLM_OK;
 }
 
@@ -317,6 +320,7 @@ llm_status arch_read_keys(struct blueprint *b, const struct gguf *g, uint32_t n_
     if (a->traits & SOFTCAPS) TRY(read_softcaps(b, g, error));
     h->n_ropes = 1;
     TRY(rope_from_gguf(&h->ropes[0], g, a->name, h->head_dim, error));
+    if (h->latent) arch_scale_latent(h);
     if (a->traits & TEMPERATURE) TRY(read_temperature(b, g, error));
     if (a->activation == ACTIVATION_XIELU) TRY(read_xielu(b, g, error));
     if (a->traits & PARALLEL_KEY) {

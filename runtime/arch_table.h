@@ -42,6 +42,7 @@ enum arch_tensors {
     OWN_GAINS = 0x40000000, /* each head of q and k is normalised, with gains of its own */
     PRE_NORMS = ATTN_NORM | FFN_NORM
 };
+#define LATENT 0x80000000u /* attention of struct ranks; constants of enums are ints */
 
 enum arch_traits {
     NEOX = 1,
@@ -98,7 +99,15 @@ enum arch_extent {
     DIM,
     HEAD,
     Q_ROWS,
-    KV_ROWS,
+    K_ROWS,
+    V_ROWS,
+    ATTENDED,  /* what o is given */
+    QUERIES,   /* latent attention's q before anything is absorbed, */
+    PLAIN_KEY, /* what of a head is not rotated, */
+    Q_RANK,
+    RANK,
+    VALUE,
+    PLAIN_VALUES, /* and both of all heads */
     QKV_ROWS,
     HIDDEN,
     TWO_HIDDEN,
@@ -121,7 +130,8 @@ enum {
     F32 = 4,
     WITHOUT_EXPERTS = 8, /* in layers that have none, */
     WITH_EXPERTS = 16,   /* or in those that have some */
-    STACKED = 32         /* a matrix for each expert */
+    STACKED = 32,        /* a matrix for each expert, */
+    STACKED_HEADS = 64   /* or for each head */
 };
 struct tensor_rule {
     const char *name;
@@ -138,6 +148,12 @@ llm_status arch_required(const struct gguf *g, const char *arch, const char *nam
                          uint32_t *out, struct llm_error *error);
 /* What h.router and its kin are, and which layers have experts. */
 llm_status arch_read_experts(struct blueprint *b, const struct gguf *g, struct llm_error *error);
+/* h.ranks and what follows from them; h.head_dim and h.v_dim are what the keys say. */
+llm_status arch_read_latent(struct blueprint *b, const struct gguf *g, struct llm_error *error);
+/* How much scores and rotated dimensions grow, by h.ropes[0]. */
+void arch_scale_latent(struct hparams *h);
+/* Whether each layer has what its q, k and v need; then splits what is fused. */
+llm_status arch_split_latent(struct blueprint *b, struct llm_error *error);
 /* Reads the keys of b->arch; h.kinds is taken from b->alloc. */
 llm_status arch_read_keys(struct blueprint *b, const struct gguf *g, uint32_t n_vocab,
                           struct llm_error *error);

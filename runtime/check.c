@@ -250,8 +250,11 @@ static void name_attention(const struct check *t, char out[CHOICE_NAME])
     for (int i = 0; i < N; i++)
         if (extras[i].has) letters[n++] = extras[i].letter;
     letters[n] = 0;
-    snprintf(out, CHOICE_NAME, "attention %s %" PRIu32 " %" PRIu32 "/%" PRIu32 "%s%s%s",
-             kv_names[s->kv], s->head_dim, s->n_heads, s->n_kv_heads,
+    char value[16] = "";
+    if (s->v_dim != s->head_dim)
+        snprintf(value, sizeof value, "%c%" PRIu32, s->latent ? ':' : '/', s->v_dim);
+    snprintf(out, CHOICE_NAME, "attention %s %" PRIu32 "%s %" PRIu32 "/%" PRIu32 "%s%s%s",
+             kv_names[s->kv], s->head_dim, value, s->n_heads, s->n_kv_heads,
              t->out == VALUES_INT ? " int" : "", n ? " " : "", letters);
 }
 

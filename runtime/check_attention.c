@@ -27,11 +27,11 @@ static llm_status make(struct trial *b, const struct check *t, struct scene *e,
                        struct llm_error *error)
 {
     struct attention_shape *s = &e->s;
-    const uint32_t dims = (s->n_heads + 2 * s->n_kv_heads) * s->head_dim;
-    s->stride = ops_stride(dims);
+    const uint32_t v_dims = s->latent ? 0 : s->n_kv_heads * s->v_dim;
     s->q = 0;
     s->k = s->n_heads * s->head_dim;
-    s->v = s->k + s->n_kv_heads * s->head_dim;
+    s->v = s->latent ? s->k : s->k + s->n_kv_heads * s->head_dim;
+    s->stride = ops_stride(s->k + s->n_kv_heads * s->head_dim + v_dims);
     e->n_pages = (e->n_rows + ATTENTION_PIECE - 1) / ATTENTION_PIECE;
     e->max_groups = (e->n_rows + ATTENTION_GROUP - 1) / ATTENTION_GROUP;
     e->step.max_rows = e->n_rows;
@@ -51,11 +51,13 @@ static llm_status make(struct trial *b, const struct check *t, struct scene *e,
     TRY(check_floats(b, s->n_heads, &e->sinks, error));
     e->all_sinks = (struct gpu_range){e->sinks, 0, s->n_heads * sizeof(float)};
     if (s->sinks) s->sinks = &e->all_sinks;
-    TRY(check_buffer(b, e->n_pages * ops_page_size(s), GPU_MEMORY_READBACK, &e->k, error));
-    TRY(check_buffer(b, e->n_pages * ops_page_size(s), GPU_MEMORY_READBACK, &e->v, error));
+    TRY(check_buffer(b, e->n_pages * ops_k_page_size(s), GPU_MEMORY_READBACK, &e->k, error));
+    e->v = e->k;
+    if (!s->latent)
+        TRY(check_buffer(b, e->n_pages * ops_v_page_size(s), GPU_MEMORY_READBACK, &e->v, error));
     TRY(check_buffer(b, ops_partial_size(s, e->n_asked, e->max_groups * ATTENTION_GROUP),
                      GPU_MEMORY_READBACK, &e->partial, error));
-    TRY(check_buffer(b, (uint64_t)e->n_asked * ops_stride(s->n_heads * s->head_dim) * sizeof(float),
+    TRY(check_buffer(b, (uint64_t)e->n_asked * ops_stride(s->n_heads * s->v_dim) * sizeof(float),
                      GPU_MEMORY_READBACK, &e->out, error));
     return check_step(b, &e->step, error);
 }
@@ -98,29 +100,29 @@ static void fill_step(struct trial *b, struct scene *e)
         }
         *factor_of(e, row) = 1 + 0.5f * (float)(i % 3);
     }
-    ops_step_end(b->ops, &e->step, e->s.n_kv_heads, e->n_asked);
+    ops_step_end(b->ops, &e->step, ops_attention_columns(b->ops, &e->s), e->n_asked);
 }
 
 /* What becomes of the head at place `at` of a row: bias, norm (gain NULL: none), rotation. */
-static void head_of(const struct scene *e, uint32_t row, uint32_t at, const float *gain, bool turn,
-                    double out[MOST_DIMS])
+static void head_of(const struct scene *e, uint32_t row, uint32_t at, uint32_t dim,
+                    const float *gain, bool turn, double out[MOST_DIMS])
 {
     const struct attention_shape *s = &e->s;
     const float *x = e->before + (size_t)row * s->stride + at, *bias = e->data->map;
     double in[MOST_DIMS], squares = 0;
-    for (uint32_t d = 0; d < s->head_dim; d++) {
+    for (uint32_t d = 0; d < dim; d++) {
         in[d] = (double)x[d] + (e->terms.bias ? (double)bias[at + d] : 0);
         squares += in[d] * in[d];
     }
-    const double scale = 1 / sqrt(squares / s->head_dim + (double)e->terms.eps);
-    for (uint32_t d = 0; d < s->head_dim; d++) {
+    const double scale = 1 / sqrt(squares / dim + (double)e->terms.eps);
+    for (uint32_t d = 0; d < dim; d++) {
         if (gain) in[d] *= e->terms.late ? scale : scale * (double)gain[d];
         out[d] = in[d];
     }
     const float *turns = turns_of(e, row);
     for (uint32_t p = 0; turn && p < s->rope_dim / 2; p++) {
-        const uint32_t u = s->rope_neox ? p : 2 * p,
-                       w = s->rope_neox ? p + s->rope_dim / 2 : 2 * p + 1;
+        const uint32_t u = s->rope_at + (s->rope_neox ? p : 2 * p),
+                       w = u + (s->rope_neox ? s->rope_dim / 2 : 1);
         const double c = (double)turns[2 * p], i = (double)turns[2 * p + 1];
         out[u] = in[u] * c - in[w] * i;
         out[w] = in[u] * i + in[w] * c;
@@ -147,7 +149,7 @@ static void add_score(struct sum *sum, double score, const double *v, uint32_t n
 static void attend(const struct scene *e, uint32_t position, uint32_t head, double out[MOST_DIMS])
 {
     const struct attention_shape *s = &e->s;
-    const uint32_t kv = head / (s->n_heads / s->n_kv_heads) * s->head_dim, n = s->head_dim;
+    const uint32_t kv = head / (s->n_heads / s->n_kv_heads), n = s->head_dim;
     const float *gains = (const float *)e->data->map + s->stride;
     const float *q_gain = e->terms.norm ? gains : NULL, *k_gain = e->terms.norm ? gains + n : NULL;
     const double factor = s->q_scaled ? (double)*factor_of(e, e->row_of[position]) : 1,
@@ -155,17 +157,18 @@ static void attend(const struct scene *e, uint32_t position, uint32_t head, doub
     const uint32_t first = s->window && position >= s->window ? position - s->window + 1 : 0;
     double q[MOST_DIMS], k[MOST_DIMS], v[MOST_DIMS];
     struct sum sum = {.most = -INFINITY};
-    head_of(e, e->row_of[position], s->q + head * n, q_gain, true, q);
+    head_of(e, e->row_of[position], s->q + head * n, n, q_gain, true, q);
     for (uint32_t p = first; p <= position; p++) {
         double score = 0;
-        head_of(e, e->row_of[p], s->k + kv, k_gain, true, k);
-        head_of(e, e->row_of[p], s->v + kv, NULL, false, v);
+        head_of(e, e->row_of[p], s->k + kv * n, n, k_gain, true, k);
+        if (s->latent) memcpy(v, k, sizeof v);
+        else head_of(e, e->row_of[p], s->v + kv * s->v_dim, s->v_dim, NULL, false, v);
         for (uint32_t d = 0; d < n; d++) score += q[d] * k[d];
         score *= (double)s->scale * factor;
-        add_score(&sum, cap != 0 ? cap * tanh(score / cap) : score, v, n);
+        add_score(&sum, cap != 0 ? cap * tanh(score / cap) : score, v, s->v_dim);
     }
-    if (s->sinks) add_score(&sum, (double)((const float *)e->sinks->map)[head], NULL, n);
-    for (uint32_t d = 0; d < n; d++) out[d] = sum.values[d] / sum.weights;
+    if (s->sinks) add_score(&sum, (double)((const float *)e->sinks->map)[head], NULL, s->v_dim);
+    for (uint32_t d = 0; d < s->v_dim; d++) out[d] = sum.values[d] / sum.weights;
 }
 
 static void compare(struct trial *b, const struct check *t, const struct scene *e)
@@ -174,11 +177,11 @@ static void compare(struct trial *b, const struct check *t, const struct scene *
     double want[MOST_DIMS];
     for (uint32_t i = 0; i < e->n_asked; i++) {
         const float *row =
-            (const float *)e->out->map + (size_t)i * ops_stride(s->n_heads * s->head_dim);
+            (const float *)e->out->map + (size_t)i * ops_stride(s->n_heads * s->v_dim);
         for (uint32_t h = 0; h < s->n_heads; h++) {
             attend(e, e->asked[i], h, want);
-            for (uint32_t d = 0; d < s->head_dim; d++)
-                check_compare(b, check_value(row, t->out, h * s->head_dim + d), want[d]);
+            for (uint32_t d = 0; d < s->v_dim; d++)
+                check_compare(b, check_value(row, t->out, h * s->v_dim + d), want[d]);
         }
     }
 }

@@ -49,10 +49,13 @@ static struct check attention_of(const struct forward *f, uint32_t l)
     const uint32_t kv_heads = s->n_kv_heads < 2 ? s->n_kv_heads : 2;
     return (struct check){
         .kind = CHECK_ATTENTION,
-        .out = f->h.head_dim % 32 ? VALUES_F32 : ops_values(f->ops, &w->o),
+        .out = f->h.latent || f->h.v_dim % 32 ? VALUES_F32 : ops_values(f->ops, &w->o),
         .shape = {.n_heads = s->n_heads / s->n_kv_heads * kv_heads,
                   .n_kv_heads = kv_heads,
                   .head_dim = s->head_dim,
+                  .v_dim = s->v_dim,
+                  .latent = s->latent,
+                  .rope_at = s->rope_at,
                   .rope_dim = s->rope_dim,
                   .rope_neox = s->rope_neox,
                   .kv = s->kv,

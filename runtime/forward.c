@@ -45,12 +45,6 @@ uint32_t forward_output_bucket(uint32_t n)
     return b;
 }
 
-/* A step of an encoder takes a whole text. */
-static uint32_t max_rows(const struct hparams *h, uint32_t context)
-{
-    return h->encoder ? bucket_rows(forward_output_bucket(context)) : FORWARD_MAX_ROWS;
-}
-
 /* ---- sizes ---- */
 
 static struct attention_shape shape_of(const struct hparams *h, bool rope_neox, uint32_t kv)
@@ -59,13 +53,31 @@ static struct attention_shape shape_of(const struct hparams *h, bool rope_neox, 
         .n_heads = h->n_heads,
         .n_kv_heads = h->n_kv_heads,
         .head_dim = h->head_dim,
+        .v_dim = h->v_dim,
+        .latent = h->latent,
+        .rope_at = h->rope_at,
         .rope_dim = h->ropes[0].dims,
         .rope_neox = rope_neox,
         .kv = kv,
         .scale = h->attention_scale,
     };
     weights_qkv_layout(h, &s.stride, &s.k, &s.v);
+    if (h->latent) {
+        s.turned = s.v + h->ranks.key - s.rope_dim;
+        s.turned_each = h->ranks.key;
+    }
     return s;
+}
+
+/* A step of an encoder takes a whole text. One of a decoder takes as many rows as have their
+ * partial results of attention in one binding. */
+static uint32_t max_rows(const struct hparams *h, const struct attention_shape *s,
+                         const struct forward_config *c)
+{
+    uint32_t n = FORWARD_MAX_ROWS;
+    if (h->encoder) return bucket_rows(forward_output_bucket(c->context));
+    while (n > FORWARD_MAX_OUTPUTS && ops_partial_size(s, n, c->context) > c->binding_size) n /= 2;
+    return n;
 }
 
 llm_status forward_check(const struct hparams *h, const struct forward_config *c,
@@ -81,15 +93,12 @@ static uint64_t aligned(uint64_t n)
     return (n + 255) / 256 * 256;
 }
 
-static uint64_t kv_v_offset(uint64_t page_size, uint32_t n_pages)
-{
-    return aligned(page_size * n_pages);
-}
-
-uint64_t forward_page_size(const struct hparams *h, uint32_t kv)
+uint64_t forward_page_size(const struct hparams *h, uint32_t kv, uint64_t *largest)
 {
     struct attention_shape s = shape_of(h, false, kv);
-    return 2 * ops_page_size(&s) * h->n_layers;
+    const uint64_t k = ops_k_page_size(&s), v = ops_v_page_size(&s);
+    if (largest) *largest = k > v ? k : v;
+    return (k + v) * h->n_layers;
 }
 
 struct scratch {
@@ -97,17 +106,17 @@ struct scratch {
 };
 
 static struct scratch scratch_sizes(const struct hparams *h, const struct attention_shape *s,
-                                    uint32_t context)
+                                    const struct forward_config *c)
 {
-    const uint32_t n_rows = max_rows(h, context);
+    const uint32_t n_rows = max_rows(h, s, c);
     const uint64_t row = n_rows * sizeof(float), n_outputs = h->encoder ? 0 : FORWARD_MAX_OUTPUTS;
     return (struct scratch){
         .x = row * ops_stride(h->dim),
         .added = h->post_norms ? row * ops_stride(h->dim) : 0,
         .qkv = row * s->stride,
-        .attended = row * ops_stride(h->n_heads * h->head_dim),
+        .attended = row * ops_stride(h->n_heads * h->v_dim),
         .hidden = row * ops_stride(h->hidden > h->shared_hidden ? h->hidden : h->shared_hidden),
-        .partial = ops_partial_size(s, n_rows, context),
+        .partial = ops_partial_size(s, n_rows, c->context),
         .logits = n_outputs * ops_stride(h->vocab) * sizeof(float),
         .best = n_outputs * sizeof(uint32_t),
     };
@@ -116,9 +125,10 @@ static struct scratch scratch_sizes(const struct hparams *h, const struct attent
 uint64_t forward_scratch_size(const struct hparams *h, const struct forward_config *c)
 {
     struct attention_shape s = shape_of(h, false, c->kv);
-    struct scratch n = scratch_sizes(h, &s, c->context);
+    struct scratch n = scratch_sizes(h, &s, c);
     return 3 * n.x + n.added + n.qkv + n.attended + n.hidden + n.partial + 2 * n.logits +
-           2 * n.best + experts_scratch_size(h, max_rows(h, c->context));
+           2 * n.best + experts_scratch_size(h, max_rows(h, &s, c)) +
+           latent_scratch_size(h, max_rows(h, &s, c));
 }
 
 /* ---- opening ---- */
@@ -141,9 +151,9 @@ static void layout_step(struct step *step, const struct hparams *h, uint32_t n_r
 static llm_status take_buffers(struct forward *f, const struct forward_config *c,
                                struct llm_error *error)
 {
-    struct scratch n = scratch_sizes(&f->h, &f->shape, c->context);
+    struct scratch n = scratch_sizes(&f->h, &f->shape, c);
     /* A step's rows belong to at most FORWARD_MAX_OUTPUTS sequences. */
-    layout_step(&f->step, &f->h, max_rows(&f->h, c->context),
+    layout_step(&f->step, &f->h, max_rows(&f->h, &f->shape, c),
                 FORWARD_MAX_OUTPUTS * ((f->max_positions + KV_PAGE - 1) / KV_PAGE));
     const struct {
         struct gpu_buffer *buffer;
@@ -171,11 +181,17 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
                                   &gpu_error_),
                 error);
     }
-    TRY(experts_open(&f->experts, f->gpu, &f->h, max_rows(&f->h, c->context), error));
-    for (uint32_t l = 0; l < f->h.n_layers; l++)
-        TRY_GPU(gpu_buffer_create(f->gpu, &f->kv[l], f->kv_v + f->page_size * f->n_pages,
+    TRY(experts_open(&f->experts, f->gpu, &f->h, f->step.max_rows, error));
+    TRY(latent_open(&f->latent, f->gpu, &f->h, f->step.max_rows, error));
+    for (uint32_t l = 0; l < f->h.n_layers; l++) {
+        struct kv_layer *kv = &f->kv[l];
+        kv->k_size = ops_k_page_size(&f->shape);
+        kv->v_size = ops_v_page_size(&f->shape);
+        kv->v_at = aligned(kv->k_size * f->n_pages);
+        TRY_GPU(gpu_buffer_create(f->gpu, &kv->buffer, kv->v_at + kv->v_size * f->n_pages,
                                   GPU_MEMORY_DEVICE, &gpu_error_),
                 error);
+    }
     return LLM_OK;
 }
 
@@ -199,6 +215,7 @@ static llm_status clear_buffers(struct forward *f, struct llm_error *error)
         if (all[i]->size) gpu_commands_fill(c, all[i], 0, all[i]->size, 0);
     }
     experts_clear(&f->experts, c);
+    latent_clear(&f->latent, c);
     llm_status status = run_now(f, c, error);
     gpu_commands_free(f->gpu, c);
     return status;
@@ -216,8 +233,7 @@ llm_status forward_open(struct forward *f, struct kernels *kernels, const struct
                           .max_positions = c->context};
     f->profile = c->profile;
     f->shape = shape_of(h, h->rope_neox, c->kv);
-    f->page_size = ops_page_size(&f->shape);
-    f->kv_v = kv_v_offset(f->page_size, f->n_pages);
+    f->page_size = forward_page_size(h, c->kv, NULL);
     f->kv = alloc_zero(alloc, h->n_layers, sizeof *f->kv);
     if (!f->kv) return error_memory(error, "the list of caches", h->n_layers * sizeof *f->kv);
     TRY(ops_create(&f->ops, kernels, c->high, c->deterministic, alloc, error));
@@ -248,7 +264,8 @@ void forward_free(struct forward *f)
         &f->best_host, &f->states_host, &f->step.buffer};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) gpu_buffer_free(f->gpu, all[i]);
     experts_free(&f->experts, f->gpu);
-    for (uint32_t l = 0; f->kv && l < f->h.n_layers; l++) gpu_buffer_free(f->gpu, &f->kv[l]);
+    latent_free(&f->latent, f->gpu);
+    for (uint32_t l = 0; f->kv && l < f->h.n_layers; l++) gpu_buffer_free(f->gpu, &f->kv[l].buffer);
     if (f->kv) alloc_free(f->alloc, f->kv, f->h.n_layers * sizeof *f->kv);
     memset(f, 0, sizeof *f);
 }
@@ -380,7 +397,7 @@ void forward_set_outputs(struct forward *f, const uint32_t *rows, uint32_t n,
 
 void forward_end(struct forward *f, uint32_t bucket)
 {
-    ops_step_end(f->ops, &f->step, f->h.n_kv_heads, bucket_rows(bucket));
+    ops_step_end(f->ops, &f->step, ops_attention_columns(f->ops, &f->shape), bucket_rows(bucket));
 }
 
 uint32_t forward_best(const struct forward *f, uint32_t output)
@@ -422,17 +439,29 @@ llm_status forward_warm(struct forward *f, struct llm_error *error)
 
 /* ---- pages ---- */
 
+/* What layer i / 2 has of a page: of K, or with i odd of V. */
+struct page_part {
+    struct gpu_buffer *buffer;
+    uint64_t at, size;
+};
+
+static struct page_part page_part(struct forward *f, uint32_t page, uint32_t i)
+{
+    struct kv_layer *kv = &f->kv[i / 2];
+    if (i % 2) return (struct page_part){&kv->buffer, kv->v_at + page * kv->v_size, kv->v_size};
+    return (struct page_part){&kv->buffer, page * kv->k_size, kv->k_size};
+}
+
 llm_status forward_copy_pages(struct forward *f, const struct kv_copy *copies, uint32_t n,
                               struct gpu_commands **out, struct llm_error *error)
 {
     TRY_GPU(gpu_commands_create(f->gpu, out, false, &gpu_error_), error);
     gpu_commands_barrier(*out);
-    for (uint32_t i = 0; i < n; i++) {
-        uint64_t from = copies[i].from * f->page_size, to = copies[i].to * f->page_size;
-        for (uint32_t l = 0; l < f->h.n_layers; l++) {
-            gpu_commands_copy(*out, &f->kv[l], from, &f->kv[l], to, f->page_size);
-            gpu_commands_copy(*out, &f->kv[l], f->kv_v + from, &f->kv[l], f->kv_v + to,
-                              f->page_size);
+    for (uint32_t c = 0; c < n; c++) {
+        for (uint32_t i = 0; i < 2 * f->h.n_layers; i++) {
+            const struct page_part from = page_part(f, copies[c].from, i),
+                                   to = page_part(f, copies[c].to, i);
+            if (to.size) gpu_commands_copy(*out, from.buffer, from.at, to.buffer, to.at, to.size);
         }
     }
     TRY_GPU(gpu_commands_end(*out, &gpu_error_), error);
@@ -441,48 +470,56 @@ llm_status forward_copy_pages(struct forward *f, const struct kv_copy *copies, u
 
 /* Where the host sees the cache, a page is a few copies; else it goes through a buffer of the same
  * layout. */
-static void move_mapped(struct forward *f, uint32_t page, void *out, const void *in)
+static void move_mapped(struct forward *f, uint32_t page, char *out, const char *in)
 {
+    uint64_t done = 0;
     for (uint32_t i = 0; i < 2 * f->h.n_layers; i++) {
-        char *at = (char *)f->kv[i / 2].map + page * f->page_size + (i % 2 ? f->kv_v : 0);
-        if (out) memcpy((char *)out + i * f->page_size, at, f->page_size);
-        else memcpy(at, (const char *)in + i * f->page_size, f->page_size);
+        const struct page_part p = page_part(f, page, i);
+        char *at = (char *)p.buffer->map + p.at;
+        if (out) memcpy(out + done, at, p.size);
+        else memcpy(at, in + done, p.size);
+        done += p.size;
     }
 }
 
 llm_status forward_page_read(struct forward *f, uint32_t page, void *out, struct llm_error *error)
 {
-    if (f->kv[0].map) {
+    if (f->kv[0].buffer.map) {
         move_mapped(f, page, out, NULL);
         return LLM_OK;
     }
     struct gpu_buffer host = {0};
     struct gpu_commands *c = NULL;
-    uint64_t size = 2 * f->page_size * f->h.n_layers;
-    TRY_GPU(gpu_buffer_create(f->gpu, &host, size, GPU_MEMORY_READBACK, &gpu_error_), error);
+    TRY_GPU(gpu_buffer_create(f->gpu, &host, f->page_size, GPU_MEMORY_READBACK, &gpu_error_),
+            error);
     struct gpu_error gpu_error = {{0}};
     llm_status status =
         gpu_failed(gpu_commands_create(f->gpu, &c, false, &gpu_error), &gpu_error, error);
     if (status == LLM_OK) {
-        for (uint32_t i = 0; i < 2 * f->h.n_layers; i++)
-            gpu_commands_copy(c, &f->kv[i / 2], page * f->page_size + (i % 2 ? f->kv_v : 0), &host,
-                              i * f->page_size, f->page_size);
+        uint64_t done = 0;
+        for (uint32_t i = 0; i < 2 * f->h.n_layers; i++) {
+            const struct page_part p = page_part(f, page, i);
+            if (p.size) gpu_commands_copy(c, p.buffer, p.at, &host, done, p.size);
+            done += p.size;
+        }
         status = run_now(f, c, error);
     }
-    if (status == LLM_OK) memcpy(out, host.map, size);
+    if (status == LLM_OK) memcpy(out, host.map, f->page_size);
     gpu_commands_free(f->gpu, c);
     gpu_buffer_free(f->gpu, &host);
     return status;
 }
 
 static llm_status upload_page(struct forward *f, struct gpu_upload *u, uint32_t page,
-                              const void *data, struct llm_error *error)
+                              const char *data, struct llm_error *error)
 {
     for (uint32_t i = 0; i < 2 * f->h.n_layers; i++) {
+        const struct page_part p = page_part(f, page, i);
         void *memory;
-        uint64_t at = page * f->page_size + (i % 2 ? f->kv_v : 0);
-        TRY_GPU(gpu_upload_begin(u, &f->kv[i / 2], at, f->page_size, &memory, &gpu_error_), error);
-        memcpy(memory, (const char *)data + i * f->page_size, f->page_size);
+        if (p.size == 0) continue;
+        TRY_GPU(gpu_upload_begin(u, p.buffer, p.at, p.size, &memory, &gpu_error_), error);
+        memcpy(memory, data, p.size);
+        data += p.size;
         TRY_GPU(gpu_upload_end(u, &gpu_error_), error);
     }
     TRY_GPU(gpu_upload_finish(u, &gpu_error_), error);
@@ -492,7 +529,7 @@ static llm_status upload_page(struct forward *f, struct gpu_upload *u, uint32_t 
 llm_status forward_page_write(struct forward *f, uint32_t page, const void *data,
                               struct llm_error *error)
 {
-    if (f->kv[0].map) {
+    if (f->kv[0].buffer.map) {
         move_mapped(f, page, NULL, data);
         return LLM_OK;
     }

@@ -6,6 +6,7 @@
 
 #include "experts.h"
 #include "kv.h"
+#include "latent.h"
 #include "ops.h"
 #include "weights.h"
 
@@ -24,6 +25,13 @@ struct plan {
     double segment_seconds; /* measured; 0 before the first run */
 };
 
+/* The cache of a layer: K pages, then from v_at on V pages, if it has any. Sizes are of one page.
+ */
+struct kv_layer {
+    struct gpu_buffer buffer;
+    uint64_t k_size, v_size, v_at;
+};
+
 struct forward {
     struct gpu_device *gpu;
     struct ops *ops;
@@ -36,11 +44,12 @@ struct forward {
     struct gpu_buffer added; /* what a layer adds to x, before its norm: (max rows, stride) f32 */
     struct gpu_buffer x, normed, qkv, attended, hidden, partial; /* (max rows, stride) f32 */
     struct expert_scratch experts;
+    struct latent_scratch latent;
     struct gpu_buffer logits, best; /* (max outputs, stride of vocab) f32; (max outputs) u32 */
     struct gpu_buffer logits_host, best_host, states_host;
-    struct gpu_buffer *kv; /* (n_layers): K pages, then V pages from kv_v on */
+    struct kv_layer *kv; /* (n_layers) */
     uint32_t n_pages, max_positions;
-    uint64_t page_size, kv_v;
+    uint64_t page_size; /* of all layers */
     bool profile;
 
     struct plan layers[FORWARD_N_BUCKETS], heads[FORWARD_N_BUCKETS];
@@ -52,7 +61,8 @@ struct forward {
 
 struct forward_config {
     uint32_t context, n_pages;
-    uint32_t kv; /* LLM_KV_... */
+    uint32_t kv;           /* LLM_KV_... */
+    uint64_t binding_size; /* the largest that the device can bind */
     bool high, deterministic;
     bool profile; /* timestamps round each dispatch of the plans: gpu_commands_time */
 };
@@ -62,7 +72,8 @@ llm_status forward_check(const struct hparams *h, const struct forward_config *c
                          struct llm_error *error);
 /* Bytes on the device, computed before anything is taken. */
 uint64_t forward_scratch_size(const struct hparams *h, const struct forward_config *c);
-uint64_t forward_page_size(const struct hparams *h, uint32_t kv); /* of one page in all layers */
+/* Of one page in all layers; largest, unless NULL: that of one layer's K or V. */
+uint64_t forward_page_size(const struct hparams *h, uint32_t kv, uint64_t *largest);
 
 llm_status forward_open(struct forward *f, struct kernels *kernels, const struct hparams *h,
                         const struct weights *weights, const struct forward_config *c,

@@ -16,7 +16,7 @@ enum module {
     N_MODULES
 };
 
-enum { KERNELS_SPEC = 8 };
+enum { KERNELS_SPEC = 11 };
 
 enum kernel_state { KERNEL_WANTED, KERNEL_IN_WORK, KERNEL_MADE };
 

@@ -72,12 +72,13 @@ static llm_status plan_memory(llm_model *m, const struct llm_load_options *o,
     const struct gpu_device *gpu = m->device->gpu;
     const struct gpu_info *info = gpu_device_info(gpu);
     const double MB = 1e6;
+    uint64_t largest;
     p->n_host_layers = 0;
     if (o->gpu_layers >= 0 && (uint32_t)o->gpu_layers < h->n_layers)
         p->n_host_layers = h->n_layers - (uint32_t)o->gpu_layers;
     p->weights = weights_size(&m->blueprint, gpu, p->n_host_layers);
     p->scratch = forward_scratch_size(h, c);
-    p->page = forward_page_size(h, c->kv);
+    p->page = forward_page_size(h, c->kv, &largest);
     p->available = o->memory ? o->memory : info->available;
     uint64_t least = p->page * pages_of(c->context), taken = p->weights + p->scratch;
     while (!info->unified && o->gpu_layers < 0 && p->n_host_layers < h->n_layers &&
@@ -87,8 +88,7 @@ static llm_status plan_memory(llm_model *m, const struct llm_load_options *o,
     }
     uint64_t room = taken < p->available ? (p->available - taken) / p->page : 0;
     uint64_t wanted = o->kv_tokens ? pages_of(o->kv_tokens) : 4 * pages_of(c->context);
-    uint64_t binding =
-        info->binding_size / (p->page / h->n_layers / 2); /* a layer's K pages are one binding */
+    uint64_t binding = info->binding_size / largest; /* a layer's K pages are one binding */
     uint64_t floor = o->kv_tokens ? wanted : pages_of(c->context);
     if (floor > binding)
         return error_set(
@@ -178,6 +178,7 @@ static llm_status load_onto_device(llm_model *m, struct load *ld, struct llm_err
     arch_choose_rope(&m->blueprint, m->context);
     struct forward_config c = {.context = m->context,
                                .kv = o->kv,
+                               .binding_size = gpu_device_info(m->device->gpu)->binding_size,
                                .high = o->precision == LLM_PRECISION_HIGH,
                                .deterministic = o->deterministic != 0};
     struct plan_of_memory p = {0};

@@ -51,7 +51,7 @@ struct step_row {
     uint32_t table;    /* its sequence's first entry in pages */
     uint32_t last; /* the last position that it sees: its own one, or in an encoder a later one */
 };
-/* The attention's indirect dispatches: most KV groups of any row, KV heads, groups of rows. Then
+/* The attention's indirect dispatches: most KV groups of any row, columns, groups of rows. Then
  * two tables of max_rows groups of rows each (the first row, and their number << 16): rows alone,
  * and those that follow each other in one sequence and share what they read. */
 struct step_attention {
@@ -87,11 +87,16 @@ enum values ops_values(const struct ops *ops, const struct weight *w);
 extern const uint32_t ops_buckets[];
 
 struct attention_shape {
-    uint32_t n_heads, n_kv_heads, head_dim; /* head_dim a multiple of 4 (f32), 8 (f16) or 32 */
-    uint32_t rope_dim; /* dimensions of a head that are rotated; the rest is copied */
-    bool rope_neox;    /* pairs (i, i + rope_dim / 2); else (2i, 2i + 1) */
-    uint32_t kv;       /* LLM_KV_...: what the cache holds */
-    float scale;       /* of q * k, 1 / sqrt(head_dim) */
+    uint32_t n_heads, n_kv_heads;
+    uint32_t head_dim, v_dim; /* of q and k, and of v: multiples of 4 (f32), 8 (f16) or 32 */
+    bool latent; /* v is the first v_dim numbers of k: the qkv buffer and the cache have no v */
+    uint32_t rope_at, rope_dim; /* dimensions of a head that are rotated; the rest is copied */
+    bool rope_neox;             /* pairs (i, i + rope_dim / 2) of these; else (2i, 2i + 1) */
+    uint32_t turned,
+        turned_each; /* of q they come from another place of the row, where these of the
+                        first head lie, and from there to the next one's; each 0: not */
+    uint32_t kv;     /* LLM_KV_...: what the cache holds */
+    float scale;     /* of q * k, 1 / sqrt(head_dim) */
     uint32_t stride, q, k,
         v;           /* floats: of a row of the qkv buffer, and where q, k and v begin in it */
     uint32_t window; /* a row sees the positions less than this far from its own; 0: all */
@@ -114,9 +119,10 @@ struct head_terms {
 
 /* LLM_UNSUPPORTED where there is no kernel for the shape. */
 llm_status ops_check_attention(const struct attention_shape *s, struct llm_error *error);
-/* Bytes of one page (64 positions) of one layer: K, and the same for V. K pages lie one after the
- * other, and so do V pages. */
-uint64_t ops_page_size(const struct attention_shape *s);
+/* Bytes of one page (64 positions) of one layer. K pages lie one after the other, and so do V
+ * pages, if there are any. */
+uint64_t ops_k_page_size(const struct attention_shape *s);
+uint64_t ops_v_page_size(const struct attention_shape *s);
 /* Bytes of the partial results for so many rows and positions. */
 uint64_t ops_partial_size(const struct attention_shape *s, uint32_t n_rows, uint32_t positions);
 
@@ -178,13 +184,16 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
                           const struct gpu_buffer *qkv, const struct gpu_range *k_pages,
                           const struct gpu_range *v_pages, uint32_t n_rows,
                           struct llm_error *error);
-/* Writes struct step_attention for the step's first n_rows rows, which must be there. */
-void ops_step_end(const struct ops *ops, const struct step *step, uint32_t n_kv_heads,
+/* Workgroups of attention side by side. */
+uint32_t ops_attention_columns(const struct ops *ops, const struct attention_shape *s);
+/* Writes struct step_attention for the step's first n_rows rows, which must be there; columns: the
+ * most that a shape of the model has. */
+void ops_step_end(const struct ops *ops, const struct step *step, uint32_t columns,
                   uint32_t n_rows);
-/* out(row)[head * head_dim + d] = attention over positions 0..last of the row's sequence, or those
+/* out(row)[head * v_dim + d] = attention over positions 0..last of the row's sequence, or those
  * of them that lie in its window.
  * Records up to three dispatches and the barrier between them. partial: ops_partial_size bytes.
- * Integers: head_dim is a multiple of 32. */
+ * Integers: v_dim is a multiple of 32. Latent: v_pages are k_pages. */
 llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s,
                          const struct step *step, const struct gpu_buffer *qkv,
                          const struct gpu_range *k_pages, const struct gpu_range *v_pages,

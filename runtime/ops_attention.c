@@ -16,42 +16,49 @@ static const struct kv_unit kv_units[] = {
     [LLM_KV_Q4_0] = {32, 16},
 };
 
-/* Of one position of a head; scales are stored for two blocks together. */
-static uint32_t position_size(const struct attention_shape *s)
+/* Of all KV heads; scales are stored for two blocks together. */
+static uint64_t page_size(const struct attention_shape *s, uint32_t dim)
 {
     const struct kv_unit *u = &kv_units[s->kv];
-    uint32_t scales = s->kv >= LLM_KV_Q8_0 ? divide_up(s->head_dim, 64) * 4 : 0;
-    return s->head_dim / u->values * u->size + scales;
+    uint32_t scales = s->kv >= LLM_KV_Q8_0 ? divide_up(dim, 64) * 4 : 0;
+    return (uint64_t)s->n_kv_heads * (dim / u->values * u->size + scales) * ATTENTION_PIECE;
 }
 
-uint64_t ops_page_size(const struct attention_shape *s)
+uint64_t ops_k_page_size(const struct attention_shape *s)
 {
-    return (uint64_t)s->n_kv_heads * position_size(s) * ATTENTION_PIECE;
+    return page_size(s, s->head_dim);
+}
+
+uint64_t ops_v_page_size(const struct attention_shape *s)
+{
+    return s->latent ? 0 : page_size(s, s->v_dim);
 }
 
 uint64_t ops_partial_size(const struct attention_shape *s, uint32_t n_rows, uint32_t positions)
 {
     uint64_t groups = positions / ATTENTION_GROUP + (positions % ATTENTION_GROUP != 0);
-    return (uint64_t)n_rows * s->n_heads * (groups ? groups : 1) * (s->head_dim + 4) *
-           sizeof(float);
+    return (uint64_t)n_rows * s->n_heads * (groups ? groups : 1) * (s->v_dim + 4) * sizeof(float);
 }
 
 llm_status ops_check_attention(const struct attention_shape *s, struct llm_error *error)
 {
     uint32_t wide = kv_units[s->kv].values;
     if (s->n_kv_heads && s->n_heads && s->n_heads % s->n_kv_heads == 0 && s->head_dim &&
-        s->head_dim % wide == 0 && s->head_dim <= 256 && s->rope_dim % 4 == 0 &&
-        s->rope_dim <= s->head_dim && s->stride % 4 == 0 && s->q % 4 == 0 && s->k % 4 == 0 &&
-        s->v % 4 == 0 && s->softcap >= 0) {
+        s->head_dim % wide == 0 && s->head_dim <= ATTENTION_MAX_K && s->v_dim &&
+        s->v_dim % wide == 0 && s->v_dim <= ATTENTION_MAX_V &&
+        (!s->latent || s->v_dim <= s->head_dim) && s->rope_dim % 4 == 0 && s->rope_at % 4 == 0 &&
+        s->turned % 4 == 0 && s->turned_each % 4 == 0 && s->rope_at + s->rope_dim <= s->head_dim &&
+        s->stride % 4 == 0 && s->q % 4 == 0 && s->k % 4 == 0 && s->v % 4 == 0 && s->softcap >= 0) {
         return LLM_OK;
     }
-    return error_set(
-        error, LLM_UNSUPPORTED,
-        "attention of %" PRIu32 " heads, %" PRIu32 " KV heads, dimension %" PRIu32 " (%" PRIu32
-        " rotated): heads must be a multiple of KV heads, the dimension one of %" PRIu32
-        " up to 256%s",
-        s->n_heads, s->n_kv_heads, s->head_dim, s->rope_dim, wide,
-        s->kv >= LLM_KV_Q8_0 ? " (with kv = \"f16\", of 8)" : "");
+    return error_set(error, LLM_UNSUPPORTED,
+                     "attention of %" PRIu32 " heads, %" PRIu32 " KV heads, keys of %" PRIu32
+                     " dimensions (%" PRIu32 " rotated), values of %" PRIu32
+                     ": heads must be a multiple of KV heads, dimensions one of %" PRIu32
+                     "%s, up to %d of keys and %d of values",
+                     s->n_heads, s->n_kv_heads, s->head_dim, s->rope_dim, s->v_dim, wide,
+                     s->kv >= LLM_KV_Q8_0 ? " (with kv = \"f16\", of 8)" : "", ATTENTION_MAX_K,
+                     ATTENTION_MAX_V);
 }
 
 llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s,
@@ -78,11 +85,17 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
         .v = s->v,
         .n_heads = s->n_heads,
         .n_kv_heads = s->n_kv_heads,
+        .n_v_heads = s->latent ? 0 : s->n_kv_heads,
         .head_dim = s->head_dim,
+        .v_dim = s->v_dim,
+        .rope_at = s->rope_at,
         .rope_dim = s->rope_dim,
+        .turned = s->turned,
+        .turned_each = s->turned_each,
         .rope_pairs = step->rope_pairs,
         .neox = s->rope_neox,
-        .items = (s->n_heads + 2 * s->n_kv_heads) * (s->head_dim / 4),
+        .items = (s->n_heads + s->n_kv_heads) * (s->head_dim / 4) +
+                 (s->latent ? 0 : s->n_kv_heads * (s->v_dim / 4)),
         .eps = norm ? terms->eps : 0,
     };
     const struct gpu_range turns = {&step->buffer, step->rope + s->rope * step->rope_size,
@@ -94,7 +107,8 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
         all_of(qkv), bias || norm ? terms->data : turns,
     };
     bool whole_heads = norm || s->kv >= LLM_KV_Q8_0;
-    uint32_t groups = whole_heads ? s->n_heads + 2 * s->n_kv_heads : divide_up(args.items, lanes);
+    uint32_t groups =
+        whole_heads ? s->n_heads + s->n_kv_heads + args.n_v_heads : divide_up(args.items, lanes);
     groups = minimum(groups, ops->profile->rope_groups);
     gpu_commands_dispatch(c, kernel, ranges, &args, groups, n_rows, 1);
     return LLM_OK;
@@ -109,8 +123,7 @@ static bool follows(const struct step_row *first, const struct step_row *second)
            second->last >= first->last;
 }
 
-void ops_step_end(const struct ops *ops, const struct step *step, uint32_t n_kv_heads,
-                  uint32_t n_rows)
+void ops_step_end(const struct ops *ops, const struct step *step, uint32_t columns, uint32_t n_rows)
 {
     const struct step_row *rows = (const void *)((const char *)step->buffer.map + step->rows);
     struct step_attention *counts = (void *)((char *)step->buffer.map + step->attention);
@@ -126,8 +139,8 @@ void ops_step_end(const struct ops *ops, const struct step *step, uint32_t n_kv_
         const uint32_t groups = rows[i + n - 1].last / ATTENTION_GROUP + 1;
         if (groups > kv_groups) kv_groups = groups;
     }
-    *counts = (struct step_attention){{kv_groups, n_kv_heads, n_alone, 0},
-                                      {kv_groups, n_kv_heads, n_together, 0}};
+    *counts = (struct step_attention){{kv_groups, columns, n_alone, 0},
+                                      {kv_groups, columns, n_together, 0}};
 }
 
 /* ---- attention ---- */
@@ -141,19 +154,43 @@ static uint32_t groups_in_window(uint32_t window)
 }
 
 /* Queries of so many dimensions together make a kernel of some thousand instructions. */
-enum { MOST_TOGETHER = 12 * 128 };
+enum { MOST_TOGETHER = 12 * 128, MOST_PARTS = 8 };
+
+/* How a KV head's queries are shared out: `split` workgroups take `heads` of a row `parts` times.
+ */
+struct sharing {
+    uint32_t lanes, heads, parts, split;
+};
+
+static struct sharing sharing_of(const struct ops *ops, const struct attention_shape *s)
+{
+    const struct profile *p = ops->profile;
+    const uint32_t shared = s->n_heads / s->n_kv_heads;
+    struct sharing h = {p->attention_lanes, minimum(shared, p->attention_heads), 1, 1};
+    const bool software = ops->info->software;
+    if (software && s->head_dim > 256) h.heads = 1;
+    while (shared % h.heads) h.heads--;
+    /* A lane keeps 8 values of a query, but where lanes must be those of one subgroup. */
+    while (!software && h.lanes < ATTENTION_PIECE && h.lanes * 8 < s->v_dim) h.lanes *= 2;
+    *(shared / h.heads > MOST_PARTS ? &h.split : &h.parts) = shared / h.heads;
+    return h;
+}
+
+uint32_t ops_attention_columns(const struct ops *ops, const struct attention_shape *s)
+{
+    return s->n_kv_heads * sharing_of(ops, s).split;
+}
 
 static llm_status attention_kernel(struct ops *ops, const struct gpu_commands *c,
                                    const struct attention_shape *s, bool alone, uint32_t n_rows,
                                    const struct gpu_kernel **out, struct llm_error *error)
 {
-    const struct profile *p = ops->profile;
-    uint32_t shared = s->n_heads / s->n_kv_heads, heads = minimum(shared, p->attention_heads);
-    while (shared % heads) heads--;
-    while (n_rows > 2 && n_rows * heads * s->head_dim > MOST_TOGETHER) n_rows /= 2;
-    const uint32_t spec[] = {p->attention_lanes, heads, s->head_dim,     s->kv,
-                             shared / heads,     alone, s->softcap != 0, n_rows};
-    return ops_kernel(ops, c, ops_pick(ops, MODULE_attention), spec, 8, out, error);
+    const struct sharing h = sharing_of(ops, s);
+    while (n_rows > 2 && n_rows * h.heads * s->head_dim > MOST_TOGETHER) n_rows /= 2;
+    const uint32_t spec[] = {h.lanes,         h.heads, s->head_dim, s->kv,     h.parts, alone,
+                             s->softcap != 0, n_rows,  s->v_dim,    s->latent, h.split};
+    return ops_kernel(ops, c, ops_pick(ops, MODULE_attention), spec, sizeof spec / sizeof *spec,
+                      out, error);
 }
 
 llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s,
@@ -175,7 +212,7 @@ llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct a
                          " bytes of partial results; %" PRIu64 " are there",
                          n_rows, max_groups, needed, partial->size);
     }
-    const uint32_t merge_spec[] = {ops->profile->attention_lanes, s->head_dim, s->sinks != NULL};
+    const uint32_t merge_spec[] = {ops->profile->attention_lanes, s->v_dim, s->sinks != NULL};
     TRY(ops_kernel(ops, c, ops_pick_for(ops, MODULE_merge, out_values), merge_spec, 3, &merge,
                    error));
 
@@ -184,7 +221,7 @@ llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct a
         .q = s->q,
         .n_kv_heads = s->n_kv_heads,
         .max_groups = max_groups,
-        .out_stride = ops_stride(s->n_heads * s->head_dim),
+        .out_stride = ops_stride(s->n_heads * s->v_dim),
         .scale = s->scale,
         .window = s->window,
         .softcap = s->softcap,

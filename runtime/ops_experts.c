@@ -148,6 +148,32 @@ llm_status ops_order(struct ops *ops, struct gpu_commands *c, const struct pairs
 
 /* ---- products ---- */
 
+/* Which pairs a workgroup takes, as in mat_experts.comp. */
+enum pairs_of { ITS_OWN, IN_ORDER_OF_EXPERTS, OF_ALL };
+
+static struct experts_args args_of(const struct expert_product *p)
+{
+    const struct experts *e = p->first;
+    const bool second_bias = e->bias.buffer && p->second;
+    struct experts_args args = {
+        .blocks = ops_stride(e->one.cols) / 32,
+        .x_stride = ops_stride(e->one.cols) / 4,
+        .y_stride = ops_stride(e->one.rows) / 4,
+        .words = (uint32_t)(e->stride / 16),
+        .x_slots = p->x_slots,
+        .bias_stride = ops_stride(e->one.rows) / 4,
+        .second_bias = second_bias ? (uint32_t)((p->second->bias.offset - e->bias.offset) / 16) : 0,
+    };
+    if (!p->x_parts) return args;
+    args.x_stride = p->x_parts->each / 4;
+    args.x_at = p->x_parts->at / 4;
+    args.x_row = p->x_parts->stride / 4;
+    args.y_stride = p->y_parts->each / 4;
+    args.y_at = p->y_parts->at / 4;
+    args.y_row = p->y_parts->stride / 4;
+    return args;
+}
+
 static llm_status check_experts(const struct experts *e, const struct pairs *pairs,
                                 struct llm_error *error)
 {
@@ -209,32 +235,31 @@ llm_status ops_experts_multiply(struct ops *ops, struct gpu_commands *c,
                              minimum(ops_pieces(ops, &e->one), 16),
                              columns ? columns : 1,
                              p->second ? 2 : 1,
-                             columns > 0,
+                             p->x_parts ? OF_ALL
+                             : columns  ? IN_ORDER_OF_EXPERTS
+                                        : ITS_OWN,
                              bias,
                              p->activation ? p->activation->kind : ACTIVATION_NONE,
                              p->gate_waits};
     TRY(ops_kernel(ops, c, ops_pick(ops, m->experts), spec, 8, &kernel, error));
 
-    const uint32_t x =
-        columns ? order_entries(pairs, columns) / columns : pairs->n_rows * pairs->slots;
+    const bool ordered = columns && !p->x_parts;
+    uint32_t x = pairs->n_rows * pairs->slots;
+    if (ordered) x = order_entries(pairs, columns) / columns;
+    else if (columns) x /= columns;
+    if (x > OPS_AXIS)
+        return error_set(error, LLM_UNSUPPORTED,
+                         "%" PRIu32 " rows with %" PRIu32 " matrices each are too many at once",
+                         pairs->n_rows, pairs->slots);
+    struct experts_args args = args_of(p);
+    const uint32_t y_at = args.y_at;
     for (uint32_t buffer = 0; buffer < ops_experts_buffers(e); buffer++) {
         for (uint32_t tile = 0; tile < tiles; tile += cut) {
             const uint32_t n = minimum(cut, tiles - tile), groups = n;
-            const struct experts_args args = {
-                .rows = minimum(e->one.rows - tile * REPACK_TILE, n * REPACK_TILE),
-                .blocks = ops_stride(e->one.cols) / 32,
-                .x_stride = ops_stride(e->one.cols) / 4,
-                .y_stride = ops_stride(e->one.rows) / 4,
-                .y_at = tile * REPACK_TILE / 4,
-                .first = buffer * e->a_buffer,
-                .n = experts_in(e, buffer),
-                .words = (uint32_t)(e->stride / 16),
-                .x_slots = p->x_slots,
-                .bias_stride = ops_stride(e->one.rows) / 4,
-                .second_bias = bias && p->second
-                                   ? (uint32_t)((p->second->bias.offset - e->bias.offset) / 16)
-                                   : 0,
-            };
+            args.rows = minimum(e->one.rows - tile * REPACK_TILE, n * REPACK_TILE);
+            args.y_at = y_at + tile * REPACK_TILE / 4;
+            args.first = buffer * e->a_buffer;
+            args.n = experts_in(e, buffer);
             const struct gpu_range a = range_of(e, buffer, tile, n),
                                    ranges[] = {
                                        a,
@@ -242,7 +267,7 @@ llm_status ops_experts_multiply(struct ops *ops, struct gpu_commands *c,
                                        all_of(p->x),
                                        all_of(p->y),
                                        all_of(pairs->chosen),
-                                       columns ? all_of(pairs->order) : all_of(pairs->chosen),
+                                       all_of(ordered ? pairs->order : pairs->chosen),
                                        bias ? both_biases(p) : all_of(p->x),
                                        grid,
                                    };
@@ -259,7 +284,7 @@ llm_status ops_experts_gate_up(struct ops *ops, struct gpu_commands *c, const st
                                const struct pairs *pairs, const struct gpu_buffer *x,
                                const struct gpu_buffer *y, struct llm_error *error)
 {
-    struct expert_product p = {gate, up, x, y, pairs->slots, a, false};
+    struct expert_product p = {gate, up, x, y, pairs->slots, a, false, NULL, NULL};
     if (gate->one.rows != up->one.rows || gate->one.cols != up->one.cols)
         return error_set(error, LLM_UNSUPPORTED,
                          "the experts' gate (%" PRIu32 " x %" PRIu32 ") and up (%" PRIu32
@@ -281,7 +306,7 @@ llm_status ops_experts_up(struct ops *ops, struct gpu_commands *c, const struct 
                           const struct gpu_buffer *x, const struct gpu_buffer *y,
                           struct llm_error *error)
 {
-    const struct expert_product p = {up, NULL, x, y, pairs->slots, a, false};
+    const struct expert_product p = {up, NULL, x, y, pairs->slots, a, false, NULL, NULL};
     return ops_experts_multiply(ops, c, &p, pairs, error);
 }
 
@@ -289,8 +314,21 @@ llm_status ops_experts_down(struct ops *ops, struct gpu_commands *c, const struc
                             const struct pairs *pairs, const struct gpu_buffer *x,
                             const struct gpu_buffer *y, struct llm_error *error)
 {
-    const struct expert_product p = {down, NULL, x, y, 1, NULL, false};
+    const struct expert_product p = {down, NULL, x, y, 1, NULL, false, NULL, NULL};
     return ops_experts_multiply(ops, c, &p, pairs, error);
+}
+
+llm_status ops_experts_all(struct ops *ops, struct gpu_commands *c, const struct experts *w,
+                           const struct parts *x, const struct parts *y, uint32_t n_rows,
+                           struct llm_error *error)
+{
+    const struct expert_product p = {w, NULL, x->buffer, y->buffer, w->n, NULL, false, x, y};
+    const struct pairs all = {.chosen = x->buffer, /* not read */
+                              .n_rows = n_rows,
+                              .n_experts = w->n,
+                              .n_used = w->n,
+                              .slots = w->n};
+    return ops_experts_multiply(ops, c, &p, &all, error);
 }
 
 llm_status ops_combine(struct ops *ops, struct gpu_commands *c, const struct pairs *p,

@@ -73,8 +73,9 @@ struct expert_product {
     const struct experts *first, *second; /* second: gated */
     const struct gpu_buffer *x, *y;
     uint32_t x_slots;
-    const struct activation *activation; /* of the gate, or NULL */
-    bool gate_waits;                     /* in y: first is up */
+    const struct activation *activation;   /* of the gate, or NULL */
+    bool gate_waits;                       /* in y: first is up */
+    const struct parts *x_parts, *y_parts; /* or NULL */
 };
 llm_status ops_experts_multiply(struct ops *ops, struct gpu_commands *c,
                                 const struct expert_product *p, const struct pairs *pairs,

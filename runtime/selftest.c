@@ -267,6 +267,7 @@ static llm_status try_extras(struct run *r, struct llm_error *error)
     const struct attention_shape plain = {.n_heads = 6,
                                           .n_kv_heads = 2,
                                           .head_dim = 64,
+                                          .v_dim = 64,
                                           .rope_dim = 64,
                                           .rope_neox = true,
                                           .scale = 0.125f};
@@ -280,7 +281,17 @@ static llm_status try_extras(struct run *r, struct llm_error *error)
     TRY(try_other(r, &t, "attention, sinks", error));
     t.shape = plain;
     t.shape.q_scaled = t.head_norm = t.late = true;
-    return try_other(r, &t, "attention, late gains", error);
+    TRY(try_other(r, &t, "attention, late gains", error));
+    t = (struct check){.kind = CHECK_ATTENTION,
+                       .shape = {.n_heads = 16,
+                                 .n_kv_heads = 1,
+                                 .head_dim = 576,
+                                 .v_dim = 512,
+                                 .latent = true,
+                                 .rope_at = 512,
+                                 .rope_dim = 64,
+                                 .scale = 0.125f}};
+    return try_other(r, &t, "attention, latent", error);
 }
 
 static llm_status try_routers(struct run *r, struct llm_error *error)
@@ -327,6 +338,7 @@ static llm_status try_attention(struct run *r, uint32_t head_dim, uint32_t kv,
                       .shape = {.n_heads = 6,
                                 .n_kv_heads = 2,
                                 .head_dim = head_dim,
+                                .v_dim = head_dim,
                                 .rope_dim = head_dim,
                                 .rope_neox = kv == LLM_KV_F16,
                                 .kv = kv,

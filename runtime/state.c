@@ -11,8 +11,8 @@ static struct blob_layout layout_of(const llm_model *m)
     return (struct blob_layout){
         .kv = s->kv | (arch_long_rope(&m->blueprint) ? BLOB_LONG_ROPE : 0),
         .layers = m->forward.h.n_layers,
-        .floats = 2 * s->n_kv_heads * s->head_dim,
-        .page_size = 2 * m->forward.page_size * m->forward.h.n_layers,
+        .floats = s->n_kv_heads * (s->head_dim + (s->latent ? 0 : s->v_dim)),
+        .page_size = m->forward.page_size,
     };
 }
 

@@ -7,6 +7,10 @@
 #define uint uint32_t
 #endif
 
+/* The widest heads of attention: of q and k, and of v. */
+#define ATTENTION_MAX_K 576
+#define ATTENTION_MAX_V 512
+
 /* Counts of vec4 where not said otherwise. */
 struct mat_args {
     uint rows;              /* of the matrix, from this dispatch's first tile on */
@@ -20,7 +24,8 @@ struct experts_args {
     uint rows, blocks, x_stride, y_stride, y_at; /* as above */
     uint first, n;          /* experts that this dispatch has */
     uint words;             /* from one expert to the next */
-    uint x_slots;           /* pairs that share a row of x */
+    uint x_slots;           /* pairs that share a row of x; or matrices, where rows have all */
+    uint x_at, x_row, y_row; /* then a row's begin there; x_stride and y_stride go from one to the next */
     uint bias_stride, second_bias; /* of an expert; where those of the second matrix begin */
 };
 
@@ -50,7 +55,9 @@ struct norm_args {
 /* Floats; strides and offsets are multiples of 4. */
 struct rope_args {
     uint stride, q, k, v;   /* of a row of qkv; where its parts begin */
-    uint n_heads, n_kv_heads, head_dim, rope_dim;
+    uint n_heads, n_kv_heads, n_v_heads, head_dim, v_dim;
+    uint rope_at, rope_dim; /* of a head of q or k: the dimensions that turn */
+    uint turned, turned_each; /* where these lie of the first head of q, and from there to the next; each 0: there */
     uint rope_pairs;        /* of a row of cos and sin */
     uint neox;
     uint items;             /* fours of a row's q, k and v */

@@ -15,12 +15,15 @@
 
 layout(local_size_x_id = 0) in;               // divides 64; with SHUFFLE, 8 lanes of one subgroup
 layout(constant_id = 1) const int HEADS = 1;  // query heads of a row at a time
-layout(constant_id = 2) const int HEAD_DIM = 64;
+layout(constant_id = 2) const int HEAD_DIM = 64;  // of K
 layout(constant_id = 3) const int KV = 0;
-layout(constant_id = 4) const int PARTS = 1;  // turns that take a KV head's queries, HEADS each
+layout(constant_id = 4) const int PARTS = 1;  // turns of a workgroup, HEADS queries of a row each
 layout(constant_id = 5) const bool ALONE = false; // one group is all there is: out, not partial, is written
 layout(constant_id = 6) const bool CAPPED = false;
 layout(constant_id = 7) const int ROWS = 1;
+layout(constant_id = 8) const int V_DIM = 64;
+layout(constant_id = 9) const bool LATENT = false; // V is the beginning of K
+layout(constant_id = 10) const int SPLIT = 1;      // workgroups that a KV head's queries are shared out to
 #include "kv.glsl"
 
 WORDS(0, qkv);
@@ -35,13 +38,16 @@ layout(push_constant) uniform Push { attention_args a; };
 const int QUERIES = ROWS * HEADS;                 // row after row
 const int LANES = int(gl_WorkGroupSize.x);
 const int MINE = int(PIECE) / LANES;              // positions of a lane
-const int WORDS = HEAD_DIM / WIDE;                // of a position
+const int WORDS = HEAD_DIM / WIDE;                // of a position of K
 const int SPANS = (WORDS + LANES - 1) / LANES;
 // Of values a lane takes up to 8 of a position, a part of a word where that has more.
 const int PART_FOURS = FOURS < 2 ? FOURS : 2;
 const int IN_WORD = FOURS / PART_FOURS;
-const int SHARES = WORDS * IN_WORD;               // of a position
-const int TURNS = (SHARES + LANES - 1) / LANES;   // in which all lanes take them
+const int V_WORDS = V_DIM / WIDE;
+const int SHARES = V_WORDS * IN_WORD;             // of a position
+const int TURNS = (SHARES + LANES - 1) / LANES;   // in which all lanes take them,
+const int BLOCK = TURNS <= 4 ? TURNS : 2;         // so many together; all of them make too large a kernel
+const int BLOCKS = (TURNS + BLOCK - 1) / BLOCK;
 
 #ifdef SHUFFLE
 const int TOGETHER = 8; // positions whose values are read before they are used
@@ -112,10 +118,14 @@ float weight(int n, int i, uint l) { return shared_weights[uint((n * MINE + i) *
 
 // The queries, as fours of a word d = span * LANES + lane. The last row stands for those that are not there.
 uint query_at(int n) { return min(uint(n / HEADS), n_rows - 1) * (a.stride / 4) + uint(n % HEADS * (HEAD_DIM / 4)); }
+uint q_at;
 #ifdef SHUFFLE
-vec4 own_q[QUERIES * SPANS * FOURS];
+const bool KEPT = SPANS <= 4; // else read anew each time
+vec4 own_q[KEPT ? QUERIES * SPANS * FOURS : 1];
 void load_q(uint at)
 {
+    q_at = at;
+    if (!KEPT) return;
     [[unroll]] for (int n = 0; n < QUERIES; n++) {
         [[unroll]] for (int s = 0; s < SPANS; s++) {
             uint d = min(uint(s * LANES) + gl_LocalInvocationID.x, uint(WORDS - 1)), q = at + query_at(n) + d * uint(FOURS);
@@ -125,24 +135,25 @@ void load_q(uint at)
 }
 vec4 q_of(int n, int s, int l, int four)
 {
+    if (!KEPT) return uintBitsToFloat(WORD(qkv, q_at + query_at(n) + uint((s * LANES + l) * FOURS + four)));
     vec4 v = own_q[(n * SPANS + s) * FOURS + four];
     uint from = uint(l);
     return vec4(subgroupShuffle(v.x, from), subgroupShuffle(v.y, from), subgroupShuffle(v.z, from), subgroupShuffle(v.w, from));
 }
 #else
-uint q_at;
+const bool KEPT = true;
 void load_q(uint at) { q_at = at; }
 vec4 q_of(int n, int s, int l, int four) { return uintBitsToFloat(WORD(qkv, q_at + query_at(n) + uint((s * LANES + l) * FOURS + four))); }
 #endif
 
-vec4 total[QUERIES * TURNS * PART_FOURS];
-vec4 sums[QUERIES * TURNS * PART_FOURS];
+vec4 total[BLOCKS * QUERIES * BLOCK * PART_FOURS];
+vec4 sums[QUERIES * BLOCK * PART_FOURS];
 
 float add_dot(float sum, vec4 q, vec4 k) { return fma(q.w, k.w, fma(q.z, k.z, fma(q.y, k.y, fma(q.x, k.x, sum)))); }
 
 // Scales of a position, of the two blocks that dimension d lies in: see kv.glsl.
-#define SCALES(pages, at, d, position) \
-    WORD(pages, at + uint(WORDS) * PIECE + (d) / 64 * (PIECE / 4) + (position) / 4)[(position) % 4]
+#define SCALES(pages, at, words, d, position) \
+    WORD(pages, at + uint(words) * PIECE + (d) / 64 * (PIECE / 4) + (position) / 4)[(position) % 4]
 uint own_scales[QUANT ? MINE : 1];
 
 // Scores of the piece's positions with word d: lanes over positions.
@@ -153,7 +164,7 @@ void add_scores(uint at, int s, int l)
     [[unroll]] for (int i = 0; i < MINE; i++) {
         uint position = uint(i * LANES) + gl_LocalInvocationID.x;
         words[i] = WORD(k_pages, at + d * PIECE + position);
-        if (QUANT && l * WIDE % 64 == 0) own_scales[i] = SCALES(k_pages, at, d * uint(WIDE), position);
+        if (QUANT && l * WIDE % 64 == 0) own_scales[i] = SCALES(k_pages, at, WORDS, d * uint(WIDE), position);
     }
     [[unroll]] for (int f = 0; f < FOURS; f++) {
         vec4 k[MINE];
@@ -168,19 +179,21 @@ void add_scores(uint at, int s, int l)
     }
 }
 
+uint v_word(uint d, uint position) { return LATENT ? d * PIECE + position : position * uint(V_WORDS) + d; }
+
 // Values of TOGETHER positions of turn i from the one with weight l on, none of them behind `last`: lanes
-// over dimensions.
-void add_values(uint at, uint position, uint last, int i, uint l)
+// over dimensions, of a block of them.
+void add_values(uint at, int block, uint position, uint last, int i, uint l)
 {
-    [[unroll]] for (int t = 0; t < TURNS; t++) {
-        uint share = uint(t * LANES) + gl_LocalInvocationID.x;
-        if (SHARES % LANES != 0) share = min(share, uint(SHARES - 1));
+    [[unroll]] for (int t = 0; t < BLOCK; t++) {
+        uint share = uint((block * BLOCK + t) * LANES) + gl_LocalInvocationID.x;
+        if (SHARES != BLOCKS * BLOCK * LANES) share = min(share, uint(SHARES - 1));
         uint d = share * uint(4 * PART_FOURS);
         vec4 v[TOGETHER * PART_FOURS];
         [[unroll]] for (int k = 0; k < TOGETHER; k++) {
             uint from = min(position + uint(k), last);
-            uvec4 word = WORD(v_pages, at + from * uint(WORDS) + share / uint(IN_WORD));
-            float scale = QUANT ? scale_of(SCALES(v_pages, at, d, from), d / 32 % 2) : 1.0;
+            uvec4 word = WORD(v_pages, at + v_word(share / uint(IN_WORD), from));
+            float scale = QUANT ? scale_of(SCALES(v_pages, at, LATENT ? WORDS : V_WORDS, d, from), d / 32 % 2) : 1.0;
             [[unroll]] for (int f = 0; f < PART_FOURS; f++) {
                 vec4 four = four_of(word, int(share) % IN_WORD * PART_FOURS + f);
                 v[k * PART_FOURS + f] = QUANT ? four * scale : four;
@@ -190,7 +203,7 @@ void add_values(uint at, uint position, uint last, int i, uint l)
             [[unroll]] for (int k = 0; k < TOGETHER; k++) {
                 float w = weight(n, i, l + uint(k));
                 [[unroll]] for (int f = 0; f < PART_FOURS; f++) {
-                    int to = (n * TURNS + t) * PART_FOURS + f;
+                    int to = (n * BLOCK + t) * PART_FOURS + f;
                     sums[to] = fma(vec4(w), v[k * PART_FOURS + f], sums[to]);
                 }
             }
@@ -204,10 +217,41 @@ float score_of(float dot) { return CAPPED ? capped(dot * a.scale, a.softcap) : d
 bool is_seen(int row, uint position) { return position >= seen[row].x && position <= seen[row].y; }
 bool is_any_seen(int row, uint from) { return from + PIECE > seen[row].x && from <= seen[row].y; }
 
+// The scores of a piece, by spans of words.
+void add_span(uint at, int s)
+{
+    [[dont_unroll]] for (int l = 0; l < min(LANES, WORDS - s * LANES); l++) add_scores(at, s, l);
+}
+
+// How a piece changes the totals: what those before and those of the piece are multiplied with.
+float before[QUERIES], after[QUERIES];
+
+// The values of positions [skip, count) of a piece, in a block of dimensions.
+void take_block(uint at, uint skip, uint count, int block)
+{
+    [[unroll]] for (int i = 0; i < QUERIES * BLOCK * PART_FOURS; i++) sums[i] = vec4(0.0);
+    [[dont_unroll]] for (int i = int(skip) / LANES; uint(i * LANES) < count; i++) {
+        take_weights(i);
+#ifdef SHUFFLE // what is not seen has weight 0; beyond count, a position that is there is read once more
+        add_values(at, block, uint(i * LANES), count - 1, i, 0);
+#else
+        for (uint l = max(skip, uint(i * LANES)); l < min(count, uint((i + 1) * LANES)); l++) {
+            add_values(at, block, l, count - 1, i, l - uint(i * LANES));
+        }
+#endif
+    }
+    [[unroll]] for (int n = 0; n < QUERIES; n++) {
+        [[unroll]] for (int i = 0; i < BLOCK * PART_FOURS; i++) {
+            int from = n * BLOCK * PART_FOURS + i, to = block * QUERIES * BLOCK * PART_FOURS + from;
+            total[to] = before[n] == 0.0 ? sums[from] : after[n] == 0.0 ? total[to] : total[to] * before[n] + sums[from] * after[n];
+        }
+    }
+}
+
 // Of heads `head` and following, over the group of positions that begins with piece `begin`.
 void attend(uint begin, uint head)
 {
-    uint lane = gl_LocalInvocationID.x, kv_head = gl_WorkGroupID.y;
+    uint lane = gl_LocalInvocationID.x, kv_head = gl_WorkGroupID.y / uint(SPLIT);
     load_q((first_row * a.stride + a.q) / 4 + head * uint(HEAD_DIM / 4));
 
     state whole[QUERIES];
@@ -215,14 +259,16 @@ void attend(uint begin, uint head)
     [[unroll]] for (int r = 1; r < ROWS; r++) all = uvec2(min(all.x, seen[r].x), max(all.y, seen[r].y));
     uint first = max(begin, all.x / PIECE), end = min(begin + GROUP / PIECE, all.y / PIECE + 1);
     [[unroll]] for (int n = 0; n < QUERIES; n++) whole[n] = state(LOWEST, 0.0);
-    [[unroll]] for (int i = 0; i < QUERIES * TURNS * PART_FOURS; i++) total[i] = vec4(0.0);
     for (uint p = first; p < end; p++) {
         uint from = p * PIECE, skip = max(all.x, from) - from, count = min(all.y + 1 - from, PIECE);
-        uint at = (pages[table + p] * a.n_kv_heads + kv_head) * head_words(uint(HEAD_DIM));
+        uint page = pages[table + p] * a.n_kv_heads + kv_head, at = page * head_words(uint(HEAD_DIM));
+        uint v_at = page * head_words(uint(LATENT ? HEAD_DIM : V_DIM));
 
         [[unroll]] for (int i = 0; i < QUERIES * MINE; i++) weights[i] = 0.0;
-        [[unroll]] for (int s = 0; s < SPANS; s++) {
-            [[dont_unroll]] for (int l = 0; l < min(LANES, WORDS - s * LANES); l++) add_scores(at, s, l);
+        if (KEPT) {
+            [[unroll]] for (int s = 0; s < SPANS; s++) add_span(at, s);
+        } else {
+            [[dont_unroll]] for (int s = 0; s < SPANS; s++) add_span(at, s);
         }
         float most[QUERIES], sum[QUERIES];
         [[unroll]] for (int n = 0; n < QUERIES; n++) {
@@ -247,41 +293,33 @@ void attend(uint begin, uint head)
         sum_of_lanes(sum);
         share_weights();
 
-        [[unroll]] for (int i = 0; i < QUERIES * TURNS * PART_FOURS; i++) sums[i] = vec4(0.0);
-        [[dont_unroll]] for (int i = int(skip) / LANES; uint(i * LANES) < count; i++) {
-            take_weights(i);
-#ifdef SHUFFLE // what is not seen has weight 0; beyond count, a position that is there is read once more
-            add_values(at, uint(i * LANES), count - 1, i, 0);
-#else
-            for (uint l = max(skip, uint(i * LANES)); l < min(count, uint((i + 1) * LANES)); l++) {
-                add_values(at, l, count - 1, i, l - uint(i * LANES));
-            }
-#endif
-        }
         [[unroll]] for (int n = 0; n < QUERIES; n++) {
-            float before, after;
-            state now = state(most[n], sum[n]), both = merge(whole[n], now, before, after);
+            state now = state(most[n], sum[n]), both = merge(whole[n], now, before[n], after[n]);
             bool fresh = whole[n].sum == 0.0, any = ROWS == 1 || is_any_seen(n / HEADS, from);
-            whole[n] = fresh ? now : any ? both : whole[n];
-            [[unroll]] for (int i = 0; i < TURNS * PART_FOURS; i++) {
-                int to = n * TURNS * PART_FOURS + i;
-                total[to] = fresh ? sums[to] : any ? total[to] * before + sums[to] * after : total[to];
+            if (fresh || !any) {
+                before[n] = fresh ? 0.0 : 1.0;
+                after[n] = fresh ? 1.0 : 0.0;
             }
+            whole[n] = fresh ? now : any ? both : whole[n];
+        }
+        if (BLOCKS == 1) take_block(v_at, skip, count, 0);
+        else {
+            [[dont_unroll]] for (int b = 0; b < BLOCKS; b++) take_block(v_at, skip, count, b);
         }
     }
 
     [[unroll]] for (int n = 0; n < QUERIES; n++) {
         uint row = uint(n / HEADS), group = begin / (GROUP / PIECE) - seen[n / HEADS].x / GROUP;
         if (row >= n_rows || whole[n].sum == 0.0) continue;
-        uint place = (first_row + row) * (a.n_kv_heads * uint(PARTS * HEADS)) + head + uint(n % HEADS);
-        uint at = ALONE ? (first_row + row) * (a.out_stride / 4) + (head + uint(n % HEADS)) * uint(HEAD_DIM / 4)
-                        : (place * a.max_groups + group) * uint(HEAD_DIM / 4 + 1);
-        if (!ALONE && lane == 0) result[at + uint(HEAD_DIM / 4)] = vec4(whole[n].most, whole[n].sum, 0.0, 0.0);
+        uint place = (first_row + row) * (a.n_kv_heads * uint(SPLIT * PARTS * HEADS)) + head + uint(n % HEADS);
+        uint at = ALONE ? (first_row + row) * (a.out_stride / 4) + (head + uint(n % HEADS)) * uint(V_DIM / 4)
+                        : (place * a.max_groups + group) * uint(V_DIM / 4 + 1);
+        if (!ALONE && lane == 0) result[at + uint(V_DIM / 4)] = vec4(whole[n].most, whole[n].sum, 0.0, 0.0);
         [[unroll]] for (int t = 0; t < TURNS; t++) {
             uint share = uint(t * LANES) + lane;
             if (share >= uint(SHARES)) continue;
             [[unroll]] for (int f = 0; f < PART_FOURS; f++) {
-                vec4 v = total[(n * TURNS + t) * PART_FOURS + f];
+                vec4 v = total[((t / BLOCK * QUERIES + n) * BLOCK + t % BLOCK) * PART_FOURS + f];
                 result[at + share * uint(PART_FOURS) + uint(f)] = ALONE ? v / whole[n].sum : v;
             }
         }
@@ -305,6 +343,7 @@ void attend_rows()
 
 void main()
 {
+    if (gl_WorkGroupID.y >= a.n_kv_heads * uint(SPLIT)) return; // other layers have more
     uint group_of_rows = groups[a.first_group + gl_WorkGroupID.z], end = (group_of_rows & 0xffffu) + (group_of_rows >> 16);
     first_row = group_of_rows & 0xffffu;
     table = rows[first_row].z;

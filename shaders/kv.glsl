@@ -1,6 +1,6 @@
 // What a page of the KV cache holds, by KV (LLM_KV_...). Each KV head has
 //   K: word (d / WIDE) * 64 + position   lanes over positions load together
-//   V: word position * (head_dim / WIDE) + d / WIDE   lanes over dimensions load together
+//   V: word position * (v_dim / WIDE) + d / WIDE   lanes over dimensions load together
 // where a word is a uvec4 of WIDE values: 8 f16, 4 f32, or integers of 8 bits, or of 4 bits and 8 too large.
 // Integers are in blocks of 32 dimensions, whose scales follow, for K and V alike:
 //   uint (d / 64) * 64 + position   the f16 scales of two blocks

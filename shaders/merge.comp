@@ -1,5 +1,5 @@
 // Merges the groups of a row's head in order. Partial results are (rows, heads, max_groups) records
-// of head_dim / 4 + 1 vec4: the sums, then largest score and sum of weights. A row's groups count
+// of v_dim / 4 + 1 vec4: the sums, then largest score and sum of weights. A row's groups count
 // from that of the first position it sees. A head's sink is one more score, of nothing.
 #version 450
 #extension GL_EXT_control_flow_attributes : require
@@ -14,7 +14,7 @@
 #endif
 
 layout(local_size_x_id = 0) in;
-layout(constant_id = 1) const int HEAD_DIM = 64;
+layout(constant_id = 1) const int V_DIM = 64;
 layout(constant_id = 2) const bool SINKS = false;
 layout(std430, binding = 0) readonly buffer Rows { uvec4 rows[]; };
 WORDS(1, partial);
@@ -22,7 +22,7 @@ layout(std430, binding = 2) writeonly buffer Out { vec4 result[]; };
 layout(std430, binding = 3) readonly buffer Sinks { float sinks[]; }; // (heads)
 layout(push_constant) uniform Push { attention_args a; };
 
-const uint FOURS = uint(HEAD_DIM / 4);
+const uint FOURS = uint(V_DIM / 4);
 
 vec4 read(uint i) { return uintBitsToFloat(WORD(partial, i)); }
 

@@ -25,15 +25,17 @@ WORDS(7, terms); // a row of biases as one of qkv, the gains of q, the gains of 
 layout(push_constant) uniform Push { rope_args a; };
 
 shared float squares[gl_WorkGroupSize.x];
-shared float head_values[QUANT ? 256 : 1]; // of a head of k or v
-shared uint block_scales[8];               // f16
+shared float head_values[QUANT ? ATTENTION_MAX_K : 1];      // of a head of k or v
+shared uint block_scales[QUANT ? ATTENTION_MAX_K / 32 : 1]; // f16
 
 vec2 rotate(vec2 v, vec2 turn) { return vec2(v.x * turn.x - v.y * turn.y, v.x * turn.y + v.y * turn.x); }
+
+uint dim_of(bool is_v) { return is_v ? a.v_dim : a.head_dim; }
 
 // Where the uint of dimension d of a head's K or V lies.
 uint place(bool is_v, uint d, uint position)
 {
-    uint wide = uint(WIDE), word = is_v ? position * (a.head_dim / wide) + d / wide : d / wide * PIECE + position;
+    uint wide = uint(WIDE), word = is_v ? position * (a.v_dim / wide) + d / wide : d / wide * PIECE + position;
     return word * 4 + d % wide / (wide / 4);
 }
 
@@ -58,10 +60,10 @@ void store(bool is_v, uint at, uint d, uint position, vec2 v)
 
 // The f16 scale of a block of head_values: 8 bits reach from -127 to 127, 4 bits from -8, which the
 // largest value becomes whatever its sign, to 7.
-uint block_scale(uint block)
+uint block_scale(uint block, uint dim)
 {
     float most = 0.0;
-    for (uint i = 32 * block; i < min(32 * block + 32, a.head_dim); i++)
+    for (uint i = 32 * block; i < min(32 * block + 32, dim); i++)
         most = abs(head_values[i]) > abs(most) ? head_values[i] : most;
     return half_bits(clamp(KV == 2 ? abs(most) / 127.0 : most / -8.0, -65504.0, 65504.0));
 }
@@ -69,11 +71,12 @@ uint block_scale(uint block)
 // By the whole workgroup: rounds head_values, a uint of them a turn, and writes them.
 void store_blocks(bool is_v, uint at, uint position)
 {
-    for (uint block = gl_LocalInvocationID.x; block * 32 < a.head_dim; block += gl_WorkGroupSize.x)
-        block_scales[block] = block_scale(block);
+    uint dim = dim_of(is_v);
+    for (uint block = gl_LocalInvocationID.x; block * 32 < dim; block += gl_WorkGroupSize.x)
+        block_scales[block] = block_scale(block, dim);
     barrier();
     uint many = uint(FOURS), bits = 32 / many;
-    for (uint d = gl_LocalInvocationID.x * many; d < a.head_dim; d += gl_WorkGroupSize.x * many) {
+    for (uint d = gl_LocalInvocationID.x * many; d < dim; d += gl_WorkGroupSize.x * many) {
         float scale = scale_of(block_scales[d / 32], 0), inverse = scale == 0.0 ? 0.0 : 1.0 / scale;
         uint word = 0;
         for (uint i = 0; i < many; i++) {
@@ -83,9 +86,9 @@ void store_blocks(bool is_v, uint at, uint position)
         }
         put(is_v, at + place(is_v, d, position), word);
     }
-    uint scales = at + 4 * quant_words(a.head_dim) + position;
-    for (uint two = gl_LocalInvocationID.x; two * 64 < a.head_dim; two += gl_WorkGroupSize.x) {
-        uint second = 64 * two + 32 < a.head_dim ? block_scales[2 * two + 1] : 0;
+    uint scales = at + 4 * quant_words(dim) + position;
+    for (uint two = gl_LocalInvocationID.x; two * 64 < dim; two += gl_WorkGroupSize.x) {
+        uint second = 64 * two + 32 < dim ? block_scales[2 * two + 1] : 0;
         put(is_v, scales + two * PIECE, block_scales[2 * two] | second << 16);
     }
 }
@@ -95,7 +98,7 @@ uint head_at(uint head)
 {
     if (head < a.n_heads) return a.q + head * a.head_dim;
     head -= a.n_heads;
-    return head < a.n_kv_heads ? a.k + head * a.head_dim : a.v + (head - a.n_kv_heads) * a.head_dim;
+    return head < a.n_kv_heads ? a.k + head * a.head_dim : a.v + (head - a.n_kv_heads) * a.v_dim;
 }
 
 vec4 read_four(uint row, uint at)
@@ -139,7 +142,7 @@ float norm_scale(uint row, uint head)
 }
 
 // Where a KV head's part of a page begins.
-uint cache_place(uint page, uint head) { return (page * a.n_kv_heads + head) * head_words(a.head_dim) * 4; }
+uint cache_place(bool is_v, uint page, uint head) { return (page * a.n_kv_heads + head) * head_words(dim_of(is_v)) * 4; }
 
 void serve(uint row, uvec4 r, uint page, uint head, uint t, float scale)
 {
@@ -148,13 +151,18 @@ void serve(uint row, uvec4 r, uint page, uint head, uint t, float scale)
     if (!is_q) head -= is_v ? a.n_heads + a.n_kv_heads : a.n_heads;
 
     // The two couples of dimensions that this invocation turns.
-    bool turned = !is_v && 4 * t < a.rope_dim;
+    uint turn = 4 * t - a.rope_at; // below rope_at: beyond all
+    bool turned = !is_v && turn < a.rope_dim;
     bool neox = turned && a.neox != 0;
-    uint first = neox ? 2 * t : 4 * t, second = neox ? first + a.rope_dim / 2 : first + 2;
-    uint gain = a.stride + (is_q ? 0 : a.head_dim);
-    vec2 u = read_two(row, at_head, first, scale, gain), w = read_two(row, at_head, second, scale, gain);
+    uint first = neox ? a.rope_at + turn / 2 : 4 * t, second = neox ? first + a.rope_dim / 2 : first + 2;
+    uint gain = a.stride + (is_q ? 0 : a.head_dim), in_head = at_head;
+    if (is_q && a.turned_each != 0) {
+        if (!turned && !SCALED) return;
+        if (turned) in_head = a.turned + head * a.turned_each - a.rope_at;
+    }
+    vec2 u = read_two(row, in_head, first, scale, gain), w = read_two(row, in_head, second, scale, gain);
     if (turned) {
-        vec4 turns = uintBitsToFloat(WORD(rope, row * (a.rope_pairs / 2) + t));
+        vec4 turns = uintBitsToFloat(WORD(rope, row * (a.rope_pairs / 2) + turn / 4));
         vec2 p = rotate(neox ? vec2(u.x, w.x) : u, turns.xy), q = rotate(neox ? vec2(u.y, w.y) : w, turns.zw);
         u = neox ? vec2(p.x, q.x) : p;
         w = neox ? vec2(p.y, q.y) : q;
@@ -173,7 +181,7 @@ void serve(uint row, uvec4 r, uint page, uint head, uint t, float scale)
         turned_q[(from + second) / 2] = w;
         return;
     }
-    uint position = r.y % PIECE, at = cache_place(page, head);
+    uint position = r.y % PIECE, at = cache_place(is_v, page, head);
     store(is_v, at, first, position, u);
     store(is_v, at, second, position, w);
 }
@@ -184,19 +192,20 @@ void main()
     uvec4 r = WORD(rows, row);
     if (r.y == NO_ROW) return;
     uint entry = r.z + r.y / PIECE, page = WORD(pages, entry / 4)[entry % 4];
-    uint fours = a.head_dim / 4;
+    uint n_turned = a.n_heads + a.n_kv_heads, fours = a.head_dim / 4, v_fours = a.v_dim / 4;
     if (NORM || QUANT) { // a workgroup takes whole heads
-        for (uint head = gl_WorkGroupID.x; head < a.items / fours; head += gl_NumWorkGroups.x) {
-            float scale = NORM && head < a.n_heads + a.n_kv_heads ? norm_scale(row, head) : 0.0;
-            for (uint t = gl_LocalInvocationID.x; t < fours; t += gl_WorkGroupSize.x) serve(row, r, page, head, t, scale);
+        for (uint head = gl_WorkGroupID.x; head < n_turned + a.n_v_heads; head += gl_NumWorkGroups.x) {
+            bool is_v = head >= n_turned;
+            float scale = NORM && !is_v ? norm_scale(row, head) : 0.0;
+            for (uint t = gl_LocalInvocationID.x; t < (is_v ? v_fours : fours); t += gl_WorkGroupSize.x) serve(row, r, page, head, t, scale);
             if (!QUANT || head < a.n_heads) continue;
             barrier();
-            bool is_v = head >= a.n_heads + a.n_kv_heads;
-            store_blocks(is_v, cache_place(page, (head - a.n_heads) % a.n_kv_heads), r.y % PIECE);
+            store_blocks(is_v, cache_place(is_v, page, (head - a.n_heads) % a.n_kv_heads), r.y % PIECE);
             barrier();
         }
         return;
     }
     for (uint item = gl_GlobalInvocationID.x; item < a.items; item += gl_NumWorkGroups.x * gl_WorkGroupSize.x)
-        serve(row, r, page, item / fours, item % fours, 1.0);
+        if (item < n_turned * fours) serve(row, r, page, item / fours, item % fours, 1.0);
+        else serve(row, r, page, n_turned + (item - n_turned * fours) / v_fours, (item - n_turned * fours) % v_fours, 1.0);
 }

@@ -71,12 +71,12 @@ static struct work attention_work(const struct profile *p)
     const struct attention_shape *s = &p->f.shape;
     double per_sequence = (double)p->rows / p->sequences;
     double positions = p->depth + per_sequence, mean = p->depth + (per_sequence + 1) / 2;
-    double q = (double)s->n_heads * s->head_dim;
+    double q = (double)s->n_heads * s->head_dim, out = (double)s->n_heads * s->v_dim;
+    double page = (double)(ops_k_page_size(s) + ops_v_page_size(s));
     return (struct work){
         .what = "attention",
-        .bytes =
-            p->sequences * 2 * (double)ops_page_size(s) / KV_PAGE * positions + 2 * 4 * q * p->rows,
-        .flops = 4 * q * mean * p->rows,
+        .bytes = p->sequences * page / KV_PAGE * positions + 4 * (q + out) * p->rows,
+        .flops = 2 * (q + out) * mean * p->rows,
     };
 }
 
@@ -84,7 +84,7 @@ static struct work small_work(const struct profile *p, const char *kernel)
 {
     const struct attention_shape *s = &p->f.shape;
     const struct hparams *h = &p->f.h;
-    double rows = p->rows, dim = h->dim, heads = (double)s->n_heads * s->head_dim;
+    double rows = p->rows, dim = h->dim, heads = (double)s->n_heads * s->v_dim;
     const struct {
         const char *kernel;
         struct work work;
@@ -167,7 +167,7 @@ static llm_status fill_cache(struct profile *p, struct llm_error *error)
     double seconds;
     TRY_GPU(gpu_commands_create(p->f.gpu, &c, false, &gpu_error_), error);
     for (uint32_t l = 0; l < p->f.h.n_layers; l++)
-        gpu_commands_fill(c, &p->f.kv[l], 0, p->f.kv[l].size / 4 * 4, ones);
+        gpu_commands_fill(c, &p->f.kv[l].buffer, 0, p->f.kv[l].buffer.size / 4 * 4, ones);
     struct gpu_error gpu_error = {{0}};
     enum gpu_status status = gpu_commands_end(c, &gpu_error);
     if (status == GPU_OK) status = peaks_run(p->f.gpu, &c, 1, &seconds, &gpu_error);
@@ -236,6 +236,7 @@ static llm_status profile_model(struct profile *p, llm_model *m, const struct ll
         .context = p->depth + p->rows > usual ? p->depth + p->rows : usual,
         .n_pages = n_pages,
         .kv = o->kv,
+        .binding_size = gpu_device_info(gpu)->binding_size,
         .high = o->precision == LLM_PRECISION_HIGH,
         .profile = true,
     };

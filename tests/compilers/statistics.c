@@ -121,31 +121,35 @@ static const struct step step = {.buffer = {.size = 1u << 30},
 struct operation {
     enum { PLAIN, ADD, GATE_UP, EMBED, NORM, ROPE_STORE, ATTENTION, ARGMAX } kind;
     enum quant_type format;
-    uint32_t n_rows, head_dim;
+    uint32_t n_rows, head_dim, v_dim;
     uint32_t kv;
-    bool one_group;
+    bool one_group, latent;
 };
 
 static llm_status record_attention(struct run *r, struct gpu_commands *c, const struct operation *o,
                                    struct llm_error *error)
 {
-    const uint32_t heads = 8, kv_heads = 2, dims = (heads + 2 * kv_heads) * o->head_dim;
+    const uint32_t heads = o->latent ? 16 : 8, kv_heads = o->latent ? 1 : 2,
+                   v = (heads + kv_heads) * o->head_dim;
     const struct attention_shape s = {
         .n_heads = heads,
         .n_kv_heads = kv_heads,
         .head_dim = o->head_dim,
+        .v_dim = o->v_dim,
+        .latent = o->latent,
         .rope_dim = o->head_dim,
         .kv = o->kv,
         .scale = 1,
-        .stride = ops_stride(dims),
+        .stride = ops_stride(v + kv_heads * o->v_dim),
         .k = heads * o->head_dim,
-        .v = (heads + kv_heads) * o->head_dim,
+        .v = v,
     };
-    const uint64_t size = ops_page_size(&s) * (CONTEXT / ATTENTION_PIECE);
-    const struct gpu_range k = {&memory, 0, size}, v = {&memory, size, size};
+    const uint64_t n = CONTEXT / ATTENTION_PIECE, size = ops_k_page_size(&s) * n;
+    const struct gpu_range k = {&memory, 0, size},
+                           values = {&memory, size, ops_v_page_size(&s) * n};
     if (o->kind == ROPE_STORE)
-        return ops_rope_store(r->ops, c, &s, NULL, &step, &memory, &k, &v, o->n_rows, error);
-    return ops_attention(r->ops, c, &s, &step, &memory, &k, &v, &memory, &memory, VALUES_F32,
+        return ops_rope_store(r->ops, c, &s, NULL, &step, &memory, &k, &values, o->n_rows, error);
+    return ops_attention(r->ops, c, &s, &step, &memory, &k, &values, &memory, &memory, VALUES_F32,
                          o->one_group ? 1 : CONTEXT / ATTENTION_GROUP, o->n_rows, error);
 }
 
@@ -212,13 +216,20 @@ static bool run_matrices(struct run *r)
 
 static const char *const kv_names[] = {"f16", "f32", "q8_0", "q4_0"};
 
-static bool run_attention(struct run *r, uint32_t head_dim, uint32_t kv)
+static bool run_attention(struct run *r, uint32_t head_dim, uint32_t v_dim, uint32_t kv)
 {
     char shape[32], short_shape[40], rows_shape[40];
-    snprintf(shape, sizeof shape, "%s %" PRIu32, kv_names[kv], head_dim);
+    const bool latent = head_dim > v_dim && v_dim == 512;
+    int end = snprintf(shape, sizeof shape, "%s %" PRIu32, kv_names[kv], head_dim);
+    if (v_dim != head_dim) snprintf(shape + end, sizeof shape - (size_t)end, "/%" PRIu32, v_dim);
     snprintf(short_shape, sizeof short_shape, "%s short", shape);
     snprintf(rows_shape, sizeof rows_shape, "%s rows", shape);
-    struct operation o = {.kind = ROPE_STORE, .n_rows = 1, .head_dim = head_dim, .kv = kv};
+    struct operation o = {.kind = ROPE_STORE,
+                          .n_rows = 1,
+                          .head_dim = head_dim,
+                          .v_dim = v_dim,
+                          .kv = kv,
+                          .latent = latent};
     if (!run_operation(r, &o, "rope_store", shape)) return false;
     o.kind = ATTENTION;
     if (!run_operation(r, &o, "attention", shape)) return false;
@@ -234,9 +245,13 @@ static bool run_others(struct run *r)
     const struct operation norm = {.kind = NORM, .n_rows = 1};
     const struct operation argmax = {.kind = ARGMAX, .n_rows = 1};
     return run_operation(r, &norm, "norm", "1") && run_operation(r, &argmax, "argmax", "1") &&
-           run_attention(r, 64, LLM_KV_F32) && run_attention(r, 64, LLM_KV_F16) &&
-           run_attention(r, 128, LLM_KV_F32) && run_attention(r, 128, LLM_KV_F16) &&
-           run_attention(r, 128, LLM_KV_Q8_0) && run_attention(r, 128, LLM_KV_Q4_0);
+           run_attention(r, 64, 64, LLM_KV_F32) && run_attention(r, 64, 64, LLM_KV_F16) &&
+           run_attention(r, 128, 128, LLM_KV_F32) && run_attention(r, 128, 128, LLM_KV_F16) &&
+           run_attention(r, 128, 128, LLM_KV_Q8_0) && run_attention(r, 128, 128, LLM_KV_Q4_0) &&
+           run_attention(r, 192, 128, LLM_KV_F16) && run_attention(r, 256, 256, LLM_KV_F16) &&
+           run_attention(r, 512, 512, LLM_KV_F16) && run_attention(r, 512, 512, LLM_KV_F32) &&
+           run_attention(r, 576, 512, LLM_KV_F16) && run_attention(r, 576, 512, LLM_KV_F32) &&
+           run_attention(r, 576, 512, LLM_KV_Q8_0) && run_attention(r, 576, 512, LLM_KV_Q4_0);
 }
 
 /* ---- the device ---- */

@@ -118,7 +118,7 @@ void bench_run(struct bench *b, struct gpu_commands *c)
     uint64_t ticket;
     gpu_ok(gpu_commands_end(c, &error), &error);
     gpu_ok(gpu_submit(b->device, &c, 1, &ticket, &error), &error);
-    gpu_ok(gpu_wait(b->device, ticket, 60000000000u, &error), &error);
+    gpu_ok(gpu_wait(b->device, ticket, 600000000000u, &error), &error);
     gpu_commands_free(b->device, c);
 }
 

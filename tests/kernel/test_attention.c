@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST = 576 }; /* dimensions of a head */
+
 struct setting {
     struct attention_shape s;
     uint32_t n_rows, rows_used;
@@ -29,31 +31,38 @@ struct attention {
 /* The NMSE of what a cache holds, by LLM_KV_..., and of the attention over it. */
 static const double kv_bounds[] = {1e-6, 1e-9, 1e-4, 2e-2};
 
+static uint32_t dim_of(const struct attention_shape *s, bool is_v)
+{
+    return is_v ? s->v_dim : s->head_dim;
+}
+
 /* A number as the cache is to hold it, for each page, KV head, position and dimension. */
-static float *exact_at(const struct attention_shape *s, const float *exact, uint32_t page,
-                       uint32_t head, uint32_t position)
+static float *exact_at(const struct attention_shape *s, const float *exact, bool is_v,
+                       uint32_t page, uint32_t head, uint32_t position)
 {
     size_t i = ((size_t)page * s->n_kv_heads + head) * 64 + position % 64;
-    return (float *)exact + i * s->head_dim;
+    return (float *)exact + i * dim_of(s, is_v);
 }
 
 /* Where a KV head's part of a page begins. */
-static char *head_of(const struct attention_shape *s, const void *pages, uint32_t page,
+static char *head_of(const struct attention_shape *s, const void *pages, bool is_v, uint32_t page,
                      uint32_t head)
 {
-    return (char *)pages + (page * s->n_kv_heads + head) * ops_page_size(s) / s->n_kv_heads;
+    const uint64_t size = is_v ? ops_v_page_size(s) : ops_k_page_size(s);
+    return (char *)pages + (page * s->n_kv_heads + head) * size / s->n_kv_heads;
 }
 
 static size_t word_of(const struct attention_shape *s, bool is_v, uint32_t position, uint32_t d,
                       uint32_t wide)
 {
-    return is_v ? position % 64 * (s->head_dim / wide) + d / wide : d / wide * 64 + position % 64;
+    return is_v ? position % 64 * (s->v_dim / wide) + d / wide : d / wide * 64 + position % 64;
 }
 
-static uint16_t *scale_at(const struct attention_shape *s, char *at, uint32_t position, uint32_t d)
+static uint16_t *scale_at(const struct attention_shape *s, bool is_v, char *at, uint32_t position,
+                          uint32_t d)
 {
     uint32_t values = s->kv == LLM_KV_Q8_0 ? 1 : 2;
-    uint16_t *scales = (uint16_t *)(at + s->head_dim / values * 64);
+    uint16_t *scales = (uint16_t *)(at + dim_of(s, is_v) / values * 64);
     return scales + (d / 64 * 64 + position % 64) * 2 + d / 32 % 2;
 }
 
@@ -61,12 +70,13 @@ static float get(const struct attention_shape *s, const void *pages, bool is_v, 
                  uint32_t head, uint32_t position, uint32_t d)
 {
     static const uint32_t wides[] = {8, 4, 16, 32};
-    char *at = head_of(s, pages, page, head);
+    is_v = is_v && !s->latent;
+    char *at = head_of(s, pages, is_v, page, head);
     const uint32_t wide = wides[s->kv];
     const size_t word = word_of(s, is_v, position, d, wide);
     if (s->kv == LLM_KV_F32) return ((const float *)at)[word * 4 + d % 4];
     if (s->kv == LLM_KV_F16) return quant_f16(((const uint16_t *)at)[word * 8 + d % 8]);
-    const float scale = quant_f16(*scale_at(s, at, position, d));
+    const float scale = quant_f16(*scale_at(s, is_v, at, position, d));
     if (s->kv == LLM_KV_Q8_0) return scale * (float)((const int8_t *)at)[word * 16 + d % 16];
     const int byte = ((const uint8_t *)at)[word * 16 + d % 32 / 2];
     return scale * (float)((d % 2 ? byte >> 4 : byte & 15) - 8);
@@ -76,8 +86,8 @@ static float get(const struct attention_shape *s, const void *pages, bool is_v, 
 static void put(const struct attention_shape *s, void *pages, bool is_v, uint32_t page,
                 uint32_t head, uint32_t position, const float *x)
 {
-    char *at = head_of(s, pages, page, head);
-    for (uint32_t d = 0; d < s->head_dim; d++) {
+    char *at = head_of(s, pages, is_v, page, head);
+    for (uint32_t d = 0; d < dim_of(s, is_v); d++) {
         if (s->kv == LLM_KV_F32) {
             ((float *)at)[word_of(s, is_v, position, d, 4) * 4 + d % 4] = x[d];
             continue;
@@ -91,7 +101,7 @@ static void put(const struct attention_shape *s, void *pages, bool is_v, uint32_
             most = fabsf(x[i]) > fabsf(most) ? x[i] : most;
         const bool bytes = s->kv == LLM_KV_Q8_0;
         const uint16_t half = quant_to_f16(bytes ? fabsf(most) / 127 : most / -8);
-        *scale_at(s, at, position, d) = half;
+        *scale_at(s, is_v, at, position, d) = half;
         const float scale = quant_f16(half);
         const long low = bytes ? -127 : -8, high = bytes ? 127 : 7;
         long q = scale == 0 ? 0 : lrintf(x[d] / scale);
@@ -118,15 +128,15 @@ static struct attention make(struct bench *b, const struct setting *t)
     a.pages = n_pages * tables;
     a.max_groups = most / ATTENTION_GROUP + 1;
     a.qkv = bench_buffer(b, (uint64_t)t->n_rows * s->stride * 4);
-    a.k = bench_buffer(b, a.pages * ops_page_size(s));
-    a.v = bench_buffer(b, a.pages * ops_page_size(s));
-    size_t values = (size_t)a.pages * s->n_kv_heads * 64 * s->head_dim;
-    a.exact_k = calloc(values, sizeof *a.exact_k);
-    a.exact_v = calloc(values, sizeof *a.exact_v);
+    a.k = bench_buffer(b, a.pages * ops_k_page_size(s));
+    if (!s->latent) a.v = bench_buffer(b, a.pages * ops_v_page_size(s));
+    size_t values = (size_t)a.pages * s->n_kv_heads * 64;
+    a.exact_k = calloc(values * s->head_dim, sizeof *a.exact_k);
+    a.exact_v = calloc(values * s->v_dim, sizeof *a.exact_v);
     assert_true(a.exact_k && a.exact_v);
     a.partial =
         bench_buffer(b, ops_partial_size(s, t->n_rows, (a.max_groups + 1) * ATTENTION_GROUP));
-    a.out = bench_buffer(b, (uint64_t)t->n_rows * ops_stride(s->n_heads * s->head_dim) * 4);
+    a.out = bench_buffer(b, (uint64_t)t->n_rows * ops_stride(s->n_heads * s->v_dim) * 4);
     a.step = bench_step(b, t->n_rows, 1, a.pages, s->rope_dim / 2 + 2);
     float *x = a.qkv.map;
     for (uint32_t i = 0; i < t->n_rows * s->stride; i++) x[i] = t->size * bench_uniform();
@@ -156,7 +166,7 @@ static void drop(struct bench *b, struct attention *a)
 {
     bench_free(b, &a->qkv);
     bench_free(b, &a->k);
-    bench_free(b, &a->v);
+    if (a->v.size) bench_free(b, &a->v);
     bench_free(b, &a->partial);
     bench_free(b, &a->out);
     bench_free(b, &a->sinks);
@@ -171,7 +181,8 @@ static void turn(const struct attention_shape *s, uint32_t position, const float
     for (uint32_t d = 0; d < s->head_dim; d++) out[d] = in[d];
     for (uint32_t p = 0; p < s->rope_dim / 2; p++) {
         double angle = position * pow(10000.0, -2.0 * p / s->rope_dim);
-        uint32_t x = s->rope_neox ? p : 2 * p, y = s->rope_neox ? p + s->rope_dim / 2 : 2 * p + 1;
+        uint32_t x = s->rope_at + (s->rope_neox ? p : 2 * p),
+                 y = x + (s->rope_neox ? s->rope_dim / 2 : 1);
         out[x] = in[x] * cos(angle) - in[y] * sin(angle);
         out[y] = in[x] * sin(angle) + in[y] * cos(angle);
     }
@@ -200,17 +211,21 @@ static void fill(const struct setting *t, struct attention *a)
             if (p == own) continue;
             uint32_t page = a->step.pages[a->step.rows[i].table + p / 64];
             for (uint32_t h = 0; h < s->n_kv_heads; h++) {
-                float *k = exact_at(s, a->exact_k, page, h, p),
-                      *v = exact_at(s, a->exact_v, page, h, p);
-                for (uint32_t d = 0; d < s->head_dim; d++) {
-                    k[d] = t->size * bench_uniform();
-                    v[d] = bench_uniform();
-                }
+                float *k = exact_at(s, a->exact_k, false, page, h, p),
+                      *v = exact_at(s, a->exact_v, true, page, h, p);
+                for (uint32_t d = 0; d < s->head_dim; d++) k[d] = t->size * bench_uniform();
+                for (uint32_t d = 0; d < s->v_dim; d++) v[d] = s->latent ? k[d] : bench_uniform();
                 put(s, a->k.map, false, page, h, p, k);
-                put(s, a->v.map, true, page, h, p, v);
+                if (!s->latent) put(s, a->v.map, true, page, h, p, v);
             }
         }
     }
+}
+
+/* Where the device holds K or V. */
+static const void *held(const struct attention *a, bool is_v)
+{
+    return is_v && a->v.size ? a->v.map : a->k.map;
 }
 
 /* Attention of one head of one row in double, over the cache as the device holds it, or over what
@@ -229,8 +244,9 @@ static void exact(const struct setting *t, const struct attention *a, bool given
     for (uint32_t p = from; p < n; p++) {
         scores[p] = 0;
         for (uint32_t d = 0; d < s->head_dim; d++)
-            scores[p] += (double)q[d] * (given ? exact_at(s, a->exact_k, table[p / 64], kv, p)[d]
-                                               : get(s, a->k.map, false, table[p / 64], kv, p, d));
+            scores[p] +=
+                (double)q[d] * (given ? exact_at(s, a->exact_k, false, table[p / 64], kv, p)[d]
+                                      : get(s, a->k.map, false, table[p / 64], kv, p, d));
         scores[p] *= s->scale;
         if (s->softcap > 0) scores[p] = s->softcap * tanh(scores[p] / s->softcap);
         if (scores[p] > most) most = scores[p];
@@ -240,50 +256,75 @@ static void exact(const struct setting *t, const struct attention *a, bool given
         if (sink > most) most = sink;
         sum = exp(sink - most);
     }
-    for (uint32_t d = 0; d < s->head_dim; d++) out[d] = 0;
+    for (uint32_t d = 0; d < s->v_dim; d++) out[d] = 0;
     for (uint32_t p = from; p < n; p++) {
         double w = exp(scores[p] - most);
         sum += w;
-        for (uint32_t d = 0; d < s->head_dim; d++)
-            out[d] += w * (given ? exact_at(s, a->exact_v, table[p / 64], kv, p)[d]
-                                 : get(s, a->v.map, true, table[p / 64], kv, p, d));
+        for (uint32_t d = 0; d < s->v_dim; d++)
+            out[d] += w * (given ? exact_at(s, a->exact_v, true, table[p / 64], kv, p)[d]
+                                 : get(s, held(a, true), true, table[p / 64], kv, p, d));
     }
-    for (uint32_t d = 0; d < s->head_dim; d++) out[d] /= sum;
+    for (uint32_t d = 0; d < s->v_dim; d++) out[d] /= sum;
     free(scores);
+}
+
+/* A head of q before anything turns. */
+static const float *q_before(const struct attention_shape *s, const float *row, uint32_t h,
+                             float whole[MOST])
+{
+    memcpy(whole, row + s->q + h * s->head_dim, s->head_dim * sizeof *whole);
+    if (s->turned_each)
+        memcpy(whole + s->rope_at, row + s->turned + h * s->turned_each,
+               s->rope_dim * sizeof *whole);
+    return whole;
 }
 
 /* q, k and v of every row as they must be after rope_store. */
 static void check_stored(const struct setting *t, const struct attention *a, const float *before)
 {
     const struct attention_shape *s = &t->s;
-    double want[256], bound = s->kv == LLM_KV_F32 ? 1e-12 : kv_bounds[s->kv];
-    float got[256];
+    double want[MOST], bound = s->kv == LLM_KV_F32 ? 1e-12 : kv_bounds[s->kv];
+    float got[MOST];
     for (uint32_t i = 0; i < t->rows_used; i++) {
         const float *was = before + (size_t)i * s->stride,
                     *now = (const float *)a->qkv.map + (size_t)i * s->stride;
         uint32_t p = t->positions[i], page = a->step.pages[a->step.rows[i].table + p / 64];
         for (uint32_t h = 0; h < s->n_heads; h++) {
-            turn(s, p, was + s->q + h * s->head_dim, want);
+            turn(s, p, q_before(s, was, h, got), want);
             assert_true(bench_nmse(now + s->q + h * s->head_dim, want, s->head_dim) <= 1e-12);
         }
         for (uint32_t h = 0; h < s->n_kv_heads; h++) {
             turn(s, p, was + s->k + h * s->head_dim, want);
-            float *k = exact_at(s, a->exact_k, page, h, p),
-                  *v = exact_at(s, a->exact_v, page, h, p);
+            float *k = exact_at(s, a->exact_k, false, page, h, p),
+                  *v = exact_at(s, a->exact_v, true, page, h, p);
             for (uint32_t d = 0; d < s->head_dim; d++) {
                 got[d] = get(s, a->k.map, false, page, h, p, d);
                 k[d] = (float)want[d];
             }
             assert_true(bench_nmse(got, want, s->head_dim) <= bound);
+            if (s->latent) {
+                memcpy(v, k, s->v_dim * sizeof *v);
+                continue;
+            }
             /* V is not turned: exactly what is made of it here. */
-            for (uint32_t d = 0; d < s->head_dim; d++)
-                got[d] = get(s, a->v.map, true, page, h, p, d);
-            memcpy(v, was + s->v + h * s->head_dim, s->head_dim * sizeof *v);
+            for (uint32_t d = 0; d < s->v_dim; d++) got[d] = get(s, a->v.map, true, page, h, p, d);
+            memcpy(v, was + s->v + h * s->v_dim, s->v_dim * sizeof *v);
             put(s, a->v.map, true, page, h, p, v);
-            for (uint32_t d = 0; d < s->head_dim; d++)
+            for (uint32_t d = 0; d < s->v_dim; d++)
                 assert_true(got[d] == get(s, a->v.map, true, page, h, p, d));
         }
     }
+}
+
+static struct gpu_range k_range(const struct attention_shape *s, const struct attention *a)
+{
+    return (struct gpu_range){&a->k, 0, a->pages * ops_k_page_size(s)};
+}
+
+static struct gpu_range v_range(const struct attention_shape *s, const struct attention *a)
+{
+    if (s->latent) return k_range(s, a);
+    return (struct gpu_range){&a->v, 0, a->pages * ops_v_page_size(s)};
 }
 
 /* n_rows of t's rows, with room for so many groups. */
@@ -291,13 +332,12 @@ static void record(struct bench *b, const struct setting *t, struct attention *a
                    uint32_t max_groups, uint32_t n_rows)
 {
     struct llm_error error = {0};
-    ops_step_end(b->ops, &a->step.step, t->s.n_kv_heads, n_rows);
+    ops_step_end(b->ops, &a->step.step, ops_attention_columns(b->ops, &t->s), n_rows);
     struct attention_shape s = t->s;
     a->sinks_range = (struct gpu_range){&a->sinks, 0, s.n_heads * sizeof(float)};
     s.sinks = t->sinks ? &a->sinks_range : NULL;
     struct gpu_commands *c = bench_begin(b);
-    const struct gpu_range k = {&a->k, 0, a->pages * ops_page_size(&t->s)},
-                           v = {&a->v, 0, a->pages * ops_page_size(&t->s)};
+    const struct gpu_range k = k_range(&t->s, a), v = v_range(&t->s, a);
     bench_ok(ops_attention(b->ops, c, &s, &a->step.step, &a->qkv, &k, &v, &a->partial, &a->out,
                            VALUES_F32, max_groups, n_rows, &error),
              &error);
@@ -308,7 +348,7 @@ static void record(struct bench *b, const struct setting *t, struct attention *a
 static void check_alone(struct bench *b, const struct setting *t, struct attention *a,
                         const float *together)
 {
-    const size_t stride = ops_stride(t->s.n_heads * t->s.head_dim);
+    const size_t stride = ops_stride(t->s.n_heads * t->s.v_dim);
     struct step_row all[8];
     memcpy(all, a->step.rows, t->n_rows * sizeof *all);
     for (uint32_t i = 0; i < t->rows_used; i++) {
@@ -317,7 +357,7 @@ static void check_alone(struct bench *b, const struct setting *t, struct attenti
         bench_poison((float *)a->out.map + i * stride, stride * sizeof(float));
         record(b, t, a, a->max_groups, t->n_rows);
         assert_memory_equal((const float *)a->out.map + i * stride, together + i * stride,
-                            t->s.n_heads * t->s.head_dim * sizeof(float));
+                            t->s.n_heads * t->s.v_dim * sizeof(float));
         memcpy(a->step.rows, all, t->n_rows * sizeof *all);
     }
 }
@@ -328,37 +368,35 @@ static void try_attention(struct bench *b, const struct setting *t)
     struct llm_error error = {0};
     struct attention a = make(b, t);
     size_t qkv_size = (size_t)t->n_rows * s->stride * 4,
-           out_size = (size_t)t->n_rows * ops_stride(s->n_heads * s->head_dim) * 4;
+           out_size = (size_t)t->n_rows * ops_stride(s->n_heads * s->v_dim) * 4;
     float *before = malloc(qkv_size), *first = malloc(out_size);
     assert_non_null(before);
     assert_non_null(first);
     memcpy(before, a.qkv.map, qkv_size);
     fill(t, &a);
     struct gpu_commands *c = bench_begin(b);
-    const struct gpu_range k = {&a.k, 0, a.pages * ops_page_size(s)},
-                           v = {&a.v, 0, a.pages * ops_page_size(s)};
+    const struct gpu_range k = k_range(s, &a), v = v_range(s, &a);
     bench_ok(ops_rope_store(b->ops, c, s, NULL, &a.step.step, &a.qkv, &k, &v, t->n_rows, &error),
              &error);
     bench_run(b, c);
     check_stored(t, &a, before);
 
     record(b, t, &a, a.max_groups, t->n_rows);
-    double want[256], bound = t->bound > 0 ? t->bound : 1e-9;
+    double want[MOST], bound = t->bound > 0 ? t->bound : 1e-9;
     for (uint32_t i = 0; i < t->n_rows; i++) {
-        const float *row =
-            (const float *)a.out.map + (size_t)i * ops_stride(s->n_heads * s->head_dim);
+        const float *row = (const float *)a.out.map + (size_t)i * ops_stride(s->n_heads * s->v_dim);
         for (uint32_t h = 0; h < s->n_heads; h++) {
             if (i >= t->rows_used) {
-                assert_true(isnan(row[h * s->head_dim])); /* padding is left alone */
+                assert_true(isnan(row[h * s->v_dim])); /* padding is left alone */
                 continue;
             }
             exact(t, &a, false, i, h, want);
-            double e = bench_nmse(row + h * s->head_dim, want, s->head_dim);
+            double e = bench_nmse(row + h * s->v_dim, want, s->v_dim);
             if (!(e <= bound))
                 fail_msg("row %u head %u position %u: NMSE %g", i, h, t->positions[i], e);
             if (t->size > 1) continue; /* what is rounded off such scores decides */
             exact(t, &a, true, i, h, want);
-            e = bench_nmse(row + h * s->head_dim, want, s->head_dim);
+            e = bench_nmse(row + h * s->v_dim, want, s->v_dim);
             if (!(e <= kv_bounds[s->kv]))
                 fail_msg("row %u head %u position %u: NMSE %g of what was stored", i, h,
                          t->positions[i], e);
@@ -387,6 +425,7 @@ static struct attention_shape shape(uint32_t heads, uint32_t kv_heads, uint32_t 
         .n_heads = heads,
         .n_kv_heads = kv_heads,
         .head_dim = dim,
+        .v_dim = dim,
         .rope_dim = rope,
         .rope_neox = neox,
         .kv = kv,
@@ -396,6 +435,28 @@ static struct attention_shape shape(uint32_t heads, uint32_t kv_heads, uint32_t 
         .k = k,
         .v = v,
     };
+}
+
+/* V of another size, or the beginning of K, of which then the end is turned, as DeepSeek's latent
+ * attention has it. */
+static struct attention_shape uneven(uint32_t heads, uint32_t kv_heads, uint32_t dim,
+                                     uint32_t v_dim, bool latent, uint32_t rope, uint32_t kv)
+{
+    struct attention_shape s = shape(heads, kv_heads, dim, rope, true, kv);
+    s.v_dim = v_dim;
+    s.latent = latent;
+    s.rope_at = (dim - rope) / 4 * 4;
+    s.stride = ops_stride(s.v + (latent ? 0 : kv_heads * v_dim));
+    return s;
+}
+
+/* The dimensions of q that turn come from elsewhere. */
+static struct attention_shape apart(struct attention_shape s)
+{
+    s.turned = s.stride + 12;
+    s.turned_each = s.rope_dim + 20;
+    s.stride = ops_stride(s.turned + s.n_heads * s.turned_each);
+    return s;
 }
 
 static void attention_shapes(void **state)
@@ -412,6 +473,30 @@ static void attention_shapes(void **state)
         for (uint32_t i = 0; i < n; i++) {
             const struct setting t = {shapes[i], 8, 6,    {0, 63, 64, 255, 256, 299}, false, 1,
                                       0,         0, false};
+            try_attention(*state, &t);
+        }
+    }
+}
+
+/* One row alone, a few in one sequence, and queries enough for several workgroups. */
+static void wide_heads(void **state)
+{
+    for (uint32_t kv = 0; kv <= LLM_KV_Q4_0; kv++) {
+        const struct attention_shape shapes[] = {
+            apart(uneven(6, 1, 576, 512, true, 64, kv)), uneven(4, 2, 512, 512, false, 512, kv),
+            uneven(3, 3, 192, 128, false, 64, kv),       uneven(2, 1, 64, 96, false, 32, kv),
+            apart(uneven(2, 1, 320, 256, true, 64, kv)), uneven(18, 1, 512, 448, true, 64, kv),
+        };
+        /* As above. */
+        uint32_t n = kv == LLM_KV_F16 ? sizeof shapes / sizeof *shapes : 3;
+        for (uint32_t i = 0; i < n; i++) {
+            struct setting t = {
+                .s = shapes[i], .n_rows = 4, .rows_used = 3, .positions = {0, 64, 299}, .size = 1};
+            try_attention(*state, &t);
+            if (i % 2) continue;
+            t.one_sequence = true;
+            t.sinks = i == 4;
+            for (uint32_t r = 0; r < 3; r++) t.positions[r] = 254 + r;
             try_attention(*state, &t);
         }
     }
@@ -603,10 +688,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attention_shapes), cmocka_unit_test(attention_one_sequence),
-        cmocka_unit_test(attention_large),  cmocka_unit_test(attention_long),
-        cmocka_unit_test(windows),          cmocka_unit_test(softcap),
-        cmocka_unit_test(both_ways),        cmocka_unit_test(rope_far),
-        cmocka_unit_test(terms_of_heads),
+        cmocka_unit_test(wide_heads),       cmocka_unit_test(attention_large),
+        cmocka_unit_test(attention_long),   cmocka_unit_test(windows),
+        cmocka_unit_test(softcap),          cmocka_unit_test(both_ways),
+        cmocka_unit_test(rope_far),         cmocka_unit_test(terms_of_heads),
     };
     return cmocka_run_group_tests(tests, bench_setup, bench_teardown);
 }

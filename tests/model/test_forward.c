@@ -190,21 +190,25 @@ static void odd_shapes(void **state)
         const char *name;
         uint32_t dim, n_heads, n_kv_heads, head_dim, hidden, vocab;
         bool tied;
+        uint32_t v_dim;
     } shapes[] = {
-        {"output of its own", 64, 4, 2, 16, 96, 300, false},
-        {"tied output", 64, 4, 2, 16, 96, 300, true},
-        {"key_length above dim / heads", 64, 4, 2, 32, 96, 300, false},
-        {"key_length below dim / heads", 128, 4, 1, 16, 96, 300, false},
-        {"heads of 40", 160, 4, 2, 40, 96, 300, false},
-        {"heads of 80", 160, 2, 1, 80, 96, 300, false},
-        {"heads of 8", 64, 8, 2, 8, 96, 300, false},
-        {"heads of 128", 128, 2, 1, 128, 96, 300, true},
-        {"heads of 256", 256, 2, 1, 256, 96, 300, true},
-        {"one KV head a head", 64, 4, 4, 16, 96, 300, false},
-        {"three heads a KV head", 96, 6, 2, 16, 96, 300, false},
-        {"one head", 64, 1, 1, 64, 96, 300, false},
-        {"as small as can be", 8, 1, 1, 8, 1, 300, false},
-        {"nothing a multiple of 32", 72, 3, 1, 24, 101, 307, false},
+        {"output of its own", 64, 4, 2, 16, 96, 300, false, 0},
+        {"tied output", 64, 4, 2, 16, 96, 300, true, 0},
+        {"key_length above dim / heads", 64, 4, 2, 32, 96, 300, false, 0},
+        {"key_length below dim / heads", 128, 4, 1, 16, 96, 300, false, 0},
+        {"heads of 40", 160, 4, 2, 40, 96, 300, false, 0},
+        {"heads of 80", 160, 2, 1, 80, 96, 300, false, 0},
+        {"heads of 8", 64, 8, 2, 8, 96, 300, false, 0},
+        {"heads of 128", 128, 2, 1, 128, 96, 300, true, 0},
+        {"heads of 256", 256, 2, 1, 256, 96, 300, true, 0},
+        {"heads of 512", 256, 2, 1, 512, 96, 300, true, 0},
+        {"keys of 192, values of 128", 64, 2, 1, 192, 96, 300, true, 128},
+        {"keys of 16, values of 24", 64, 4, 2, 16, 96, 300, true, 24},
+        {"one KV head a head", 64, 4, 4, 16, 96, 300, false, 0},
+        {"three heads a KV head", 96, 6, 2, 16, 96, 300, false, 0},
+        {"one head", 64, 1, 1, 64, 96, 300, false, 0},
+        {"as small as can be", 8, 1, 1, 8, 1, 300, false, 0},
+        {"nothing a multiple of 32", 72, 3, 1, 24, 101, 307, false, 0},
     };
     for (size_t i = 0; i < LENGTH(shapes); i++) {
         struct model_shape s = small_shape();
@@ -212,6 +216,7 @@ static void odd_shapes(void **state)
         s.n_heads = shapes[i].n_heads;
         s.n_kv_heads = shapes[i].n_kv_heads;
         s.head_dim = shapes[i].head_dim;
+        s.v_dim = shapes[i].v_dim;
         s.hidden = shapes[i].hidden;
         s.vocab = shapes[i].vocab;
         s.tied = shapes[i].tied;

@@ -118,33 +118,62 @@ enum extent {
     HEADS,
     KV_HEADS,
     Q,
-    KV,
+    K,
+    V,
+    ATTENDED,
     QKV,
     HIDDEN,
     TWO_HIDDEN,
     EXPERTS,
     EXPERT_HIDDEN,
-    SHARED_HIDDEN
+    SHARED_HIDDEN,
+    RANK,
+    Q_RANK,
+    RANK_ROPE,
+    PLAIN_HEAD, /* what of a head of q is not rotated */
+    VALUE,
+    PLAIN_VALUES
 };
-/* FFN: in layers without experts; SHARED: where the shape has one; PLAIN: F32 always. */
-enum part_kind { ATTENTION, FFN, SHARED, PLAIN, STACK, NORM, BIAS, LARGE_BIAS };
+/* FFN: in layers without experts; SHARED: where the shape has one; PLAIN: F32 always; STACK: a
+ * matrix for each expert; HEAD_STACK: for each head. */
+enum part_kind { ATTENTION, FFN, SHARED, PLAIN, STACK, HEAD_STACK, NORM, BIAS, LARGE_BIAS };
+
+static uint32_t rope_dims(const struct model_shape *s)
+{
+    return s->rope_dims ? s->rope_dims : s->head_dim;
+}
+
+static uint32_t v_dim(const struct model_shape *s)
+{
+    return s->v_dim ? s->v_dim : s->head_dim;
+}
 
 static uint32_t extent_of(const struct model_shape *s, enum extent e)
 {
-    const uint32_t q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim,
+    const struct model_latent *a = &s->latent;
+    const uint32_t q = s->n_heads * s->head_dim, k = s->n_kv_heads * s->head_dim,
+                   v = s->n_kv_heads * v_dim(s), plain = s->head_dim - rope_dims(s),
                    extents[] = {1,
                                 s->dim,
                                 s->head_dim,
                                 s->n_heads,
                                 s->n_kv_heads,
                                 q,
-                                kv,
-                                q + 2 * kv,
+                                k,
+                                v,
+                                s->n_heads * v_dim(s),
+                                q + k + v,
                                 s->hidden,
                                 2 * s->hidden,
                                 s->experts.n,
                                 s->experts.hidden,
-                                s->experts.shared};
+                                s->experts.shared,
+                                a->rank,
+                                a->q_rank,
+                                a->rank + rope_dims(s),
+                                plain,
+                                v_dim(s),
+                                s->n_heads * (plain + v_dim(s))};
     return extents[e];
 }
 
@@ -163,17 +192,17 @@ static const struct part {
     {"post1", "post_attention_norm.weight", NORM, DIM, ONE},
     {"post2", "post_ffw_norm.weight", NORM, DIM, ONE},
     {"q", "attn_q.weight", ATTENTION, DIM, Q},
-    {"k", "attn_k.weight", ATTENTION, DIM, KV},
-    {"v", "attn_v.weight", ATTENTION, DIM, KV},
+    {"k", "attn_k.weight", ATTENTION, DIM, K},
+    {"v", "attn_v.weight", ATTENTION, DIM, V},
     {"qkv", "attn_qkv.weight", ATTENTION, DIM, QKV},
-    {"o", "attn_output.weight", ATTENTION, Q, DIM},
+    {"o", "attn_output.weight", ATTENTION, ATTENDED, DIM},
     {"gate", "ffn_gate.weight", FFN, DIM, HIDDEN},
     {"up", "ffn_up.weight", FFN, DIM, HIDDEN},
     {"gateup", "ffn_up.weight", FFN, DIM, TWO_HIDDEN},
     {"down", "ffn_down.weight", FFN, HIDDEN, DIM},
     {"qb", "attn_q.bias", BIAS, Q, ONE},
-    {"kb", "attn_k.bias", BIAS, KV, ONE},
-    {"vb", "attn_v.bias", BIAS, KV, ONE},
+    {"kb", "attn_k.bias", BIAS, K, ONE},
+    {"vb", "attn_v.bias", BIAS, V, ONE},
     {"qkvb", "attn_qkv.bias", BIAS, QKV, ONE},
     {"ob", "attn_output.bias", BIAS, DIM, ONE},
     {"upb", "ffn_up.bias", BIAS, HIDDEN, ONE},
@@ -181,9 +210,17 @@ static const struct part {
     {"qn", "attn_q_norm.weight", NORM, HEAD, ONE},
     {"kn", "attn_k_norm.weight", NORM, HEAD, ONE},
     {"qrow", "attn_q_norm.weight", NORM, Q, ONE},
-    {"krow", "attn_k_norm.weight", NORM, KV, ONE},
+    {"krow", "attn_k_norm.weight", NORM, K, ONE},
     {"qheads", "attn_q_norm.weight", NORM, HEAD, HEADS},
     {"kheads", "attn_k_norm.weight", NORM, HEAD, KV_HEADS},
+    {"qa", "attn_q_a.weight", ATTENTION, DIM, Q_RANK},
+    {"qan", "attn_q_a_norm.weight", NORM, Q_RANK, ONE},
+    {"q-b", "attn_q_b.weight", ATTENTION, Q_RANK, Q},
+    {"kva", "attn_kv_a_mqa.weight", ATTENTION, DIM, RANK_ROPE},
+    {"kvan", "attn_kv_a_norm.weight", NORM, RANK, ONE},
+    {"k-b", "attn_k_b.weight", HEAD_STACK, PLAIN_HEAD, RANK},
+    {"v-b", "attn_v_b.weight", HEAD_STACK, RANK, VALUE},
+    {"kv-b", "attn_kv_b.weight", ATTENTION, RANK, PLAIN_VALUES},
     {"sinks", "attn_sinks.weight", BIAS, HEADS, ONE},
     {"router", "ffn_gate_inp.weight", PLAIN, DIM, EXPERTS},
     {"routerb", "ffn_gate_inp.bias", BIAS, EXPERTS, ONE},
@@ -252,6 +289,8 @@ static const struct kin {
     {"bailingmoe2", "norm1 qkv qn kn o norm2 gate up down", false, "",
      PLAIN_EXPERTS " choiceb" SHARED_EXPERT},
     {"deepseek", "norm1 q k v o norm2 gate up down", false, "", PLAIN_EXPERTS SHARED_EXPERT},
+    {"deepseek2", "norm1 kvan kva o norm2 gate up down", false, "",
+     PLAIN_EXPERTS " choiceb" SHARED_EXPERT},
     {"minimax-m2", "norm1 q k v qrow krow o norm2", false, "", PLAIN_EXPERTS " choiceb"},
     {"hunyuan-moe", "norm1 q k v qn kn o norm2", false, "", PLAIN_EXPERTS SHARED_EXPERT},
 };
@@ -279,6 +318,9 @@ static void layer_part(struct maker *m, const struct part *p, const char *name)
     case SHARED: matrix(m, name, s->ffn, cols, rows); break;
     case PLAIN: matrix(m, name, QUANT_F32, cols, rows); break;
     case STACK: stack(m, name, fitting(s->ffn, cols), cols, rows, s->experts.n, 0, spread); break;
+    case HEAD_STACK:
+        stack(m, name, fitting(s->attention, cols), cols, rows, s->n_heads, 0, spread);
+        break;
     case NORM: tensor(m, name, QUANT_F32, cols, rows, 1, 0.5f); break;
     case BIAS: tensor(m, name, QUANT_F32, cols, rows, 0, 0.5f); break;
     case LARGE_BIAS: tensor(m, name, QUANT_F32, cols, rows, 0, 9); break;
@@ -316,6 +358,10 @@ static void layer(struct maker *m, uint32_t l)
 {
     const struct kin *k = kin_of(m->shape);
     attention_and_ffn(m, l, k);
+    if (m->shape->latent.rank) {
+        layer_parts(m, l, m->shape->latent.q_rank ? "qa qan q-b" : "q");
+        layer_parts(m, l, m->shape->latent.fused ? "kv-b" : "k-b v-b");
+    }
     if (has_experts(m->shape, l)) layer_parts(m, l, k && k->experts ? k->experts : PLAIN_EXPERTS);
 }
 
@@ -330,11 +376,6 @@ static void next_layer(struct maker *m, uint32_t l)
     norm(m, name);
     snprintf(name, sizeof name, "blk.%u.nextn.hnorm.weight", l);
     norm(m, name);
-}
-
-static uint32_t rope_dims(const struct model_shape *s)
-{
-    return s->rope_dims ? s->rope_dims : s->head_dim;
 }
 
 /* Llama 3.1's divisors of the frequencies: 1 for short waves, factor for long ones, a ramp between
@@ -498,6 +539,8 @@ static const char *key(const struct maker *m, char out[128], const char *name)
 static void write_numbers(struct maker *m)
 {
     const struct model_shape *s = m->shape;
+    const struct model_latent *a = &s->latent;
+    const bool absorbed = a->rank && !a->fused;
     const struct {
         const char *key;
         uint32_t value;
@@ -507,15 +550,22 @@ static void write_numbers(struct maker *m)
         {"block_count", s->n_layers + s->next_layers},
         {"feed_forward_length", s->hidden},
         {"attention.head_count", s->n_heads},
-        {"attention.head_count_kv", s->n_kv_heads},
-        {"attention.key_length", s->head_dim},
-        {"attention.value_length", s->head_dim},
+        {"attention.head_count_kv", absorbed   ? 1
+                                    : a->fused ? s->n_heads
+                                               : s->n_kv_heads},
+        {"attention.key_length", absorbed ? a->rank + rope_dims(s) : s->head_dim},
+        {"attention.value_length", absorbed ? a->rank : v_dim(s)},
+        {"attention.key_length_mla", absorbed ? s->head_dim : 0},
+        {"attention.value_length_mla", absorbed ? v_dim(s) : 0},
+        {"attention.kv_lora_rank", a->rank},
+        {"attention.q_lora_rank", a->q_rank},
         {"rope.dimension_count", rope_dims(s)},
         {"vocab_size", s->vocab},
     };
     char name[128];
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        gguf_write_u32(&m->out, key(m, name, numbers[i].key), numbers[i].value);
+        if (numbers[i].value)
+            gguf_write_u32(&m->out, key(m, name, numbers[i].key), numbers[i].value);
     if (s->next_layers)
         gguf_write_u32(&m->out, key(m, name, "nextn_predict_layers"), s->next_layers);
 }

@@ -16,9 +16,8 @@ void reference_multiply(const float *w, const double *x, double *out, size_t row
     }
 }
 
-/* By the root mean square, or centered by the standard deviation. */
-static void norm(const struct reference *r, const double *x, const float *weight, const float *bias,
-                 double *out, size_t n)
+void reference_norm(const struct reference *r, const double *x, const float *weight,
+                    const float *bias, double *out, size_t n)
 {
     double mean = 0, squares = 0;
     for (size_t i = 0; i < n && r->kin->centered; i++) mean += x[i] / (double)n;
@@ -52,9 +51,8 @@ static double rope_angle(const struct rope *p, uint32_t i, uint32_t position, do
     return plain * (1 - ramp) + scaled * ramp;
 }
 
-/* Turns the pairs of each head. */
-static void rotate(const struct rope *p, double *x, uint32_t n_heads, uint32_t head_dim,
-                   uint32_t position)
+void reference_rotate(const struct rope *p, double *x, uint32_t n_heads, uint32_t head_dim,
+                      uint32_t position)
 {
     for (uint32_t i = 0; i < p->dims / 2; i++) {
         double size, angle = rope_angle(p, i, position, &size);
@@ -84,23 +82,22 @@ static double cap(double x, double most)
 
 static void attend_head(struct reference *r, const struct layer *y, uint32_t h, uint32_t position)
 {
-    uint32_t width = r->n_kv_heads * r->head_dim,
-             at = h / (r->n_heads / r->n_kv_heads) * r->head_dim;
+    const uint32_t kv = h / (r->n_heads / r->n_kv_heads);
     const double *q = r->q + h * r->head_dim;
-    double *out = r->attended + h * r->head_dim;
+    double *out = r->attended + h * r->v_dim;
     const uint32_t first = y->window && position >= y->window ? position - y->window + 1 : 0;
     for (uint32_t t = first; t <= position; t++) {
-        const double *key = y->keys + (size_t)t * width + at;
+        const double *key = y->keys + ((size_t)t * r->n_kv_heads + kv) * r->head_dim;
         double sum = 0;
         for (uint32_t i = 0; i < r->head_dim; i++) sum += q[i] * key[i];
         r->scores[t] = cap(sum * r->attention_scale, r->attention_cap);
     }
     if (y->sinks) r->scores[position + 1] = (double)y->sinks[h]; /* takes its share of weight */
     reference_softmax(r->scores + first, (size_t)position - first + 1 + (y->sinks != NULL));
-    memset(out, 0, r->head_dim * sizeof *out);
+    memset(out, 0, r->v_dim * sizeof *out);
     for (uint32_t t = first; t <= position; t++) {
-        const double *value = y->values + (size_t)t * width + at;
-        for (uint32_t i = 0; i < r->head_dim; i++) out[i] += r->scores[t] * value[i];
+        const double *value = y->values + ((size_t)t * r->n_kv_heads + kv) * r->v_dim;
+        for (uint32_t i = 0; i < r->v_dim; i++) out[i] += r->scores[t] * value[i];
     }
 }
 
@@ -114,10 +111,11 @@ static void norm_heads(const struct reference *r, double *x, const float *each, 
                        const float *own, uint32_t n_heads)
 {
     for (uint32_t h = 0; own && h < n_heads; h++)
-        norm(r, x + h * r->head_dim, own + h * r->head_dim, NULL, x + h * r->head_dim, r->head_dim);
-    if (row) norm(r, x, row, NULL, x, n_heads * r->head_dim);
+        reference_norm(r, x + h * r->head_dim, own + h * r->head_dim, NULL, x + h * r->head_dim,
+                       r->head_dim);
+    if (row) reference_norm(r, x, row, NULL, x, n_heads * r->head_dim);
     for (uint32_t h = 0; each && h < n_heads; h++)
-        norm(r, x + h * r->head_dim, each, NULL, x + h * r->head_dim, r->head_dim);
+        reference_norm(r, x + h * r->head_dim, each, NULL, x + h * r->head_dim, r->head_dim);
 }
 
 static void turn_and_norm(const struct reference *r, const struct layer *y, double *x,
@@ -128,28 +126,40 @@ static void turn_and_norm(const struct reference *r, const struct layer *y, doub
     const bool plain = (r->kin->plain_every && (l + 1) % r->kin->plain_every == 0) ||
                        (r->kin->others_plain && r->window && !y->window);
     if (!r->kin->late_norm) norm_heads(r, x, each, row, own, n_heads);
-    if (!plain) rotate(y->window ? &r->window_rope : &r->rope, x, n_heads, r->head_dim, position);
+    if (!plain)
+        reference_rotate(y->window ? &r->window_rope : &r->rope, x, n_heads, r->head_dim, position);
     if (r->kin->late_norm) norm_heads(r, x, each, row, own, n_heads);
+}
+
+/* r->q, and the position's key and value. */
+static void make_qkv(struct reference *r, const struct layer *y, const double *in,
+                     uint32_t position, double *key, double *value)
+{
+    const uint32_t heads = r->n_heads * r->head_dim, width = r->n_kv_heads * r->head_dim,
+                   v_width = r->n_kv_heads * r->v_dim;
+    reference_multiply(y->q, in, r->q, heads, r->dim);
+    reference_multiply(y->k, in, key, width, r->dim);
+    reference_multiply(y->v, in, value, v_width, r->dim);
+    reference_add(r->q, y->q_bias, heads);
+    reference_add(key, y->k_bias, width);
+    reference_add(value, y->v_bias, v_width);
+    turn_and_norm(r, y, r->q, y->q_norm, y->q_row, y->q_heads, r->n_heads, position);
+    turn_and_norm(r, y, key, y->k_norm, y->k_row, y->k_heads, r->n_kv_heads, position);
 }
 
 /* added = o(attention(in)) */
 static void attention(struct reference *r, struct layer *y, const double *in, uint32_t position)
 {
-    uint32_t heads = r->n_heads * r->head_dim, width = r->n_kv_heads * r->head_dim;
-    double *key = y->keys + (size_t)position * width, *value = y->values + (size_t)position * width;
-    reference_multiply(y->q, in, r->q, heads, r->dim);
-    reference_multiply(y->k, in, key, width, r->dim);
-    reference_multiply(y->v, in, value, width, r->dim);
-    reference_add(r->q, y->q_bias, heads);
-    reference_add(key, y->k_bias, width);
-    reference_add(value, y->v_bias, width);
-    turn_and_norm(r, y, r->q, y->q_norm, y->q_row, y->q_heads, r->n_heads, position);
-    turn_and_norm(r, y, key, y->k_norm, y->k_row, y->k_heads, r->n_kv_heads, position);
+    const uint32_t heads = r->n_heads * r->head_dim, width = r->n_kv_heads * r->head_dim,
+                   v_width = r->n_kv_heads * r->v_dim;
+    double *key = y->keys + (size_t)position * width,
+           *value = y->values + (size_t)position * v_width;
+    (r->kin->latent ? reference_make_latent : make_qkv)(r, y, in, position, key, value);
     const double heat =
         1 + r->temperature * log(1 + floor((double)position / r->rope.original_context));
     for (uint32_t i = 0; i < heads && r->temperature > 0; i++) r->q[i] *= heat;
     for (uint32_t h = 0; h < r->n_heads; h++) attend_head(r, y, h, position);
-    reference_multiply(y->attn_output, r->attended, r->added, r->dim, heads);
+    reference_multiply(y->attn_output, r->attended, r->added, r->dim, r->n_heads * r->v_dim);
     reference_add(r->added, y->attn_output_bias, r->dim);
 }
 
@@ -193,13 +203,13 @@ static const double *normed(const struct reference *r, const float *weight, cons
                             double *out)
 {
     if (!weight) return r->x;
-    norm(r, r->x, weight, bias, out, r->dim);
+    reference_norm(r, r->x, weight, bias, out, r->dim);
     return out;
 }
 
 static void add_to_x(struct reference *r, const float *post)
 {
-    if (post) norm(r, r->added, post, NULL, r->added, r->dim);
+    if (post) reference_norm(r, r->added, post, NULL, r->added, r->dim);
     for (uint32_t i = 0; i < r->dim; i++) r->x[i] += r->residual_scale * r->added[i];
 }
 
@@ -222,7 +232,7 @@ static void forward(struct reference *r, int32_t id, double *logits)
     for (uint32_t l = 0; l < r->n_layers; l++) forward_layer(r, &r->layers[l], r->length);
     r->length++;
     if (!logits) return;
-    norm(r, r->x, r->output_norm, r->output_norm_bias, r->normed, r->dim);
+    reference_norm(r, r->x, r->output_norm, r->output_norm_bias, r->normed, r->dim);
     reference_multiply(r->output, r->normed, logits, r->vocab, r->dim);
     reference_add(logits, r->output_bias, r->vocab);
     for (uint32_t i = 0; i < r->vocab; i++)
@@ -235,10 +245,11 @@ static void grow(struct reference *r, size_t n)
 {
     if (r->length + n <= r->capacity) return;
     r->capacity = 2 * (r->length + (uint32_t)n);
-    size_t size = (size_t)r->capacity * r->n_kv_heads * r->head_dim * sizeof(double);
+    const size_t n_heads = (size_t)r->capacity * r->n_kv_heads * sizeof(double);
     for (uint32_t l = 0; l < r->n_layers; l++) {
-        r->layers[l].keys = reference_must(realloc(r->layers[l].keys, size));
-        r->layers[l].values = reference_must(realloc(r->layers[l].values, size));
+        struct layer *y = &r->layers[l];
+        y->keys = reference_must(realloc(y->keys, n_heads * r->head_dim));
+        y->values = reference_must(realloc(y->values, n_heads * r->v_dim));
     }
     r->scores = reference_must(realloc(r->scores, (r->capacity + 1) * sizeof(double)));
 }

@@ -78,6 +78,7 @@ static const struct kin kin[] = {
     {.name = "bailingmoe"},
     {.name = "bailingmoe2", .neox = true},
     {.name = "deepseek"},
+    {.name = "deepseek2", .latent = true},
     {.name = "minimax-m2", .neox = true, .gating = GATE_SIGMOID, .normed_weights = true},
     {.name = "hunyuan-moe", .neox = true, .late_norm = true, .normed_weights = true},
 };
@@ -165,9 +166,12 @@ static llm_status read_shape(struct reference *r, const struct gguf *g, struct l
     TRY(gguf_get_u32(g, reference_key(r, full, "attention.head_count_kv"), &r->n_kv_heads, error));
     r->head_dim = r->dim / r->n_heads;
     TRY(gguf_get_u32(g, reference_key(r, full, "attention.key_length"), &r->head_dim, error));
-    if (r->n_kv_heads == 0 || r->n_heads % r->n_kv_heads || r->head_dim == 0)
+    r->v_dim = r->head_dim;
+    TRY(gguf_get_u32(g, reference_key(r, full, "attention.value_length"), &r->v_dim, error));
+    if (r->n_kv_heads == 0 || r->n_heads % r->n_kv_heads || r->head_dim == 0 || r->v_dim == 0)
         return error_set(error, LLM_BAD_MODEL, "%u heads of %u for %u KV heads", r->n_heads,
                          r->head_dim, r->n_kv_heads);
+    if (r->kin->latent) TRY(reference_read_latent(r, g, error));
     r->parallel = r->kin->parallel;
     r->period = r->kin->period;
     TRY(gguf_get_u32(g, reference_key(r, full, "attention.sliding_window_pattern"), &r->period,
@@ -247,19 +251,20 @@ static float *some_rows(const struct gguf *g, const uint8_t *data, const char *n
 static void split_qkv(const struct reference *r, struct layer *y, const struct gguf *g,
                       const uint8_t *data, uint32_t l)
 {
-    const uint32_t q = r->n_heads * r->head_dim, kv = r->n_kv_heads * r->head_dim, all = q + 2 * kv;
+    const uint32_t q = r->n_heads * r->head_dim, k = r->n_kv_heads * r->head_dim,
+                   v = r->n_kv_heads * r->v_dim, all = q + k + v;
     char name[64];
     snprintf(name, sizeof name, "blk.%u.attn_qkv.weight", l);
     y->q = some_rows(g, data, name, r->dim, all, 0, q);
-    y->k = some_rows(g, data, name, r->dim, all, q, kv);
-    y->v = some_rows(g, data, name, r->dim, all, q + kv, kv);
+    y->k = some_rows(g, data, name, r->dim, all, q, k);
+    y->v = some_rows(g, data, name, r->dim, all, q + k, v);
     snprintf(name, sizeof name, "blk.%u.attn_qkv.bias", l);
     float *bias = reference_weights(g, data, name, all, 1);
     if (!bias) return;
     const struct {
         float **out;
         uint32_t from, n;
-    } parts[] = {{&y->q_bias, 0, q}, {&y->k_bias, q, kv}, {&y->v_bias, q + kv, kv}};
+    } parts[] = {{&y->q_bias, 0, q}, {&y->k_bias, q, k}, {&y->v_bias, q + k, v}};
     for (int i = 0; i < 3; i++) {
         *parts[i].out = reference_must(malloc(parts[i].n * sizeof(float)));
         memcpy(*parts[i].out, bias + parts[i].from, parts[i].n * sizeof(float));
@@ -296,8 +301,8 @@ static llm_status read_layer(struct reference *r, const struct gguf *g, const ui
     char second[64];
     snprintf(second, sizeof second, "blk.%u.attn_norm_2.weight", l);
     const bool two = gguf_tensor(g, second) != NULL;
-    const uint32_t q = r->n_heads * r->head_dim, kv = r->n_kv_heads * r->head_dim, dim = r->dim,
-                   hidden = r->hidden;
+    const uint32_t q = r->n_heads * r->head_dim, k = r->n_kv_heads * r->head_dim,
+                   v = r->n_kv_heads * r->v_dim, dim = r->dim, hidden = r->hidden;
     reference_read_experts(r, &y->experts, g, data, l);
     const bool dense = y->experts.router == NULL;
     const struct {
@@ -316,12 +321,12 @@ static llm_status read_layer(struct reference *r, const struct gguf *g, const ui
         {named ? "-" : "post_attention_norm.weight", &y->attn_post, dim, 1, false},
         {"post_ffw_norm.weight", &y->ffn_post, dim, 1, false},
         {"attn_q.bias", &y->q_bias, q, 1, false},
-        {"attn_k.bias", &y->k_bias, kv, 1, false},
-        {"attn_v.bias", &y->v_bias, kv, 1, false},
+        {"attn_k.bias", &y->k_bias, k, 1, false},
+        {"attn_v.bias", &y->v_bias, v, 1, false},
         {"attn_q_norm.weight", &y->q_norm, r->head_dim, 1, false},
         {"attn_k_norm.weight", &y->k_norm, r->head_dim, 1, false},
         {"attn_q_norm.weight", &y->q_row, q, 1, false},
-        {"attn_k_norm.weight", &y->k_row, kv, 1, false},
+        {"attn_k_norm.weight", &y->k_row, k, 1, false},
         {"attn_q_norm.weight", &y->q_heads, r->head_dim, r->n_heads, false},
         {"attn_k_norm.weight", &y->k_heads, r->head_dim, r->n_kv_heads, false},
         {"attn_output.bias", &y->attn_output_bias, dim, 1, false},
@@ -329,13 +334,14 @@ static llm_status read_layer(struct reference *r, const struct gguf *g, const ui
         {"ffn_up.bias", &y->up_bias, hidden, 1, false},
         {"ffn_down.bias", &y->down_bias, dim, 1, false},
         {"ffn_gate.weight", &y->gate, dim, hidden, false},
-        {"attn_q.weight", &y->q, dim, q, true},
-        {"attn_k.weight", &y->k, dim, kv, true},
-        {"attn_v.weight", &y->v, dim, kv, true},
-        {"attn_output.weight", &y->attn_output, q, dim, true},
+        {"attn_q.weight", &y->q, dim, q, !r->q_rank},
+        {"attn_k.weight", &y->k, dim, k, !r->rank},
+        {"attn_v.weight", &y->v, dim, v, !r->rank},
+        {"attn_output.weight", &y->attn_output, r->n_heads * r->v_dim, dim, true},
         {"ffn_up.weight", &y->up, dim, hidden, dense},
         {"ffn_down.weight", &y->down, hidden, dim, dense},
     };
+    if (r->rank) TRY(reference_read_latent_layer(r, &y->latent, g, data, l, error));
     split_qkv(r, y, g, data, l);
     split_gate_up(r, y, g, data, l);
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) {
@@ -364,6 +370,7 @@ static llm_status read_model(struct reference *r, const struct gguf *g, const ui
     TRY(read_shape(r, g, error));
     TRY(read_rope(r, g, error));
     TRY(read_scales(r, g, error));
+    if (r->rank) reference_scale_latent(r);
     r->window_rope = r->rope;
     if (r->kin->window_base != 0) r->window_rope.base = r->kin->window_base;
     if (r->kin->window_unscaled) {
@@ -391,13 +398,13 @@ static llm_status read_model(struct reference *r, const struct gguf *g, const ui
                          "embedding, output_norm or output is missing or of another shape");
     r->layers = reference_must(calloc(r->n_layers, sizeof *r->layers));
     for (uint32_t l = 0; l < r->n_layers; l++) TRY(read_layer(r, g, data, l, error));
-    const size_t heads = r->n_heads * r->head_dim;
+    const size_t heads = r->n_heads * r->head_dim, attended = r->n_heads * r->v_dim;
     const struct {
         double **out;
         size_t n;
     } rows[] = {
-        {&r->x, r->dim}, {&r->normed, r->dim},  {&r->normed2, r->dim}, {&r->added, r->dim},
-        {&r->q, heads},  {&r->attended, heads}, {&r->gate, r->hidden}, {&r->up, r->hidden},
+        {&r->x, r->dim}, {&r->normed, r->dim},     {&r->normed2, r->dim}, {&r->added, r->dim},
+        {&r->q, heads},  {&r->attended, attended}, {&r->gate, r->hidden}, {&r->up, r->hidden},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         *rows[i].out = reference_must(calloc(rows[i].n, sizeof(double)));
@@ -451,6 +458,7 @@ void reference_free(struct reference *r)
                        y->values};
         for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
         reference_free_experts(&y->experts);
+        reference_free_latent(&y->latent);
     }
     if (r->output != r->embedding) free(r->output);
     if (!r->rope.long_divisors) free(r->rope.divisors); /* else it is one of the two */
