@@ -109,6 +109,7 @@ llm_status check_step(struct trial *b, struct step *step, struct llm_error *erro
     step->rope = take(&size, (uint64_t)step->max_rows * step->rope_pairs * 2 * sizeof(float));
     step->pages = take(&size, step->max_pages * sizeof(uint32_t));
     step->outputs = take(&size, step->max_outputs * sizeof(uint32_t));
+    step->tops = take(&size, step->max_outputs * sizeof(struct step_top));
     step->attention = take(&size, step_attention_size(step->max_rows));
     TRY(check_buffer(b, size, GPU_MEMORY_STEP, &buffer, error));
     memset(buffer->map, 0, (size_t)buffer->size);
@@ -245,6 +246,7 @@ void check_name(const struct ops *ops, const struct check *t, char out[CHOICE_NA
         break;
     case CHECK_NORM: snprintf(out, CHOICE_NAME, "norm %s", value_names[t->out]); break;
     case CHECK_ARGMAX: snprintf(out, CHOICE_NAME, "argmax"); break;
+    case CHECK_TOP: snprintf(out, CHOICE_NAME, "top"); break;
     case CHECK_ATTENTION:
         snprintf(out, CHOICE_NAME, "attention %s %" PRIu32 " %" PRIu32 "/%" PRIu32 "%s%s%s%s",
                  kv_names[s->kv], s->head_dim, s->n_heads, s->n_kv_heads,
@@ -267,14 +269,15 @@ llm_status check_run(struct ops *ops, const struct check *t, struct verdict *v, 
         [CHECK_EMBED] = check_embed,
         [CHECK_NORM] = check_norm,
         [CHECK_ARGMAX] = check_argmax,
+        [CHECK_TOP] = check_top,
         [CHECK_ATTENTION] = check_attention,
     };
     struct trial b;
     struct ops apart = *ops;
     *v = (struct verdict){.state = CHOICE_UNKNOWN};
     check_name(ops, t, v->name);
-    /* With pipelines of its own: llvmpipe finds on disk only what a pipeline compiles first, and the
-     * buffers here are of other sizes than a model's, for which it compiles again. */
+    /* With pipelines of its own: llvmpipe finds on disk only what a pipeline compiles first, and
+     * the buffers here are of other sizes than a model's, for which it compiles again. */
     TRY(kernels_create(&apart.kernels, ops->kernels->device, ops->alloc, error));
     llm_status status = check_open(&b, &apart, seconds != NULL, error);
     if (status == LLM_OK) status = checks[t->kind](&b, t, v, error);

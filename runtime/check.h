@@ -12,7 +12,8 @@ enum check_kind {
     CHECK_EMBED,
     CHECK_NORM,
     CHECK_ATTENTION, /* with the rotation before it and the cache between them */
-    CHECK_ARGMAX
+    CHECK_ARGMAX,
+    CHECK_TOP
 };
 
 /* What to check; fields that do not concern the kind are 0. */

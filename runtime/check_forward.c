@@ -62,6 +62,7 @@ llm_status check_forward(struct forward *f, struct llm_error *error)
         {.kind = CHECK_NORM, .out = ops_values(f->ops, &w->output)},
         {.kind = CHECK_NORM, .out = ops_values(f->ops, &layer->qkv[0])},
         {.kind = CHECK_ARGMAX},
+        {.kind = CHECK_TOP},
         {.kind = CHECK_ATTENTION,
          .out = f->h.head_dim % 32 ? VALUES_F32 : out,
          .shape = few_heads(&f->shape),

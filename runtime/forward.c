@@ -93,7 +93,7 @@ uint64_t forward_page_size(const struct hparams *h, uint32_t kv)
 }
 
 struct scratch {
-    uint64_t x, added, qkv, attended, hidden, partial, logits, best;
+    uint64_t x, added, qkv, attended, hidden, partial, logits, best, groups, top;
 };
 
 static struct scratch scratch_sizes(const struct hparams *h, const struct attention_shape *s,
@@ -110,6 +110,8 @@ static struct scratch scratch_sizes(const struct hparams *h, const struct attent
         .partial = ops_partial_size(s, n_rows, context),
         .logits = n_outputs * ops_stride(h->vocab) * sizeof(float),
         .best = n_outputs * sizeof(uint32_t),
+        .groups = n_outputs * ops_top_scratch(),
+        .top = n_outputs * sizeof(struct top),
     };
 }
 
@@ -118,7 +120,7 @@ uint64_t forward_scratch_size(const struct hparams *h, const struct forward_conf
     struct attention_shape s = shape_of(h, false, c->kv);
     struct scratch n = scratch_sizes(h, &s, c->context);
     return 3 * n.x + n.added + n.qkv + n.attended + n.hidden + n.partial + 2 * n.logits +
-           2 * n.best + experts_scratch_size(h, FORWARD_MAX_ROWS);
+           2 * n.best + n.groups + 2 * n.top + experts_scratch_size(h, FORWARD_MAX_ROWS);
 }
 
 /* ---- opening ---- */
@@ -135,7 +137,8 @@ static void layout_step(struct step *step, const struct hparams *h, uint32_t n_r
     step->rope_size = aligned((uint64_t)n_rows * step->rope_pairs * 2 * sizeof(float));
     step->pages = step->rope + h->n_ropes * step->rope_size;
     step->outputs = aligned(step->pages + (uint64_t)max_tables * sizeof(uint32_t));
-    step->attention = aligned(step->outputs + FORWARD_MAX_OUTPUTS * sizeof(uint32_t));
+    step->tops = aligned(step->outputs + FORWARD_MAX_OUTPUTS * sizeof(uint32_t));
+    step->attention = aligned(step->tops + FORWARD_MAX_OUTPUTS * sizeof(struct step_top));
 }
 
 static llm_status take_buffers(struct forward *f, const struct forward_config *c,
@@ -159,8 +162,11 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
         {&f->partial, n.partial, GPU_MEMORY_DEVICE},
         {&f->logits, n.logits, GPU_MEMORY_DEVICE},
         {&f->best, n.best, GPU_MEMORY_DEVICE},
+        {&f->groups, n.groups, GPU_MEMORY_DEVICE},
+        {&f->top, n.top, GPU_MEMORY_DEVICE},
         {&f->logits_host, n.logits, GPU_MEMORY_READBACK},
         {&f->best_host, n.best, GPU_MEMORY_READBACK},
+        {&f->top_host, n.top, GPU_MEMORY_READBACK},
         {&f->states_host, n.x, GPU_MEMORY_READBACK},
         {&f->step.buffer, f->step.attention + step_attention_size(f->step.max_rows),
          GPU_MEMORY_STEP},
@@ -239,13 +245,14 @@ void forward_free(struct forward *f)
         plan_free(f, &f->layers[i]);
         plan_free(f, &f->heads[i]);
         gpu_commands_free(f->gpu, f->read_logits[i]);
+        gpu_commands_free(f->gpu, f->read_top[i]);
         gpu_commands_free(f->gpu, f->read_states[i]);
     }
     ops_free(f->ops);
     struct gpu_buffer *const all[] = {
-        &f->x,         &f->added,       &f->normed,     &f->qkv,  &f->attended,
-        &f->hidden,    &f->partial,     &f->logits,     &f->best, &f->logits_host,
-        &f->best_host, &f->states_host, &f->step.buffer};
+        &f->x,       &f->added,    &f->normed,      &f->qkv,         &f->attended,  &f->hidden,
+        &f->partial, &f->logits,   &f->best,        &f->logits_host, &f->best_host, &f->groups,
+        &f->top,     &f->top_host, &f->states_host, &f->step.buffer};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) gpu_buffer_free(f->gpu, all[i]);
     experts_free(&f->experts, f->gpu);
     for (uint32_t l = 0; f->kv && l < f->h.n_layers; l++) gpu_buffer_free(f->gpu, &f->kv[l]);
@@ -289,12 +296,29 @@ static llm_status record_head(struct forward *f, uint32_t bucket, struct llm_err
     gpu_commands_barrier(c);
     gpu_commands_copy(c, &f->best, 0, &f->best_host, 0, n * sizeof(uint32_t));
     TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
+    return LLM_OK;
+}
 
+static llm_status record_read_logits(struct forward *f, uint32_t bucket, struct llm_error *error)
+{
     TRY_GPU(gpu_commands_create(f->gpu, &f->read_logits[bucket], false, &gpu_error_), error);
-    c = f->read_logits[bucket];
+    struct gpu_commands *c = f->read_logits[bucket];
     gpu_commands_barrier(c);
     gpu_commands_copy(c, &f->logits, 0, &f->logits_host, 0,
-                      (uint64_t)n * ops_stride(f->h.vocab) * sizeof(float));
+                      (uint64_t)bucket_rows(bucket) * ops_stride(f->h.vocab) * sizeof(float));
+    TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
+    return LLM_OK;
+}
+
+static llm_status record_read_top(struct forward *f, uint32_t bucket, struct llm_error *error)
+{
+    const uint32_t n = bucket_rows(bucket);
+    TRY_GPU(gpu_commands_create(f->gpu, &f->read_top[bucket], f->profile, &gpu_error_), error);
+    struct gpu_commands *c = f->read_top[bucket];
+    gpu_commands_barrier(c);
+    TRY(ops_top(f->ops, c, &f->logits, f->h.vocab, &f->step, &f->groups, &f->top, n, error));
+    gpu_commands_barrier(c);
+    gpu_commands_copy(c, &f->top, 0, &f->top_host, 0, n * sizeof(struct top));
     TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
     return LLM_OK;
 }
@@ -315,8 +339,11 @@ static llm_status record_states(struct forward *f, uint32_t bucket, struct llm_e
 llm_status forward_record_plan(struct forward *f, uint32_t bucket, struct llm_error *error)
 {
     if (!f->layers[bucket].n_segments) TRY(record_layers(f, bucket, error));
-    if (!f->h.encoder && ops_buckets[bucket] <= FORWARD_MAX_OUTPUTS && !f->heads[bucket].n_segments)
-        TRY(record_head(f, bucket, error));
+    if (!f->h.encoder && ops_buckets[bucket] <= FORWARD_MAX_OUTPUTS) {
+        if (!f->heads[bucket].n_segments) TRY(record_head(f, bucket, error));
+        if (!f->read_logits[bucket]) TRY(record_read_logits(f, bucket, error));
+        if (!f->read_top[bucket]) TRY(record_read_top(f, bucket, error));
+    }
     if (!f->read_states[bucket]) TRY(record_states(f, bucket, error));
     return LLM_OK;
 }
@@ -375,7 +402,15 @@ void forward_set_outputs(struct forward *f, const uint32_t *rows, uint32_t n,
                          uint32_t output_bucket)
 {
     uint32_t *outputs = step_at(f, f->step.outputs);
-    for (uint32_t i = 0; i < bucket_rows(output_bucket); i++) outputs[i] = rows[i < n ? i : 0];
+    for (uint32_t i = 0; i < bucket_rows(output_bucket); i++) {
+        outputs[i] = rows[i < n ? i : 0];
+        forward_wanted(f, i)->k = 0;
+    }
+}
+
+struct step_top *forward_wanted(const struct forward *f, uint32_t output)
+{
+    return (struct step_top *)step_at(f, f->step.tops) + output;
 }
 
 void forward_end(struct forward *f, uint32_t bucket)
@@ -386,6 +421,11 @@ void forward_end(struct forward *f, uint32_t bucket)
 uint32_t forward_best(const struct forward *f, uint32_t output)
 {
     return ((const uint32_t *)f->best_host.map)[output];
+}
+
+const struct top *forward_top(const struct forward *f, uint32_t output)
+{
+    return (const struct top *)f->top_host.map + output;
 }
 
 const float *forward_logits(const struct forward *f, uint32_t output)

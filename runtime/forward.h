@@ -37,7 +37,8 @@ struct forward {
     struct gpu_buffer x, normed, qkv, attended, hidden, partial; /* (max rows, stride) f32 */
     struct expert_scratch experts;
     struct gpu_buffer logits, best; /* (max outputs, stride of vocab) f32; (max outputs) u32 */
-    struct gpu_buffer logits_host, best_host, states_host;
+    struct gpu_buffer groups, top;  /* ops_top's (max outputs) */
+    struct gpu_buffer logits_host, best_host, top_host, states_host;
     struct gpu_buffer *kv; /* (n_layers): K pages, then V pages from kv_v on */
     uint32_t n_pages, max_positions;
     uint64_t page_size, kv_v;
@@ -46,6 +47,7 @@ struct forward {
     struct plan layers[FORWARD_N_BUCKETS], heads[FORWARD_N_BUCKETS];
     struct gpu_commands
         *read_logits[FORWARD_N_BUCKETS], /* copies what a head has computed to logits_host */
+        *read_top[FORWARD_N_BUCKETS],    /* or what is wanted of it to top_host */
         *read_states[FORWARD_N_BUCKETS]; /* the norm of all rows that layers have computed, to
                                             states_host */
 };
@@ -94,10 +96,13 @@ void forward_set_table(struct forward *f, uint32_t table, const struct kv_sequen
 uint32_t forward_max_tables(const struct forward *f);
 void forward_set_outputs(struct forward *f, const uint32_t *rows, uint32_t n,
                          uint32_t output_bucket);
+/* What read_top gives of an output, to be filled in; forward_set_outputs wants nothing of any. */
+struct step_top *forward_wanted(const struct forward *f, uint32_t output);
 void forward_end(struct forward *f, uint32_t bucket);
 
-/* After the head's plan, or after read_logits: */
+/* After the head's plan, after read_top, or after read_logits: */
 uint32_t forward_best(const struct forward *f, uint32_t output);
+const struct top *forward_top(const struct forward *f, uint32_t output);
 const float *forward_logits(const struct forward *f, uint32_t output); /* (vocab) */
 /* After read_states: what the head would be given for a row, before the scale of logits. (dim) */
 const float *forward_states(const struct forward *f, uint32_t row);

@@ -1,6 +1,7 @@
 #include "generation.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "error.h"
@@ -81,7 +82,7 @@ void generation_settle(llm_generation *g)
 
 /* ---- a token ---- */
 
-static llm_status keep_logprobs(llm_generation *g, const float *logits, double logprob)
+static llm_status keep_logprobs(llm_generation *g, const struct output *o, double logprob)
 {
     const struct alloc *a = alloc_of(g);
     if (!g->n_logprobs) return LLM_OK;
@@ -95,8 +96,10 @@ static llm_status keep_logprobs(llm_generation *g, const float *logits, double l
         alloc_grow(a, g->logprobs, &g->logprobs_capacity, n * g->n_logprobs, sizeof *all);
     if (!all) return error_memory(&g->error, "log-probabilities", n * g->n_logprobs * sizeof *all);
     g->logprobs = all;
-    sampler_best(logits, tokenizer_info(g->model->tokenizer)->n_tokens,
-                 all + (n - 1) * g->n_logprobs, g->n_logprobs);
+    struct llm_logprob *best = all + (n - 1) * g->n_logprobs;
+    if (o->top) sampler_best_top(o->top, best, g->n_logprobs);
+    else
+        sampler_best(o->values, tokenizer_info(g->model->tokenizer)->n_tokens, best, g->n_logprobs);
     return LLM_OK;
 }
 
@@ -157,15 +160,27 @@ static llm_status add_token(llm_generation *g, int32_t id, double logprob)
     return add_piece(g, id, logprob);
 }
 
-static llm_status pick(llm_generation *g, int32_t best, const float *logits, int32_t *id,
-                       double *logprob)
+/* As run->wants. Drafts lie behind the session's tokens, and count where they were right. */
+static bool run_wants(struct run *run, uint32_t position, struct step_top *wanted)
 {
-    *id = best;
+    llm_generation *g = (llm_generation *)run;
+    struct step_top w;
+    w.k = sampler_wants(g->sampler, g->session->tokens, position + 1, g->n_logprobs, w.named,
+                        &w.n_named);
+    memcpy(wanted, &w, offsetof(struct step_top, named) + w.n_named * sizeof *w.named);
+    return w.k > 0;
+}
+
+static llm_status pick(llm_generation *g, const struct output *o, int32_t *id, double *logprob)
+{
+    const int32_t *tokens = g->session->tokens;
+    const uint32_t n = g->session->n_tokens;
+    *id = o->best;
     *logprob = 0;
     if (g->run.argmax) return LLM_OK;
-    TRY(sampler_pick(g->sampler, logits, g->session->tokens, g->session->n_tokens,
-                     g->session->n_tokens, id, logprob, &g->error));
-    return keep_logprobs(g, logits, *logprob);
+    if (o->top) TRY(sampler_pick_top(g->sampler, o->top, tokens, n, n, id, logprob, &g->error));
+    else TRY(sampler_pick(g->sampler, o->values, tokens, n, n, id, logprob, &g->error));
+    return keep_logprobs(g, o, *logprob);
 }
 
 /* ---- drafts: what followed the same tokens before ---- */
@@ -216,7 +231,7 @@ static bool accept(llm_generation *g, uint32_t place, int32_t id)
 
 /* The token that follows position. Where a draft had another one, what was computed for those
  * behind it is cut off. */
-static void run_output(struct run *run, uint32_t position, int32_t best, const float *logits)
+static void run_output(struct run *run, uint32_t position, const struct output *o)
 {
     llm_generation *g = (llm_generation *)run;
     llm_session *s = g->session;
@@ -228,7 +243,7 @@ static void run_output(struct run *run, uint32_t position, int32_t best, const f
     int32_t id;
     double logprob;
     bool right = false;
-    llm_status status = pick(g, best, logits, &id, &logprob);
+    llm_status status = pick(g, o, &id, &logprob);
     if (status == LLM_OK) {
         right = accept(g, position + 1, id);
         status = add_token(g, id, logprob);
@@ -364,6 +379,7 @@ static void set_goal(llm_generation *g)
     g->run.rows = (struct rows){s->tokens, &s->kv};
     g->run.upto = reads_only ? s->n_tokens - 1 : s->n_tokens;
     g->run.outputs_from = reads_only ? s->n_tokens : s->n_tokens - 1;
+    g->run.wants = run_wants;
     g->run.output = run_output;
     g->run.end = run_end;
     if (s->kv.length > s->n_tokens - 1) session_cut_cache(s, s->n_tokens - 1);

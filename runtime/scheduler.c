@@ -12,7 +12,7 @@ llm_status scheduler_open(struct scheduler *s, struct forward *forward, struct k
                           const struct alloc *alloc, struct llm_error *error)
 {
     *s = (struct scheduler){
-        .forward = forward, .pool = pool, .alloc = alloc, .max_segments = forward->h.n_layers + 4};
+        .forward = forward, .pool = pool, .alloc = alloc, .max_segments = forward->h.n_layers + 5};
     s->segments = alloc_zero(alloc, s->max_segments, sizeof *s->segments);
     return s->segments ? LLM_OK
                        : error_memory(error, "a step", s->max_segments * sizeof *s->segments);
@@ -161,10 +161,27 @@ static void choose(struct scheduler *s, struct kv_copy *copies, uint32_t *n_copi
 
 /* ---- a step's way through the device ---- */
 
+/* Of outputs from `output` on, which are there. */
+static void want(struct scheduler *s, const struct flight_entry *e, uint32_t output)
+{
+    struct flight *f = &s->flight;
+    struct run *run = e->run;
+    if (run->states) f->want_states |= e->n_outputs > 0;
+    if (run->states || run->argmax) return;
+    for (uint32_t i = 0; i < e->n_outputs; i++) {
+        const uint32_t position = e->first + e->n - e->n_outputs + i;
+        const bool top = run->wants && !s->all_logits &&
+                         run->wants(run, position, forward_wanted(s->forward, output + i));
+        f->tops[output + i] = top;
+        f->want_top |= top;
+        f->want_logits |= !top;
+    }
+}
+
 static void write_step(struct scheduler *s)
 {
     struct flight *f = &s->flight;
-    uint32_t outputs[FORWARD_MAX_OUTPUTS], row = 0, table = 0;
+    uint32_t outputs[FORWARD_MAX_OUTPUTS], row = 0, table = 0, output = 0;
     f->n_outputs = 0;
     forward_begin(s->forward, f->bucket);
     for (uint32_t i = 0; i < f->n_entries; i++) {
@@ -177,14 +194,17 @@ static void write_step(struct scheduler *s)
                             s->forward->h.encoder ? e->first + e->n - 1 : position);
             if (position >= e->run->outputs_from && !e->run->states) outputs[f->n_outputs++] = row;
         }
-        if (e->n_outputs && e->run->states) f->want_states = true;
-        else if (e->n_outputs && !e->run->argmax) f->want_logits = true;
         table += r->kv->n_pages;
     }
     forward_end(s->forward, f->bucket);
-    if (!f->n_outputs) return;
-    f->output_bucket = forward_output_bucket(f->n_outputs);
-    forward_set_outputs(s->forward, outputs, f->n_outputs, f->output_bucket);
+    if (f->n_outputs) {
+        f->output_bucket = forward_output_bucket(f->n_outputs);
+        forward_set_outputs(s->forward, outputs, f->n_outputs, f->output_bucket);
+    }
+    for (uint32_t i = 0; i < f->n_entries; i++) {
+        want(s, &f->entries[i], output);
+        output += f->entries[i].states ? 0 : f->entries[i].n_outputs;
+    }
 }
 
 static llm_status list_segments(struct scheduler *s, const struct kv_copy *copies,
@@ -200,6 +220,7 @@ static llm_status list_segments(struct scheduler *s, const struct kv_copy *copie
     const struct plan *p = &fw->layers[f->bucket];
     for (uint32_t i = 0; i < p->n_segments; i++) s->segments[n++] = p->segments[i];
     if (f->n_outputs) s->segments[n++] = fw->heads[f->output_bucket].segments[0];
+    if (f->n_outputs && f->want_top) s->segments[n++] = fw->read_top[f->output_bucket];
     if (f->n_outputs && f->want_logits) s->segments[n++] = fw->read_logits[f->output_bucket];
     if (f->want_states) s->segments[n++] = fw->read_states[f->bucket];
     f->n_segments = n;
@@ -297,20 +318,39 @@ static llm_status collect_slices(struct scheduler *s, bool *moved, struct llm_er
     return LLM_OK;
 }
 
+/* Where the best are too many, for they are all alike, logits that were not read are. */
+static bool read_all(struct scheduler *s)
+{
+    struct flight *f = &s->flight;
+    bool fit = true;
+    for (uint32_t i = 0; i < f->n_outputs && f->want_top; i++) {
+        const bool fits = !f->tops[i] || forward_top(s->forward, i)->n <= TOP_ROOM;
+        f->tops[i] = f->tops[i] && fits;
+        fit = fit && fits;
+    }
+    if (fit || f->want_logits) return false;
+    f->want_logits = true;
+    s->segments[f->n_segments++] = s->forward->read_logits[f->output_bucket];
+    return true;
+}
+
 /* Output k of an entry whose rows begin at `row` and whose logits begin at `output`. */
 static void hand_out(const struct scheduler *s, const struct flight_entry *e, uint32_t row,
                      uint32_t output, uint32_t k)
 {
     struct run *run = e->run;
     uint32_t at = e->n - e->n_outputs + k;
+    struct output o = {0};
     if (run->states) {
-        run->output(run, e->first + at, 0, forward_states(s->forward, row + at));
+        o.values = forward_states(s->forward, row + at);
+        run->output(run, e->first + at, &o);
         return;
     }
     if (e->first + at >= run->rows.kv->length) return; /* cut by the output before it */
-    bool with_logits = s->flight.want_logits && !run->argmax;
-    run->output(run, e->first + at, (int32_t)forward_best(s->forward, output + k),
-                with_logits ? forward_logits(s->forward, output + k) : NULL);
+    o.best = (int32_t)forward_best(s->forward, output + k);
+    if (s->flight.tops[output + k]) o.top = forward_top(s->forward, output + k);
+    else if (!run->argmax) o.values = forward_logits(s->forward, output + k);
+    run->output(run, e->first + at, &o);
 }
 
 /* Hands out what the step has computed. A callback may remove any run: the entries then say so. */
@@ -356,6 +396,7 @@ static bool advance_step(struct scheduler *s)
     }
     if (f->n_slices) return moved;
     bool whole = f->next_segment == f->n_segments;
+    if (whole && !is_abandoned(f) && read_all(s)) return true;
     free_copies(s);
     f->active = false;
     if (whole) finish_step(s);

@@ -13,6 +13,13 @@ struct rows {
     struct kv_sequence *kv; /* kv->length of the tokens are computed */
 };
 
+/* What a step has computed for a position. */
+struct output {
+    int32_t best;          /* the best token */
+    const struct top *top; /* what the run wanted, or */
+    const float *values;   /* logits, or the hidden state; neither with argmax */
+};
+
 /* Work in flight: compute the tokens of a session up to `upto`, giving outputs from position
  * `outputs_from` on. */
 struct run {
@@ -22,10 +29,12 @@ struct run {
     bool argmax; /* the best token is enough: no logits */
     bool states; /* an output is a row's hidden state after the last norm, not logits */
     int32_t priority;
-    /* Called by the pump for each output, in order; values are logits, NULL with argmax, or with
-     * states the hidden state. May raise upto, or cut the cache: outputs behind the cut
-     * are not handed out. */
-    void (*output)(struct run *run, uint32_t position, int32_t best, const float *values);
+    /* Says what is wanted of the logits of an output, in the memory that the step will read; false:
+     * all of them. NULL: all of each. */
+    bool (*wants)(struct run *run, uint32_t position, struct step_top *wanted);
+    /* Called by the pump for each output, in order. May raise upto, or cut the cache: outputs
+     * behind the cut are not handed out. */
+    void (*output)(struct run *run, uint32_t position, const struct output *output);
     /* Called once when all is computed, or with what went wrong. The run is off the queue by then.
      */
     void (*end)(struct run *run, llm_status status, const struct llm_error *error);
@@ -44,8 +53,9 @@ struct slice {
 };
 
 struct flight {
-    bool active, want_logits, want_states;
+    bool active, want_logits, want_top, want_states;
     struct flight_entry entries[FORWARD_MAX_OUTPUTS];
+    bool tops[FORWARD_MAX_OUTPUTS]; /* of outputs: not all logits are wanted */
     uint32_t n_entries, n_outputs, bucket, output_bucket;
     uint32_t n_segments, next_segment;
     struct slice slices[2]; /* in flight, oldest first */
@@ -59,10 +69,11 @@ struct scheduler {
     struct kv_pool *pool;
     struct run *runs;
     struct flight flight;
-    struct gpu_commands **segments; /* (n_layers + 4) of the step in flight */
+    struct gpu_commands **segments; /* (n_layers + 5) of the step in flight */
     uint32_t max_segments;
     bool prompt_turn, waited;
     bool plan_was_new; /* a plan has run for the first time */
+    bool all_logits;   /* for tests: no output is sampled from less */
     const struct alloc *alloc;
 };
 

@@ -279,6 +279,7 @@ static llm_status try_all(struct run *r, struct llm_error *error)
     for (enum values v = VALUES_F32; v <= (r->ops->integers ? VALUES_INT : VALUES_F32); v++)
         TRY(try_other(r, &(struct check){.kind = CHECK_NORM, .out = v}, "norm", error));
     TRY(try_other(r, &(struct check){.kind = CHECK_ARGMAX}, "argmax", error));
+    TRY(try_other(r, &(struct check){.kind = CHECK_TOP}, "top", error));
     for (uint32_t head_dim = 64; head_dim <= 128; head_dim *= 2) {
         for (uint32_t kv = LLM_KV_F16; kv <= (head_dim == 64 ? LLM_KV_Q4_0 : LLM_KV_F32); kv++)
             TRY(try_attention(r, head_dim, kv, error));
