@@ -159,7 +159,8 @@ llm_status check_open(struct trial *b, struct ops *ops, bool timed, struct llm_e
                         .device = ops->kernels->device,
                         .alloc = ops->alloc,
                         .random = 88172645463325252u};
-    TRY_GPU(gpu_commands_create(b->device, &b->c, timed, &gpu_error_), error);
+    TRY_GPU(gpu_commands_create(b->device, &b->c, timed ? GPU_COMMANDS_TIMED : 0, &gpu_error_),
+            error);
     return LLM_OK;
 }
 

@@ -252,7 +252,8 @@ static void run_output(struct run *run, uint32_t position, const struct output *
     bool ends =
         status != LLM_OK || g->finish || llm_session_closed(s) || s->n_tokens == s->capacity;
     if (right && !ends) return; /* the next output is there, or on its way */
-    session_cut_cache(s, position + 1);
+    /* Not what steps in flight have taken, unless they are for nothing. */
+    if (ends || s->kv.length > position + 1) session_cut_cache(s, position + 1);
     g->run.upto = s->kv.length; /* nothing left: the run ends */
     if (ends) return;
     g->run.upto = s->n_tokens + draft(g);
@@ -288,6 +289,20 @@ static bool wants_more(const llm_generation *g)
            !llm_session_closed(g->session);
 }
 
+/* The run computes what the session holds, for the token after it. The last token to write, by its
+ * number or for want of room, needs no row. */
+static void aim(llm_generation *g)
+{
+    llm_session *s = g->session;
+    int64_t left = s->capacity - s->n_tokens;
+    if (g->max_tokens >= 0 && g->max_tokens - g->n_tokens < left)
+        left = g->max_tokens - g->n_tokens;
+    g->run.upto = s->n_tokens;
+    g->run.outputs_from = s->n_tokens - 1;
+    g->run.ahead =
+        g->run.argmax && !g->speculative && left > 0 ? s->n_tokens + (uint32_t)left - 1 : 0;
+}
+
 /* True where the run goes on. */
 static bool goes_on(llm_generation *g)
 {
@@ -296,8 +311,7 @@ static bool goes_on(llm_generation *g)
     g->status = make_room(g, &g->error);
     if (!wants_more(g) || s->n_tokens == s->capacity || s->n_tokens == 0) return false;
     if (s->kv.length > s->n_tokens - 1) session_cut_cache(s, s->n_tokens - 1);
-    g->run.upto = s->n_tokens;
-    g->run.outputs_from = s->n_tokens - 1;
+    aim(g);
     scheduler_add(&g->model->scheduler, &g->run);
     return true;
 }
@@ -377,8 +391,11 @@ static void set_goal(llm_generation *g)
     llm_session *s = g->session;
     bool reads_only = g->feed || g->max_tokens == 0 || s->n_tokens == s->capacity;
     g->run.rows = (struct rows){s->tokens, &s->kv};
-    g->run.upto = reads_only ? s->n_tokens - 1 : s->n_tokens;
-    g->run.outputs_from = reads_only ? s->n_tokens : s->n_tokens - 1;
+    aim(g);
+    if (reads_only) {
+        g->run.upto = s->n_tokens - 1;
+        g->run.outputs_from = s->n_tokens;
+    }
     g->run.wants = run_wants;
     g->run.output = run_output;
     g->run.end = run_end;

@@ -165,7 +165,7 @@ static llm_status fill_cache(struct profile *p, struct llm_error *error)
     const uint32_t ones = 0x3c003c00; /* in f16; small numbers in f32 */
     struct gpu_commands *c;
     double seconds;
-    TRY_GPU(gpu_commands_create(p->f.gpu, &c, false, &gpu_error_), error);
+    TRY_GPU(gpu_commands_create(p->f.gpu, &c, 0, &gpu_error_), error);
     for (uint32_t l = 0; l < p->f.h.n_layers; l++)
         gpu_commands_fill(c, &p->f.kv[l], 0, p->f.kv[l].size / 4 * 4, ones);
     struct gpu_error gpu_error = {{0}};
@@ -184,7 +184,7 @@ static void write_step(struct profile *p)
 {
     uint32_t of_sequence = p->rows / p->sequences, n_pages = pages_of(p->depth + of_sequence);
     uint32_t outputs[FORWARD_MAX_OUTPUTS], pages[4096];
-    forward_begin(&p->f, p->bucket);
+    forward_begin(&p->f, p->bucket, 0);
     for (uint32_t s = 0; s < p->sequences; s++) {
         for (uint32_t i = 0; i < n_pages; i++) pages[i] = s * n_pages + i;
         forward_set_table(&p->f, s * n_pages,

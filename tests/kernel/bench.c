@@ -108,7 +108,7 @@ struct gpu_commands *bench_begin(struct bench *b)
 {
     struct gpu_commands *c;
     struct gpu_error error = {{0}};
-    gpu_ok(gpu_commands_create(b->device, &c, false, &error), &error);
+    gpu_ok(gpu_commands_create(b->device, &c, 0, &error), &error);
     return c;
 }
 
