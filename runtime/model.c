@@ -1,6 +1,7 @@
 #include "model.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "blob.h"
@@ -339,9 +340,10 @@ bool model_has_work(const llm_model *m)
     return m->device && scheduler_has_work(&m->scheduler);
 }
 
-bool model_in_flight(const llm_model *m)
+double model_in_flight_since(const llm_model *m)
 {
-    return m->device && m->scheduler.n_slices > 0;
+    const struct scheduler *s = &m->scheduler;
+    return m->device && s->n_slices ? s->slices[0].submitted : (double)INFINITY;
 }
 
 void model_wait(llm_model *m, double seconds)

@@ -1,5 +1,6 @@
 #include "scheduler.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "gpu_error.h"
@@ -18,6 +19,7 @@ llm_status scheduler_open(struct scheduler *s, struct forward *forward, struct k
 {
     *s = (struct scheduler){
         .forward = forward, .pool = pool, .alloc = alloc, .max_segments = forward->h.n_layers + 7};
+    s->stays_awake = !gpu_device_info(forward->gpu)->software;
     s->segments = alloc_zero(alloc, SCHEDULER_STEPS * s->max_segments, sizeof *s->segments);
     return s->segments ? LLM_OK : error_memory(error, "the steps", segments_size(s));
 }
@@ -188,7 +190,7 @@ static void want(struct scheduler *s, struct flight *f, const struct flight_entr
     if (run->states || run->argmax) return;
     for (uint32_t i = 0; i < e->n_outputs; i++) {
         const uint32_t position = e->first + e->n - e->n_outputs + i;
-        const bool top = run->wants && !s->host_only &&
+        const bool top = run->wants && s->feed != FEED_BY_HOST &&
                          run->wants(run, position, forward_wanted(s->forward, output + i));
         f->tops[output + i] = top;
         f->want_top |= top;
@@ -282,14 +284,15 @@ static bool can_follow(const struct scheduler *s, const struct flight *last)
 {
     uint32_t n = 0;
     for (const struct run *run = s->runs; run; run = run->next) n++;
-    if (n != last->n_entries || s->host_only) return false;
+    if (n != last->n_entries || s->feed == FEED_BY_HOST) return false;
     for (uint32_t i = 0; i < n; i++) {
         const struct flight_entry *e = &last->entries[i];
         if (!e->run || !e->run->argmax || e->n_outputs != 1 || follows_at(e) >= e->run->ahead)
             return false;
     }
     const uint32_t bucket = forward_output_bucket(n);
-    return forward_seconds(s->forward, bucket) * s->max_segments <= slice_seconds;
+    return s->feed == FEED_BY_DEVICE ||
+           forward_seconds(s->forward, bucket) * s->max_segments <= slice_seconds;
 }
 
 /* Pages are taken from what is left: those that wait for some come when nothing is in flight. */
@@ -377,14 +380,19 @@ static llm_status submit_slices(struct scheduler *s, bool *moved, struct llm_err
     return status;
 }
 
+/* When the device came to the oldest slice in flight, by what the host knows. */
+static double slice_begun(const struct scheduler *s)
+{
+    const double submitted = s->slices[0].submitted;
+    return submitted > s->idle_since ? submitted : s->idle_since;
+}
+
 /* Of slices that were found done together, which only the last one tells. A poll sees the end late,
  * so it may only lower the measure; a wait sees it in time. */
 static void measure(struct scheduler *s, uint32_t n)
 {
-    const struct slice *first = &s->slices[0];
-    double now = os_clock(),
-           begun = first->submitted > s->idle_since ? first->submitted : s->idle_since;
-    uint32_t bucket = first->flight->bucket, n_segments = 0;
+    double now = os_clock(), begun = slice_begun(s);
+    uint32_t bucket = s->slices[0].flight->bucket, n_segments = 0;
     for (uint32_t i = 0; i < n; i++)
         n_segments += s->slices[i].flight->bucket == bucket ? s->slices[i].n_segments : 0;
     double *each = &s->forward->layers[bucket].segment_seconds;
@@ -511,12 +519,27 @@ bool scheduler_pump(struct scheduler *s)
     return true;
 }
 
+/* A host that sleeps wakes up late, by 50 microseconds on Windows: as long as a small step takes.
+ */
+static void stay_awake(const struct scheduler *s, double until)
+{
+    static const double longest = 0.001;
+    const struct slice *slice = &s->slices[0];
+    double now = os_clock(), end = slice_begun(s) + slice->expected;
+    if (end > now + longest) return;
+    if (until > end + longest) until = end + longest;
+    while (now < until && gpu_done(s->forward->gpu, slice->ticket) == GPU_NOT_READY)
+        now = os_clock();
+}
+
 void scheduler_wait(struct scheduler *s, double seconds)
 {
     if (!s->n_slices) return;
-    double limit = seconds < 3600 ? seconds : 3600;
+    const double until = os_clock() + (seconds < 3600 ? seconds : 3600);
+    if (s->stays_awake) stay_awake(s, until);
+    const double left = fmax(0, until - os_clock());
     s->waited =
-        gpu_wait(s->forward->gpu, s->slices[0].ticket, (uint64_t)(limit * 1e9), NULL) == GPU_OK;
+        gpu_wait(s->forward->gpu, s->slices[0].ticket, (uint64_t)(left * 1e9), NULL) == GPU_OK;
 }
 
 void scheduler_drain(struct scheduler *s)

@@ -51,6 +51,9 @@ struct flight_entry {
     bool states; /* as its run's */
 };
 
+/* Who feeds the next token; BY_HOST: from all logits, whatever the options. */
+enum feed { FEED_BY_SPEED, FEED_BY_HOST, FEED_BY_DEVICE };
+
 enum { SCHEDULER_STEPS = 4, SCHEDULER_SLICES = 4 }; /* the most in flight */
 
 /* A step on its way. */
@@ -84,8 +87,9 @@ struct scheduler {
     struct gpu_commands **segments; /* of all flights */
     uint32_t max_segments;          /* of one: n_layers + 7 */
     bool prompt_turn, waited;
+    bool stays_awake;    /* the device is not the host's own processors */
     bool plan_was_new;   /* a plan has run for the first time */
-    bool host_only;      /* for tests: the host samples from all logits, and feeds each token */
+    enum feed feed;      /* for tests */
     uint64_t n_followed; /* steps that did not wait for the host */
     const struct alloc *alloc;
 };
@@ -104,7 +108,7 @@ bool scheduler_pump(struct scheduler *s);
 /* Another step has been computed. */
 bool scheduler_has_outputs(const struct scheduler *s);
 bool scheduler_has_work(const struct scheduler *s);
-/* Waits for the oldest slice in flight, if there is one. */
+/* Waits for the oldest slice in flight, if there is one. Not asleep if it is about to end. */
 void scheduler_wait(struct scheduler *s, double seconds);
 /* Until nothing is in flight; what is queued stays queued. */
 void scheduler_drain(struct scheduler *s);

@@ -5,7 +5,6 @@
 #include "fixture.h"
 #include "generation.h"
 #include "model.h"
-#include "os.h"
 
 enum { VOCAB = 320, PROMPT = 20, MOST = 150, SESSIONS = 5 };
 
@@ -20,6 +19,7 @@ static int open_model(void **state)
     o.context = PROMPT + MOST + 20;
     o.kv_tokens = SESSIONS * 256;
     model = load_shape(&model_shape_small, &o, &file);
+    model->scheduler.feed = FEED_BY_DEVICE;
     return 0;
 }
 
@@ -103,10 +103,10 @@ static struct written by_host, by_device;
 static uint64_t both(uint32_t seed, uint32_t n_prompt, const struct llm_generate_options *o)
 {
     llm_session *s;
-    model->scheduler.host_only = true;
+    model->scheduler.feed = FEED_BY_HOST;
     llm_generation *g = begin(seed, n_prompt, o, &s);
     take(g, s, &by_host);
-    model->scheduler.host_only = false;
+    model->scheduler.feed = FEED_BY_DEVICE;
     const uint64_t before = model->scheduler.n_followed;
     g = begin(seed, n_prompt, o, &s);
     llm_generation_wait(g, -1);
@@ -178,11 +178,11 @@ static void cancels(void **state)
             llm_session *s;
             o.on_piece = stop_at;
             o.on_piece_user = &left[way];
-            model->scheduler.host_only = way == 0;
+            model->scheduler.feed = way ? FEED_BY_DEVICE : FEED_BY_HOST;
             llm_generation *g = begin(60, PROMPT, &o, &s);
             take(g, s, &texts[way]);
         }
-        model->scheduler.host_only = false;
+        model->scheduler.feed = FEED_BY_DEVICE;
         assert_same(&texts[0], &texts[1]);
         assert_string_equal(texts[0].finish, "cancelled");
     }
@@ -200,10 +200,10 @@ static void together(void **state)
         for (uint32_t i = 0; i < SESSIONS; i++) {
             o[i] = greedy(30 + 25 * i);
             if (i + 1 == sampled) o[i].temperature = o[i].has_seed = 1;
-            model->scheduler.host_only = true;
+            model->scheduler.feed = FEED_BY_HOST;
             llm_generation *one = begin(80 + i, PROMPT, &o[i], &s[i]);
             take(one, s[i], &expected[i]);
-            model->scheduler.host_only = false;
+            model->scheduler.feed = FEED_BY_DEVICE;
         }
         const uint64_t before = model->scheduler.n_followed;
         for (uint32_t i = 0; i < SESSIONS; i++) g[i] = begin(80 + i, PROMPT, &o[i], &s[i]);
@@ -216,7 +216,19 @@ static void together(void **state)
     }
 }
 
-/* A frame of a game finds several tokens. */
+/* A host that stays awake till the end of a slice, as it does beside a GPU. */
+static void awake(void **state)
+{
+    (void)state;
+    struct llm_generate_options o = greedy(60);
+    model->scheduler.stays_awake = true;
+    both(90, PROMPT, &o);
+    o.temperature = o.has_seed = 1;
+    both(91, PROMPT, &o);
+    model->scheduler.stays_awake = false;
+}
+
+/* A frame of a game finds several tokens, where the device is as fast as is made believe here. */
 static void frames(void **state)
 {
     (void)state;
@@ -224,11 +236,14 @@ static void frames(void **state)
     llm_session *s;
     llm_generation *g = begin(1, PROMPT, &o, &s);
     uint32_t most = 0;
+    model->scheduler.feed = FEED_BY_SPEED;
+    model->forward.layers[0].segment_seconds = 1e-5;
     for (uint32_t before = 0; g->running; before = g->n_tokens) {
         llm_update(root, 0);
         if (g->n_tokens - before > most) most = g->n_tokens - before;
-        os_sleep(0.016);
+        model_wait_idle(model);
     }
+    model->scheduler.feed = FEED_BY_DEVICE;
     assert_in_range(most, 2, SCHEDULER_STEPS);
     static struct written text;
     take(g, s, &text);
@@ -255,6 +270,6 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(alone),    cmocka_unit_test(full),
                                        cmocka_unit_test(stops),    cmocka_unit_test(cancels),
                                        cmocka_unit_test(together), cmocka_unit_test(frames),
-                                       cmocka_unit_test(leaves)};
+                                       cmocka_unit_test(leaves),   cmocka_unit_test(awake)};
     return cmocka_run_group_tests(tests, open_model, close_model);
 }

@@ -142,13 +142,13 @@ static void assert_same(const struct text *a, const struct text *b)
 
 static void run_alone(bool all, struct text out[CASES])
 {
-    model->scheduler.host_only = all;
+    model->scheduler.feed = all ? FEED_BY_HOST : FEED_BY_SPEED;
     for (uint32_t i = 0; i < CASES; i++) {
         llm_session *s;
         llm_generation *g = begin(i, &s);
         take(g, s, &out[i]);
     }
-    model->scheduler.host_only = false;
+    model->scheduler.feed = FEED_BY_SPEED;
 }
 
 static void run_together(struct text out[CASES])
