@@ -308,8 +308,6 @@ static llm_status record_head(struct forward *f, uint32_t bucket, struct llm_err
     TRY(new_segment(f, p, error));
     struct gpu_commands *c = p->segments[0];
     TRY(layer_record_head(f, c, n, error));
-    gpu_commands_barrier(c);
-    TRY(ops_argmax(f->ops, c, &f->logits, f->h.vocab, &f->best, n, error));
     TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
     return LLM_OK;
 }
@@ -343,8 +341,11 @@ static llm_status record_read_best(struct forward *f, uint32_t slot, uint32_t bu
 {
     TRY_GPU(gpu_commands_create(f->gpu, &f->read_best[slot][bucket], 0, &gpu_error_), error);
     struct gpu_commands *c = f->read_best[slot][bucket];
+    const uint32_t n = bucket_rows(bucket);
+    TRY(ops_argmax(f->ops, c, &f->logits, f->h.vocab, &f->best, n, error));
+    gpu_commands_barrier(c);
     gpu_commands_copy(c, &f->best, 0, &f->best_host, best_at(slot, 0) * sizeof(uint32_t),
-                      bucket_rows(bucket) * sizeof(uint32_t));
+                      n * sizeof(uint32_t));
     TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
     return LLM_OK;
 }
@@ -525,10 +526,11 @@ llm_status forward_warm(struct forward *f, struct llm_error *error)
     TRY_GPU(
         gpu_submit(f->gpu, f->layers[0].segments, f->layers[0].n_segments, &ticket, &gpu_error_),
         error);
-    if (!f->h.encoder)
-        TRY_GPU(
-            gpu_submit(f->gpu, f->heads[0].segments, f->heads[0].n_segments, &ticket, &gpu_error_),
-            error);
+    if (!f->h.encoder) {
+        struct gpu_commands *const rest[] = {f->heads[0].segments[0], f->read_best[0][0],
+                                             f->read_top[0]};
+        TRY_GPU(gpu_submit(f->gpu, rest, 3, &ticket, &gpu_error_), error);
+    }
     TRY_GPU(gpu_wait(f->gpu, ticket, UINT64_MAX, &gpu_error_), error);
     const double begun = os_clock();
     TRY_GPU(gpu_submit(f->gpu, f->layers[0].segments, 1, &ticket, &gpu_error_), error);

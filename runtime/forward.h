@@ -54,7 +54,8 @@ struct forward {
     struct gpu_commands
         *read_logits[FORWARD_N_BUCKETS], /* copies what a head has computed to logits_host */
         *read_top[FORWARD_N_BUCKETS],    /* or what is wanted of it to top_host */
-        *read_best[FORWARD_SLOTS][FORWARD_N_BUCKETS], /* the best tokens of a slot's step */
+        *read_best[FORWARD_SLOTS]
+                  [FORWARD_N_BUCKETS],             /* or finds the best tokens of a slot's step */
         *follow[FORWARD_SLOTS][FORWARD_N_BUCKETS], /* before the layers of a slot's step: each row's
                                                       token is the best one of the last step's
                                                       output of the same number */

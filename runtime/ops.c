@@ -13,7 +13,7 @@
  * Qualcomm) half of one would idle in attention, and the queries of two rows spill. tests/compilers
  * has the figures. */
 const struct profile ops_profiles[N_PROFILES] = {
-    [PROFILE_SOFTWARE] = {8, 0, 2, 4, 8, 8, 8, 4, 4},
+    [PROFILE_SOFTWARE] = {8, 0, 2, 2, 8, 8, 8, 4, 4},
     [PROFILE_NARROW] = {2, 32, 1024, 16, 64, 128, 16, 2, 1},
     [PROFILE_GPU] = {8, 64, 1024, 16, 64, 128, 32, 4, 2},
     [PROFILE_WIDE] = {8, 64, 1024, 16, 64, 128, 64, 4, 1},

@@ -187,6 +187,7 @@ static void want(struct scheduler *s, struct flight *f, const struct flight_entr
 {
     struct run *run = e->run;
     if (run->states) f->want_states |= e->n_outputs > 0;
+    else if (run->argmax) f->want_best |= e->n_outputs > 0;
     if (run->states || run->argmax) return;
     for (uint32_t i = 0; i < e->n_outputs; i++) {
         const uint32_t position = e->first + e->n - e->n_outputs + i;
@@ -237,7 +238,7 @@ static void list_segments(struct scheduler *s, struct flight *f)
     for (uint32_t i = 0; i < p->n_segments; i++) f->segments[n++] = p->segments[i];
     if (f->n_outputs) {
         f->segments[n++] = fw->heads[f->output_bucket].segments[0];
-        f->segments[n++] = fw->read_best[f->slot][f->output_bucket];
+        if (f->want_best) f->segments[n++] = fw->read_best[f->slot][f->output_bucket];
         if (f->want_top) f->segments[n++] = fw->read_top[f->output_bucket];
         if (f->want_logits) f->segments[n++] = fw->read_logits[f->output_bucket];
     }
@@ -358,7 +359,7 @@ static bool submit_flight(struct scheduler *s, struct flight *f, llm_status *sta
         struct slice slice = {.flight = f, .submitted = os_clock()};
         slice.n_segments = slice_length(s, f, &slice.expected);
         if (!has_room(s, slice.expected)) return false;
-        struct gpu_error gpu_error;
+        struct gpu_error gpu_error = {{0}};
         *status = gpu_failed(gpu_submit(s->forward->gpu, f->segments + f->next_segment,
                                         slice.n_segments, &slice.ticket, &gpu_error),
                              &gpu_error, error);
@@ -449,9 +450,9 @@ static void hand_out(const struct scheduler *s, const struct flight *f,
         return;
     }
     if (e->first + at >= run->rows.kv->length) return; /* cut by the output before it */
-    o.best = (int32_t)forward_best(s->forward, f->slot, output + k);
-    if (f->tops[output + k]) o.top = forward_top(s->forward, output + k);
-    else if (!run->argmax) o.values = forward_logits(s->forward, output + k);
+    if (run->argmax) o.best = (int32_t)forward_best(s->forward, f->slot, output + k);
+    else if (f->tops[output + k]) o.top = forward_top(s->forward, output + k);
+    else o.values = forward_logits(s->forward, output + k);
     run->output(run, e->first + at, &o);
 }
 

@@ -18,9 +18,9 @@ struct rows {
 
 /* What a step has computed for a position. */
 struct output {
-    int32_t best;          /* the best token */
+    int32_t best;          /* with argmax: the best token; else */
     const struct top *top; /* what the run wanted, or */
-    const float *values;   /* logits, or the hidden state; neither with argmax */
+    const float *values;   /* logits, or the hidden state */
 };
 
 /* Work in flight: compute the tokens of a session up to `upto`, giving outputs from position
@@ -58,7 +58,7 @@ enum { SCHEDULER_STEPS = 4, SCHEDULER_SLICES = 4 }; /* the most in flight */
 
 /* A step on its way. */
 struct flight {
-    bool want_logits, want_top, want_states;
+    bool want_best, want_top, want_logits, want_states;
     struct flight_entry entries[FORWARD_MAX_OUTPUTS];
     bool tops[FORWARD_MAX_OUTPUTS]; /* of outputs: not all logits are wanted */
     uint32_t n_entries, n_outputs, bucket, output_bucket, slot;
