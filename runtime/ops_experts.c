@@ -105,7 +105,7 @@ llm_status ops_route(struct ops *ops, struct gpu_commands *c, const struct route
                              r->normalise,
                              terms,
                              r->shared};
-    TRY(kernels_get(ops->kernels, MODULE_router, spec, 8, &kernel, error));
+    TRY(ops_kernel(ops, c, MODULE_router, spec, 8, &kernel, error));
     const struct router_args args = {
         .stride = ops_router_stride(r),
         .slots = p->slots,
@@ -131,7 +131,7 @@ llm_status ops_order(struct ops *ops, struct gpu_commands *c, const struct pairs
     if (columns == 0) return LLM_OK;
     const struct gpu_kernel *kernel;
     const uint32_t spec[] = {ORDER_LANES, p->n_experts, columns};
-    TRY(kernels_get(ops->kernels, MODULE_order, spec, 3, &kernel, error));
+    TRY(ops_kernel(ops, c, MODULE_order, spec, 3, &kernel, error));
     const struct order_args args = {p->n_rows * p->slots, order_entries(p, columns)};
     const struct gpu_range ranges[] = {all_of(p->chosen), all_of(p->order)};
     gpu_commands_barrier(c);
@@ -204,7 +204,7 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
                              bias,
                              p->activation ? p->activation->kind : ACTIVATION_NONE,
                              p->gate_waits};
-    TRY(kernels_get(ops->kernels, ops_pick(ops, m->experts), spec, 8, &kernel, error));
+    TRY(ops_kernel(ops, c, ops_pick(ops, m->experts), spec, 8, &kernel, error));
 
     const uint32_t x =
         columns ? order_entries(pairs, columns) / columns : pairs->n_rows * pairs->slots;
@@ -281,7 +281,7 @@ llm_status ops_combine(struct ops *ops, struct gpu_commands *c, const struct pai
 {
     const struct gpu_kernel *kernel;
     const uint32_t lanes = ops->profile->lanes, chunks = divide_up(dim, 4);
-    TRY(kernels_get(ops->kernels, ops_pick(ops, MODULE_combine), &lanes, 1, &kernel, error));
+    TRY(ops_kernel(ops, c, ops_pick(ops, MODULE_combine), &lanes, 1, &kernel, error));
     const struct combine_args args = {chunks, ops_stride(dim) / 4, p->slots};
     const struct gpu_range ranges[] = {all_of(p->chosen), all_of(made), all_of(x)};
     gpu_commands_dispatch(c, kernel, ranges, &args, divide_up(chunks, lanes), p->n_rows, 1);

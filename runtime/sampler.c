@@ -1,4 +1,4 @@
-#include "sampler.h"
+#include "sampler_impl.h"
 
 #include <assert.h>
 #include <float.h>
@@ -6,14 +6,6 @@
 #include <string.h>
 
 #include "error.h"
-
-/* What the filters order and the draw walks. Better: a larger key, among equals the lower id. */
-struct candidate {
-    double key;    /* the logit, or how typical the token is */
-    double weight; /* its probability, not normalised */
-    float logit;
-    int32_t id;
-};
 
 struct sampler {
     const struct alloc *alloc;
@@ -27,6 +19,9 @@ struct sampler {
     uint32_t *counts; /* (n_vocab) of tokens in the window, zero between calls; with adjusted */
     struct candidate *items;
     size_t capacity;
+    struct dry dry;
+    double xtc_probability, xtc_threshold;
+    struct mirostat mirostat;
 };
 
 static bool has_penalties(const struct sampler *s)
@@ -34,14 +29,24 @@ static bool has_penalties(const struct sampler *s)
     return s->last_n != 0 && (s->repeat != 1 || s->presence != 0 || s->frequency != 0);
 }
 
+static bool has_dry(const struct sampler *s)
+{
+    return s->dry.multiplier > 0;
+}
+
+static bool has_mirostat(const struct sampler *s)
+{
+    return s->mirostat.tau > 0;
+}
+
 static bool is_greedy(const struct sampler *s)
 {
-    return s->temperature == 0 || s->top_k == 1;
+    return s->temperature == 0 || (s->top_k == 1 && !has_mirostat(s));
 }
 
 bool sampler_is_argmax(const struct sampler *s)
 {
-    return is_greedy(s) && !s->n_bias && !has_penalties(s);
+    return is_greedy(s) && !s->n_bias && !has_penalties(s) && !has_dry(s);
 }
 
 static llm_status options_check(const struct llm_generate_options *o, uint32_t n_vocab,
@@ -62,6 +67,13 @@ static llm_status options_check(const struct llm_generate_options *o, uint32_t n
         {"presence_penalty", o->presence_penalty, -DBL_MAX, DBL_MAX, "a finite number"},
         {"frequency_penalty", o->frequency_penalty, -DBL_MAX, DBL_MAX, "a finite number"},
         {"penalty_last_n", o->penalty_last_n, -1, INT32_MAX, "-1 or more"},
+        {"dry_multiplier", o->dry_multiplier, 0, DBL_MAX, "0 or more"},
+        {"dry_base", o->dry_multiplier > 0 ? o->dry_base : 1, 1, DBL_MAX, "1 or more"},
+        {"dry_length", o->dry_multiplier > 0 ? o->dry_length : 1, 1, INT32_MAX, "1 or more"},
+        {"xtc_probability", o->xtc_probability, 0, 1, "between 0 and 1"},
+        {"xtc_threshold", o->xtc_threshold, 0, 1, "between 0 and 1"},
+        {"mirostat_tau", o->mirostat_tau, 0, DBL_MAX, "0 or more"},
+        {"mirostat_eta", o->mirostat_eta, 0, 1, "between 0 and 1"},
         {"logprobs", o->logprobs, 0, 256, "between 0 and 256"},
     };
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
@@ -96,11 +108,14 @@ static llm_status arrays_open(struct sampler *s, const struct llm_generate_optio
         }
         whole = s->bias;
     }
-    if (s->n_bias || has_penalties(s)) {
+    if (s->n_bias || has_penalties(s) || has_dry(s)) {
         whole = (s->adjusted = alloc_zero(s->alloc, n, sizeof *s->adjusted)) && whole;
         whole = (s->counts = alloc_zero(s->alloc, n, sizeof *s->counts)) && whole;
     }
-    if (!is_greedy(s)) s->capacity = s->top_k && s->top_k < n / 2 ? 2 * (size_t)s->top_k : n;
+    if (has_dry(s))
+        whole = (s->dry.tokens = alloc_zero(s->alloc, n, sizeof *s->dry.tokens)) && whole;
+    if (!is_greedy(s))
+        s->capacity = !has_mirostat(s) && s->top_k && s->top_k < n / 2 ? 2 * (size_t)s->top_k : n;
     if (s->capacity < TOP_ROOM + TOP_NAMED) s->capacity = TOP_ROOM + TOP_NAMED;
     whole = (s->items = alloc_zero(s->alloc, s->capacity, sizeof *s->items)) && whole;
     return whole ? LLM_OK
@@ -128,6 +143,10 @@ llm_status sampler_create(struct sampler **out, const struct llm_generate_option
         .frequency = o->frequency_penalty,
         .last_n = o->penalty_last_n,
         .seed = o->seed,
+        .dry = {.multiplier = o->dry_multiplier, .base = o->dry_base, .length = o->dry_length},
+        .xtc_probability = o->xtc_probability,
+        .xtc_threshold = o->xtc_threshold,
+        .mirostat = {o->mirostat_tau, o->mirostat_eta, 2 * o->mirostat_tau},
     };
     const llm_status status = arrays_open(s, o, error);
     if (status == LLM_OK) *out = s;
@@ -141,17 +160,22 @@ void sampler_free(struct sampler *s)
     alloc_free(s->alloc, s->bias, s->n_bias * sizeof *s->bias);
     alloc_free(s->alloc, s->adjusted, s->n_vocab * sizeof *s->adjusted);
     alloc_free(s->alloc, s->counts, s->n_vocab * sizeof *s->counts);
+    alloc_free(s->alloc, s->dry.tokens, s->n_vocab * sizeof *s->dry.tokens);
     alloc_free(s->alloc, s->items, s->capacity * sizeof *s->items);
     alloc_free(s->alloc, s, sizeof *s);
+}
+
+void sampler_set_breaks(struct sampler *s, sampler_breaks_fn breaks, void *user)
+{
+    s->dry.breaks = breaks;
+    s->dry.user = user;
 }
 
 /* ---- numbers that are the same on every machine
  * --------------------------------------------------------------------- */
 
-/* e^x for x <= 0 from additions and multiplications alone, because the C libraries' exp differ in
- * the last bit: 2^n * e^r with |r| <= ln(2) / 2 and the series of e^r; ln 2 in two parts keeps r
- * exact. */
-static double exp_same(double x)
+/* 2^n * e^r with |r| <= ln(2) / 2 and the series of e^r; ln 2 in two parts keeps r exact. */
+double exp_same(double x)
 {
     static const double inverse[] = {0,      1,      1. / 2, 1. / 3,  1. / 4,  1. / 5,  1. / 6,
                                      1. / 7, 1. / 8, 1. / 9, 1. / 10, 1. / 11, 1. / 12, 1. / 13};
@@ -167,6 +191,22 @@ static double exp_same(double x)
     scaled += bits << 52; /* the low bits of rounded are n */
     memcpy(&sum, &scaled, sizeof sum);
     return sum;
+}
+
+/* 2^n * m with m near 1, and the series of the area tangent: ln m = 2 artanh((m - 1) / (m + 1)). */
+double log2_same(double x)
+{
+    int n;
+    double m = 2 * frexp(x, &n);
+    n--;
+    if (m > 1.4142135623730951) {
+        m /= 2;
+        n++;
+    }
+    const double t = (m - 1) / (m + 1), square = t * t;
+    double sum = 0;
+    for (int k = 23; k > 0; k -= 2) sum = sum * square + 1. / k;
+    return n + 2 * t * sum * 1.4426950408889634;
 }
 
 /* splitmix64's finalizer (Steele, Lea, Flood 2014). */
@@ -187,8 +227,7 @@ static double random_at(uint64_t seed, uint64_t position)
 /* ---- logits as the options change them
  * ------------------------------------------------------------------------------ */
 
-/* Infinity would make NaN of every difference; -inf stays and means banned. */
-static float to_logit(double x)
+float to_logit(double x)
 {
     if (x > FLT_MAX) return FLT_MAX;
     if (x < -FLT_MAX) return x < -DBL_MAX ? -INFINITY : -FLT_MAX;
@@ -226,6 +265,7 @@ static void adjust(struct sampler *s, const int32_t *history, size_t n_history)
         *x = to_logit((double)*x + (double)s->bias[i].bias);
     }
     if (has_penalties(s)) penalize(s, history, n_history);
+    if (has_dry(s)) dry_apply(&s->dry, s->adjusted, s->n_vocab, history, n_history);
 }
 
 static const float *adjust_all(struct sampler *s, const float *logits, const int32_t *history,
@@ -359,7 +399,8 @@ static size_t keep_best(struct candidate *c, size_t n, size_t k)
  * best, goes on with what beats the worst of them: equal ones come later, and have higher ids. */
 static size_t filter_top_k(struct sampler *s, const float *logits)
 {
-    const size_t k = s->top_k && s->top_k < s->n_vocab ? s->top_k : s->n_vocab;
+    const bool few = !has_mirostat(s) && s->top_k && s->top_k < s->n_vocab;
+    const size_t k = few ? s->top_k : s->n_vocab;
     struct candidate *const c = s->items;
     float threshold = -INFINITY;
     size_t n = 0;
@@ -457,71 +498,26 @@ static int32_t sample(const struct sampler *s, size_t n, uint64_t position)
         n = kept;
     }
     if (s->min_p > 0) n = filter_min_p(c, n, s->min_p);
+    if (s->xtc_probability > 0 && random_at(~s->seed, position) < s->xtc_probability) {
+        weigh(c, n, 1);
+        n = xtc_filter(c, n, s->xtc_threshold);
+    }
     weigh(c, n, s->temperature);
     return draw(c, n, random_at(s->seed, position));
 }
 
-/* ---- log probabilities: f32 is plenty, and four lanes wide
- * ------------------------------------------------------------ */
-
-/* e^x for x <= 0 to seven digits: 2^n * 2^f, |f| <= 1/2. Without a branch, so that compilers
- * vectorize its loop. */
-static float exp_quick(float x)
+static int32_t sample_mirostat(struct sampler *s, size_t n, uint64_t position)
 {
-    const float magic = 12582912; /* 1.5 * 2^23: adding it rounds to whole numbers */
-    float t = x * 1.44269504f;
-    t = t > -126 ? t : -126; /* NaN, too */
-    const float rounded = t + magic;
-    const float f = t - (rounded - magic);
-    const float y =
-        1 + f * (0.693147181f +
-                 f * (0.240226507f +
-                      f * (0.0555041087f +
-                           f * (0.00961812911f + f * (0.00133335581f + f * 0.000154035304f)))));
-    uint32_t bits, scaled;
-    memcpy(&bits, &rounded, sizeof bits);
-    memcpy(&scaled, &y, sizeof scaled);
-    scaled += bits << 23; /* the low bits of rounded are n */
-    float result;
-    memcpy(&result, &scaled, sizeof result);
-    return result;
+    struct candidate *const c = s->items;
+    if (n == 0) return -1;
+    weigh(c, n, s->temperature);
+    n = mirostat_cut(&s->mirostat, c, n);
+    const int32_t id = draw(c, n, random_at(s->seed, position));
+    mirostat_learn(&s->mirostat, c, n, id);
+    return id;
 }
 
-/* ln of the sum of e^logit, NaN left out; -inf when there is nothing to sum. */
-static double log_sum(const float *logits, uint32_t n)
-{
-    enum { LANES = 8, BLOCK = 512 };
-    float most[LANES], best = -INFINITY;
-    double sum = 0;
-    for (int j = 0; j < LANES; j++) most[j] = -INFINITY;
-    for (uint32_t i = 0; i + LANES <= n; i += LANES) {
-        for (uint32_t j = 0; j < LANES; j++)
-            most[j] = logits[i + j] > most[j] ? logits[i + j] : most[j];
-    }
-    for (int j = 0; j < LANES; j++) best = most[j] > best ? most[j] : best;
-    for (uint32_t i = n - n % LANES; i < n; i++) best = logits[i] > best ? logits[i] : best;
-    if (best == -INFINITY) return best;
-    best = to_logit((double)best);
-    for (uint32_t at = 0; at < n; at += BLOCK) {
-        const uint32_t size = n - at < BLOCK ? n - at : BLOCK;
-        const float *const x = logits + at;
-        float part[BLOCK];
-        for (uint32_t i = 0; i < size; i++)
-            part[i] = exp_quick((x[i] > FLT_MAX ? FLT_MAX : x[i]) - best);
-        for (uint32_t i = size; i % LANES; i++) part[i] = 0;
-        float lanes[LANES] = {0};
-        for (uint32_t i = 0; i < size; i += LANES) {
-            for (uint32_t j = 0; j < LANES; j++) lanes[j] += part[i + j];
-        }
-        for (int j = 0; j < LANES; j++) sum += (double)lanes[j];
-    }
-    return (double)best + log(sum);
-}
-
-static double log_probability(float logit, double sum)
-{
-    return logit == -INFINITY ? -INFINITY : fmin(0, (double)to_logit((double)logit) - sum);
-}
+/* ---- a token ---- */
 
 static llm_status no_token(const struct sampler *s, struct llm_error *error)
 {
@@ -535,50 +531,15 @@ llm_status sampler_pick(struct sampler *s, const float *logits, const int32_t *h
 {
     assert(history || !n_history);
     const float *const adjusted = adjust_all(s, logits, history, n_history);
-    *id = is_greedy(s) ? best_of(adjusted, s->n_vocab)
-                       : sample(s, filter_top_k(s, adjusted), position);
+    *id = is_greedy(s)      ? best_of(adjusted, s->n_vocab)
+          : has_mirostat(s) ? sample_mirostat(s, filter_top_k(s, adjusted), position)
+                            : sample(s, filter_top_k(s, adjusted), position);
     if (*id < 0) return no_token(s, error);
     if (logprob) *logprob = log_probability(logits[*id], log_sum(logits, s->n_vocab));
     return LLM_OK;
 }
 
-/* One more for the best, which hold *found with their logits. */
-static void insert(struct llm_logprob *best, uint32_t n, uint32_t *found, int32_t id, float x)
-{
-    if (!(x >= -INFINITY)) return;
-    uint32_t at = *found;
-    while (at > 0 &&
-           (x > best[at - 1].logprob || (x == best[at - 1].logprob && id < best[at - 1].id)))
-        at--;
-    if (at == n) return;
-    *found += *found < n;
-    for (uint32_t i = *found - 1; i > at; i--) best[i] = best[i - 1];
-    best[at] = (struct llm_logprob){id, x};
-}
-
-static void to_log_probabilities(struct llm_logprob *best, uint32_t n, uint32_t found, double sum)
-{
-    for (uint32_t i = 0; i < found; i++)
-        best[i].logprob = (float)log_probability(best[i].logprob, sum);
-    for (uint32_t i = found; i < n; i++) best[i] = (struct llm_logprob){-1, -INFINITY};
-}
-
-void sampler_best(const float *logits, uint32_t n_vocab, struct llm_logprob *best, uint32_t n)
-{
-    uint32_t found = 0;
-    for (uint32_t i = 0; i < n_vocab; i++) insert(best, n, &found, (int32_t)i, logits[i]);
-    to_log_probabilities(best, n, found, log_sum(logits, n_vocab));
-}
-
 /* ---- the same from what a device has found ---- */
-
-static double top_log_sum(const struct top *top)
-{
-    double sum = 0;
-    if (!(top->most > -INFINITY)) return -INFINITY;
-    for (int i = 0; i < TOP_PARTS; i++) sum += (double)top->sums[i];
-    return (double)top->most + log(sum);
-}
 
 /* A token that is among the k best once n_named logits have changed was among the k + n_named best
  * before, or is one of those. */
@@ -587,7 +548,7 @@ uint32_t sampler_wants(struct sampler *s, const int32_t *history, size_t n_histo
 {
     uint32_t k = is_greedy(s) ? 1 : s->top_k;
     *n_named = 0;
-    if (k == 0 || k > TOP_MOST) return 0;
+    if (k == 0 || k > TOP_MOST || has_dry(s) || (has_mirostat(s) && !is_greedy(s))) return 0;
     if (s->adjusted && !names(s, history, n_history, named, n_named)) return 0;
     k += *n_named;
     if (k < n_logprobs) k = n_logprobs;
@@ -648,12 +609,4 @@ llm_status sampler_pick_top(struct sampler *s, const struct top *top, const int3
         *logprob =
             log_probability(plain_logit(top, named, n_named, (uint32_t)*id), top_log_sum(top));
     return LLM_OK;
-}
-
-void sampler_best_top(const struct top *top, struct llm_logprob *best, uint32_t n)
-{
-    uint32_t found = 0;
-    for (uint32_t i = 0; i < top->n; i++)
-        insert(best, n, &found, (int32_t)top->items[i].id, top->items[i].logit);
-    to_log_probabilities(best, n, found, top_log_sum(top));
 }
