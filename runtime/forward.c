@@ -122,7 +122,7 @@ uint64_t forward_scratch_size(const struct hparams *h, const struct forward_conf
     struct scratch n = scratch_sizes(h, &s, c->context);
     return 3 * n.x + n.added + n.qkv + n.attended + n.hidden + n.partial + 2 * n.logits +
            (1 + FORWARD_SLOTS) * n.best + n.groups + 2 * n.top +
-           experts_scratch_size(h, FORWARD_MAX_ROWS);
+           experts_scratch_size(h, max_rows(h, c->context));
 }
 
 /* ---- opening ---- */
@@ -183,7 +183,7 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
         TRY_GPU(gpu_buffer_create(f->gpu, &f->slots[i], f->step.buffer.size, GPU_MEMORY_STEP,
                                   &gpu_error_),
                 error);
-    TRY(experts_open(&f->experts, f->gpu, &f->h, FORWARD_MAX_ROWS, error));
+    TRY(experts_open(&f->experts, f->gpu, &f->h, max_rows(&f->h, c->context), error));
     for (uint32_t l = 0; l < f->h.n_layers; l++)
         TRY_GPU(gpu_buffer_create(f->gpu, &f->kv[l], f->kv_v + f->page_size * f->n_pages,
                                   GPU_MEMORY_DEVICE, &gpu_error_),

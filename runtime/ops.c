@@ -94,7 +94,7 @@ llm_status ops_norm(struct ops *ops, struct gpu_commands *c, const struct gpu_bu
                                       n_rows * sizeof(uint32_t)};
     const struct gpu_range ranges[] = {all_of(in), *norm->gain, outputs, all_of(norm->out),
                                        norm->bias ? *norm->bias : *norm->gain};
-    gpu_commands_dispatch(c, kernel, ranges, &args, n_rows, 1, 1);
+    gpu_commands_dispatch(c, kernel, ranges, &args, n_rows, norm->parts ? norm->parts : 1, 1);
     return LLM_OK;
 }
 

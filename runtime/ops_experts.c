@@ -267,6 +267,15 @@ llm_status ops_experts_gate_up(struct ops *ops, struct gpu_commands *c, const st
     return multiply(ops, c, &p, pairs, error);
 }
 
+llm_status ops_experts_up(struct ops *ops, struct gpu_commands *c, const struct experts *up,
+                          const struct activation *a, const struct pairs *pairs,
+                          const struct gpu_buffer *x, const struct gpu_buffer *y,
+                          struct llm_error *error)
+{
+    const struct expert_product p = {up, NULL, x, y, pairs->slots, a, false};
+    return multiply(ops, c, &p, pairs, error);
+}
+
 llm_status ops_experts_down(struct ops *ops, struct gpu_commands *c, const struct experts *down,
                             const struct pairs *pairs, const struct gpu_buffer *x,
                             const struct gpu_buffer *y, struct llm_error *error)
@@ -276,14 +285,14 @@ llm_status ops_experts_down(struct ops *ops, struct gpu_commands *c, const struc
 }
 
 llm_status ops_combine(struct ops *ops, struct gpu_commands *c, const struct pairs *p,
-                       const struct gpu_buffer *made, const struct gpu_buffer *x, uint32_t dim,
+                       const struct gpu_buffer *made, const struct gpu_buffer *to, uint32_t dim,
                        struct llm_error *error)
 {
     const struct gpu_kernel *kernel;
     const uint32_t lanes = ops->profile->lanes, chunks = divide_up(dim, 4);
     TRY(ops_kernel(ops, c, ops_pick(ops, MODULE_combine), &lanes, 1, &kernel, error));
     const struct combine_args args = {chunks, ops_stride(dim) / 4, p->slots};
-    const struct gpu_range ranges[] = {all_of(p->chosen), all_of(made), all_of(x)};
+    const struct gpu_range ranges[] = {all_of(p->chosen), all_of(made), all_of(to)};
     gpu_commands_dispatch(c, kernel, ranges, &args, divide_up(chunks, lanes), p->n_rows, 1);
     return LLM_OK;
 }

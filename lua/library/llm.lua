@@ -308,7 +308,7 @@ function model:count(prompt, options) end
 ---@field index integer of the token that completed the text, from 1
 ---@field id integer
 ---@field logprob? number where `logprobs` was asked for
----@field kind? "text"|"reasoning" of a chat_stream
+---@field kind? "text"|"reasoning"|"tool" of a chat_stream; "tool": a whole call as the model wrote it
 
 ---@class llm.timings
 ---@field prompt_ms number

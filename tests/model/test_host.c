@@ -47,7 +47,7 @@ static void shorter_structs(void **state)
 static void prompts_that_are_none(void **state)
 {
     (void)state;
-    llm_model *model = open_model(&file, 128, 0);
+    llm_model *model = open_limited(&file, 128, 0);
     llm_session *s = open_session(model);
     llm_generation *g = (llm_generation *)&file;
     const struct llm_prompt none = {.size = sizeof none, .text_size = 5};
@@ -81,7 +81,7 @@ static void freed_in_any_order(void **state)
     llm_generation_free(NULL);
     llm_job_free(NULL);
     llm_free(NULL);
-    llm_model *model = open_model(&file, 128, 0);
+    llm_model *model = open_limited(&file, 128, 0);
     llm_session *s = open_session(model), *other;
     const int32_t ids[] = {5, 6};
     const struct llm_prompt prompt = ids_prompt(ids, 2);
