@@ -28,7 +28,7 @@ struct top_item {
 struct top {
     uint32_t n; /* of items; more than TOP_ROOM: they did not fit, and say nothing */
     float most; /* the largest logit, at most FLT_MAX; -infinity, or NaN, when there is none */
-    float sums[TOP_PARTS]; /* together the sum of e^(logit - most) of all logits */
+    float sums[TOP_PARTS]; /* together the sum of e^(logit - most) of all logits, to 1e-5 of it */
     struct top_item items[TOP_ROOM];
     float named[TOP_NAMED];
 };

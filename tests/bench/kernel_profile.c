@@ -93,7 +93,6 @@ static struct work small_work(const struct profile *p, const char *kernel)
         {"norm", {"norm", 8 * dim * rows, 4 * dim * rows}},
         {"rope_store", {"rope, store", 8.0 * s->stride * rows, 3.0 * s->stride * rows}},
         {"merge", {"merge", 4 * heads * rows * (2 + p->depth / ATTENTION_GROUP), 0}},
-        {"argmax", {"argmax", 4.0 * h->vocab * p->sequences, 0}},
         {"attention", attention_work(p)},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
