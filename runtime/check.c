@@ -109,6 +109,7 @@ llm_status check_step(struct trial *b, struct step *step, struct llm_error *erro
     step->rope = take(&size, (uint64_t)step->max_rows * step->rope_pairs * 2 * sizeof(float));
     step->pages = take(&size, step->max_pages * sizeof(uint32_t));
     step->outputs = take(&size, step->max_outputs * sizeof(uint32_t));
+    step->tops = take(&size, step->max_outputs * sizeof(struct step_top));
     step->attention = take(&size, step_attention_size(step->max_rows));
     TRY(check_buffer(b, size, GPU_MEMORY_STEP, &buffer, error));
     memset(buffer->map, 0, (size_t)buffer->size);
@@ -158,7 +159,8 @@ llm_status check_open(struct trial *b, struct ops *ops, bool timed, struct llm_e
                         .device = ops->kernels->device,
                         .alloc = ops->alloc,
                         .random = 88172645463325252u};
-    TRY_GPU(gpu_commands_create(b->device, &b->c, timed, &gpu_error_), error);
+    TRY_GPU(gpu_commands_create(b->device, &b->c, timed ? GPU_COMMANDS_TIMED : 0, &gpu_error_),
+            error);
     return LLM_OK;
 }
 
@@ -273,6 +275,7 @@ void check_name(const struct ops *ops, const struct check *t, char out[CHOICE_NA
                  t->centered ? " centered" : "", t->bias ? " bias" : "", t->added ? " added" : "");
         break;
     case CHECK_ARGMAX: snprintf(out, CHOICE_NAME, "argmax"); break;
+    case CHECK_TOP: snprintf(out, CHOICE_NAME, "top"); break;
     case CHECK_ATTENTION: name_attention(t, out); break;
     case CHECK_ROUTER:
         snprintf(out, CHOICE_NAME,
@@ -306,6 +309,7 @@ llm_status check_run(struct ops *ops, const struct check *t, struct verdict *v, 
         [CHECK_EMBED] = check_embed,
         [CHECK_NORM] = check_norm,
         [CHECK_ARGMAX] = check_argmax,
+        [CHECK_TOP] = check_top,
         [CHECK_ATTENTION] = check_attention,
         [CHECK_ROUTER] = check_router,
         [CHECK_EXPERTS] = check_experts,

@@ -14,6 +14,7 @@ enum check_kind {
     CHECK_NORM,
     CHECK_ATTENTION, /* with the rotation before it and the cache between them */
     CHECK_ARGMAX,
+    CHECK_TOP,
     CHECK_ROUTER,  /* with the order of its pairs */
     CHECK_EXPERTS, /* a product of theirs */
     CHECK_COMBINE

@@ -58,6 +58,8 @@ llm_status check_norm(struct trial *b, const struct check *t, struct verdict *v,
                       struct llm_error *error);
 llm_status check_argmax(struct trial *b, const struct check *t, struct verdict *v,
                         struct llm_error *error);
+llm_status check_top(struct trial *b, const struct check *t, struct verdict *v,
+                     struct llm_error *error);
 llm_status check_attention(struct trial *b, const struct check *t, struct verdict *v,
                            struct llm_error *error);
 

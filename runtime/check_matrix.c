@@ -233,3 +233,51 @@ llm_status check_argmax(struct trial *b, const struct check *t, struct verdict *
         check_compare(b, ((const uint32_t *)out->map)[row], row * 1700 + 40);
     return LLM_OK;
 }
+
+/* Whether the items are logits, the best of them among them. */
+static bool has_best(const struct top *top, const float *x, uint32_t n_logits, uint32_t best)
+{
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < top->n && i < TOP_ROOM; i++) {
+        const struct top_item *item = &top->items[i];
+        uint32_t better = 0;
+        if (item->id >= n_logits || item->logit != x[item->id]) return false;
+        for (uint32_t k = 0; k < n_logits; k++) better += x[k] > item->logit;
+        found += better < best;
+    }
+    return found >= best;
+}
+
+llm_status check_top(struct trial *b, const struct check *t, struct verdict *v,
+                     struct llm_error *error)
+{
+    enum { N = 5000, ROWS_OF = 2, BEST = 50 };
+    const uint32_t stride = ops_stride(N);
+    struct step step = {.max_rows = 1, .max_outputs = ROWS_OF, .max_pages = 1, .rope_pairs = 2};
+    struct gpu_buffer *logits, *groups, *out;
+    (void)t;
+    TRY(check_step(b, &step, error));
+    TRY(check_floats(b, ROWS_OF * stride, &logits, error));
+    TRY(check_buffer(b, ROWS_OF * ops_top_scratch(), GPU_MEMORY_READBACK, &groups, error));
+    TRY(check_buffer(b, ROWS_OF * sizeof(struct top), GPU_MEMORY_READBACK, &out, error));
+    struct step_top *wanted = (void *)((char *)step.buffer.map + step.tops);
+    for (uint32_t row = 0; row < ROWS_OF; row++)
+        wanted[row] = (struct step_top){.k = BEST, .n_named = 1, .named = {row + 70}};
+    TRY(ops_top(b->ops, b->c, logits, N, &step, groups, out, ROWS_OF, error));
+    TRY(check_submit(b, error));
+    v->bound = 1e-10f;
+    for (uint32_t row = 0; row < ROWS_OF; row++) {
+        const float *x = (const float *)logits->map + row * stride;
+        const struct top *top = (const struct top *)out->map + row;
+        double want = 0, got = 0;
+        float most = x[0];
+        for (uint32_t i = 0; i < N; i++) most = fmaxf(most, x[i]);
+        for (uint32_t i = 0; i < N; i++) want += exp((double)x[i] - (double)most);
+        for (uint32_t i = 0; i < TOP_PARTS; i++) got += (double)top->sums[i];
+        check_compare(b, got, want);
+        check_compare(b, (double)top->most, (double)most);
+        check_compare(b, (double)top->named[0], (double)x[row + 70]);
+        check_compare(b, has_best(top, x, N, BEST), 1);
+    }
+    return LLM_OK;
+}

@@ -14,6 +14,7 @@
 #include "alloc.h"
 #include "llm.h"
 #include "quant.h"
+#include "top.h"
 
 /* A matrix on the device, repacked (repack.h). */
 struct weight {
@@ -43,6 +44,7 @@ struct step {
         pages; /* uint32_t (max_pages): the page tables of the sequences, one after the other */
     uint64_t outputs;   /* uint32_t (max_outputs): the row that each output belongs to; unused ones
                            repeat a valid row */
+    uint64_t tops;      /* struct step_top (max_outputs) */
     uint64_t attention; /* struct step_attention and what follows it: ops_step_end */
 };
 struct step_row {
@@ -205,5 +207,12 @@ llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct a
 llm_status ops_argmax(struct ops *ops, struct gpu_commands *c, const struct gpu_buffer *logits,
                       uint32_t n, const struct gpu_buffer *out, uint32_t n_rows,
                       struct llm_error *error);
+/* out[i], a struct top, = what the step's tops[i] wants of logits(i)[0..n); nothing is written
+ * where it wants nothing. groups: ops_top_scratch bytes for each row. Two dispatches and the
+ * barrier between them. */
+uint64_t ops_top_scratch(void);
+llm_status ops_top(struct ops *ops, struct gpu_commands *c, const struct gpu_buffer *logits,
+                   uint32_t n, const struct step *step, const struct gpu_buffer *groups,
+                   const struct gpu_buffer *out, uint32_t n_rows, struct llm_error *error);
 
 #endif

@@ -10,6 +10,7 @@ struct profile {
     uint32_t mat_columns; /* the most rows of x that a lane takes at a time */
     uint32_t mat_tile;    /* columns of the largest tile of a product of many rows, 0: none */
     uint32_t rope_groups; /* workgroups a row */
+    uint32_t top_parts;   /* that a row of logits is collected in, at most TOP_PARTS */
     uint32_t lanes, norm_lanes, attention_lanes, attention_heads,
         attention_rows; /* that share what they read of the cache */
 };

@@ -366,6 +366,7 @@ static llm_status try_all(struct run *r, struct llm_error *error)
     r->total = 3.0 * (double)n_types + (r->ops->integers ? 12 : 0);
     TRY(try_norms(r, error));
     TRY(try_other(r, &(struct check){.kind = CHECK_ARGMAX}, "argmax", error));
+    TRY(try_other(r, &(struct check){.kind = CHECK_TOP}, "top", error));
     for (uint32_t head_dim = 64; head_dim <= 128; head_dim *= 2) {
         for (uint32_t kv = LLM_KV_F16; kv <= (head_dim == 64 ? LLM_KV_Q4_0 : LLM_KV_F32); kv++)
             TRY(try_attention(r, head_dim, kv, error));

@@ -97,6 +97,14 @@ struct argmax_args {
     uint n, stride;         /* logits a row; floats from row to row */
 };
 
+/* In words where not said otherwise. */
+struct top_args {
+    uint n, stride;         /* as above */
+    uint wanted;            /* of a struct step_top */
+    uint found, items, names; /* of a struct top; where its items and named logits begin */
+    uint room;              /* items that it holds */
+};
+
 #ifndef VULKAN
 #undef uint
 #endif
