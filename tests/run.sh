@@ -205,6 +205,7 @@ stage_smollm2() {
         export LLM_TEST_MODEL="$model_file"
     fi
     step "SmolLM2" run_lua gcc lua5.4 tests/lua/smollm2.lua
+    step "SmolLM2: precision" $limit "$out/gcc/tests/model_precision" "$LLM_TEST_MODEL"
 }
 
 mkdir -p "$out"
