@@ -5,7 +5,9 @@
 
 const uint X_BLOCK = 3;
 
-void add_dots(uint x_at, int h, const int dots[COLUMNS * 4])
+int dots[COLUMNS * 4]; // of each row of x and the lane's four rows
+
+void add_dots(uint x_at, int h)
 {
     [[unroll]] for (int n = 0; n < COLUMNS; n++) {
         vec4 about = uintBitsToFloat(WORD(x, x_at + X_AT(n) + 2));
@@ -20,7 +22,6 @@ void add_dots(uint x_at, int h, const int dots[COLUMNS * 4])
 
 void add_block(uint x_at, uint block_at)
 {
-    int dots[COLUMNS * 4];
     load_block(block_at);
     [[unroll]] for (int h = 0; h < 2; h++) {
         int w[16];
@@ -34,6 +35,6 @@ void add_block(uint x_at, uint block_at)
                 dots[n * 4 + j] = s;
             }
         }
-        if (SCALES == 2 || h == 1) add_dots(x_at, SCALES == 2 ? h : 0, dots);
+        if (SCALES == 2 || h == 1) add_dots(x_at, SCALES == 2 ? h : 0);
     }
 }

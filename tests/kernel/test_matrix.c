@@ -8,105 +8,8 @@
 #include <string.h>
 
 #include "ops_impl.h"
+#include "problem.h"
 #include "repack.h"
-
-struct problem {
-    struct weight w;
-    struct gpu_buffer buffer, x;
-    enum values values;
-    float *weights; /* (rows, cols) */
-    void *bytes;
-    uint32_t stride;
-};
-
-/* Blocks of random integers, every third one of the largest there are. */
-static void fill_integers(uint32_t *words, uint32_t n_blocks, int32_t most)
-{
-    for (uint32_t i = 0; i < n_blocks; i++) {
-        float scale = i % 3 ? 0.01f : (float)(i % 7);
-        int16_t q[32], sums[2] = {0, 0};
-        for (uint32_t k = 0; k < 32; k++) {
-            const int32_t any = (int32_t)(bench_random() % (uint32_t)(2 * most + 1)) - most;
-            q[k] = (int16_t)(i % 3 ? any : i % 2 ? most : -most);
-            sums[k / 16] = (int16_t)(sums[k / 16] + q[k]);
-        }
-        for (uint32_t lane = 0; lane < 8; lane++) {
-            uint32_t *word = words + i * 32 + lane * 4;
-            memcpy(word, q + lane * 4, 8);
-            memcpy(word + 2, &scale, 4);
-            memcpy(word + 3, sums, 4);
-        }
-    }
-}
-
-/* The same numbers as bytes, where `words` has none beyond them. */
-static void to_bytes(const uint32_t *words, float *out, uint32_t n_blocks)
-{
-    for (uint32_t i = 0; i < n_blocks; i++, words += 32, out += 12) {
-        int16_t q[4], sums[2];
-        int8_t bytes[32];
-        float scale;
-        for (uint32_t k = 0; k < 32; k++) {
-            memcpy(q, words + k / 4 * 4, sizeof q);
-            bytes[k] = (int8_t)q[k % 4];
-        }
-        memcpy(&scale, words + 2, sizeof scale);
-        memcpy(sums, words + 3, sizeof sums);
-        const float first = sums[0], second = sums[1],
-                    about[] = {scale, scale * first, scale * second, scale * (first + second)};
-        memcpy(out, bytes, sizeof bytes);
-        memcpy(out + 8, about, sizeof about);
-    }
-}
-
-static struct problem make(struct bench *b, enum quant_type type, enum values values, uint32_t rows,
-                           uint32_t cols, uint32_t n)
-{
-    const struct quant_info *info = quant_info(type);
-    struct problem p;
-    size_t n_weights = (size_t)rows * cols;
-    p.bytes = malloc(n_weights / info->block * info->block_size);
-    p.weights = malloc(n_weights * sizeof(float));
-    assert_non_null(p.bytes);
-    assert_non_null(p.weights);
-    bench_random_blocks(type, p.bytes, n_weights);
-    quant_decode(type, p.bytes, p.weights, n_weights);
-    p.w = bench_weight(b, type, rows, cols, p.bytes, &p.buffer);
-    p.w.buffer = NULL; /* set by use: the struct moves */
-    p.stride = ops_stride(cols);
-    p.x = bench_buffer(b, (uint64_t)n * p.stride * sizeof(float));
-    float *x = p.x.map;
-    for (uint32_t i = 0; i < n * p.stride; i++) x[i] = bench_uniform();
-    p.values = values;
-    if (values == VALUES_INT) fill_integers(p.x.map, n * p.stride / 32, 255);
-    if (values == VALUES_INT8) {
-        uint32_t *words = malloc(p.stride * sizeof *words);
-        assert_non_null(words);
-        for (uint32_t i = 0; i < n; i++, x += p.stride) {
-            fill_integers(words, p.stride / 32, 127);
-            to_bytes(words, x, p.stride / 32);
-        }
-        free(words);
-    }
-    return p;
-}
-
-static void drop(struct bench *b, struct problem *p)
-{
-    bench_free(b, &p->buffer);
-    bench_free(b, &p->x);
-    free(p->weights);
-    free(p->bytes);
-}
-
-static double exact(const struct problem *p, uint32_t row, uint32_t column)
-{
-    const float *w = p->weights + (size_t)row * p->w.cols,
-                *x = (const float *)p->x.map + (size_t)column * p->stride;
-    double sum = 0;
-    for (uint32_t k = 0; k < p->w.cols; k++) sum += w[k] * bench_value(x, p->values, k);
-    return sum;
-}
 
 /* Bits outside of the rows' place must still be poison. */
 static void check_outside(const uint32_t *y, uint32_t n, uint32_t stride, uint32_t at,
@@ -124,7 +27,7 @@ static void try_values(struct bench *b, enum quant_type type, enum values values
                        uint32_t cols, uint32_t most)
 {
     struct llm_error error = {0};
-    struct problem p = make(b, type, values, rows, cols, most);
+    struct problem p = problem_make(b, type, values, rows, cols, most);
     const uint32_t at = 8, stride = ops_stride(rows) + 32;
     uint32_t *first = malloc((size_t)most * stride * sizeof *first);
     assert_non_null(first);
@@ -140,7 +43,7 @@ static void try_values(struct bench *b, enum quant_type type, enum values values
         double err = 0, norm = 0;
         for (uint32_t i = 0; i < *n; i++) {
             for (uint32_t r = 0; r<rows; r += rows> 5000 ? 97 : 1) {
-                double want = exact(&p, r, i), have = got[(size_t)i * stride + at + r];
+                double want = problem_exact(&p, r, i), have = got[(size_t)i * stride + at + r];
                 err += (have - want) * (have - want);
                 norm += want * want;
             }
@@ -165,7 +68,7 @@ static void try_values(struct bench *b, enum quant_type type, enum values values
         bench_free(b, &y);
     }
     free(first);
-    drop(b, &p);
+    problem_drop(b, &p);
 }
 
 static void try_matrix(struct bench *b, enum quant_type type, uint32_t rows, uint32_t cols,
@@ -303,7 +206,7 @@ struct gpu_ways {
 static void try_ways(struct bench *b, const struct gpu_ways *t)
 {
     struct llm_error error = {0};
-    struct problem p = make(b, t->type, VALUES_F32, t->rows, t->cols, t->n);
+    struct problem p = problem_make(b, t->type, VALUES_F32, t->rows, t->cols, t->n);
     const uint32_t stride = ops_stride(t->rows);
     const size_t size = (size_t)t->n * stride * sizeof(float);
     float *first = NULL;
@@ -329,7 +232,7 @@ static void try_ways(struct bench *b, const struct gpu_ways *t)
         double err = 0, norm = 0;
         for (uint32_t k = 0; k < t->n * stride; k++) {
             if (k % stride >= t->rows) continue;
-            double want = exact(&p, k % stride, k / stride);
+            double want = problem_exact(&p, k % stride, k / stride);
             if (t->gated) want *= want / (1 + exp(-want));
             if (t->add) want += (double)(k % 7) - 3;
             err += (out[k] - want) * (out[k] - want);
@@ -351,7 +254,7 @@ static void try_ways(struct bench *b, const struct gpu_ways *t)
         bench_free(b, &y);
     }
     free(first);
-    drop(b, &p);
+    problem_drop(b, &p);
 }
 
 static void matrix_ways(void **state)
@@ -373,183 +276,12 @@ static void matrix_ways(void **state)
     *b->ops = before;
 }
 
-/* ---- products of bytes ---- */
-
-struct dot_case {
-    enum quant_type type;
-    uint32_t rows, cols, most; /* rows of x */
-    bool gated, add;
-    enum values y;
-};
-
-/* What is kept of a row of y: all that its blocks take, or its floats. */
-static uint32_t row_words(const struct dot_case *t)
-{
-    return t->y ? (t->rows + 31) / 32 * 12 : t->rows;
-}
-
-static double wanted(const struct problem *p, const struct dot_case *t, uint32_t row, uint32_t i)
-{
-    double want = exact(p, row, i);
-    if (t->gated) want *= want / (1 + exp(-want));
-    return t->add ? want + (double)(row % 7) - 3 : want;
-}
-
-static void check_dot(const struct problem *p, const struct dot_case *t, const float *y, uint32_t i)
-{
-    double err = 0, norm = 0;
-    for (uint32_t r = 0; r < t->rows; r++) {
-        const float *about = y + r / 32 * 12 + 8;
-        const double want = wanted(p, t, r, i), have = bench_value(y, t->y, r);
-        if (t->y) assert_true(fabs(have - want) <= (double)about[0] * 0.5001);
-        err += (have - want) * (have - want);
-        norm += want * want;
-    }
-    if (!t->y && !(err <= 1e-10 * norm))
-        fail_msg("%s, row %u: NMSE %g", quant_info(t->type)->name, i, err / norm);
-    for (uint32_t r = 0; t->y && r < t->rows; r += 32) {
-        const float *about = y + r / 32 * 12 + 8;
-        double sums[2] = {0, 0};
-        for (uint32_t k = 0; k < 32; k++) sums[k / 16] += bench_value(y, VALUES_INT8, r + k);
-        assert_true(fabs(about[1] - sums[0]) <= 1e-6 * (double)about[0]);
-        assert_true(fabs(about[2] - sums[1]) <= 1e-6 * (double)about[0]);
-        assert_true(fabs(about[3] - sums[0] - sums[1]) <= 1e-6 * (double)about[0]);
-    }
-}
-
-static void try_dot_way(struct bench *b, const struct problem *p, const struct dot_case *t,
-                        struct product *product, uint32_t n, uint32_t way, float *first,
-                        uint32_t n_first)
-{
-    struct llm_error error = {0};
-    const uint32_t stride = ops_stride(t->rows);
-    struct gpu_buffer y = bench_buffer(b, (uint64_t)n * stride * sizeof(float));
-    float *out = y.map;
-    for (uint32_t k = 0; k < n * stride && t->add; k++) out[k] = (float)(k % stride % 7) - 3;
-    product->y = &y;
-    b->ops->forced = way + 1;
-    struct gpu_commands *c = bench_begin(b);
-    bench_ok(ops_multiply(b->ops, c, product, n, &error), &error);
-    bench_run(b, c);
-    b->ops->forced = 0;
-    for (uint32_t i = 0; i < n; i++, out += stride) {
-        float *before = first + (size_t)i * stride;
-        if (i >= n_first) {
-            check_dot(p, t, out, i);
-            memcpy(before, out, row_words(t) * sizeof *out);
-        } else if (memcmp(before, out, row_words(t) * sizeof *out) != 0) {
-            fail_msg("%s, way %u for %u rows of x: row %u has other bits",
-                     quant_info(t->type)->name, way, n, i);
-        }
-        if (t->y == VALUES_F32) continue; /* past the blocks nothing is written */
-        for (uint32_t k = stride / 32 * 12; k < stride; k++)
-            assert_int_equal(((const uint32_t *)out)[k], 0x7fc0dead);
-    }
-    bench_free(b, &y);
-}
-
-/* Every way for every number of rows gives a row the same bits, and they are right. */
-static void try_dot(struct bench *b, const struct dot_case *t)
-{
-    struct problem p = make(b, t->type, VALUES_INT8, t->rows, t->cols, t->most);
-    float *first = calloc((size_t)t->most * ops_stride(t->rows), sizeof *first);
-    uint32_t n_first = 0;
-    assert_non_null(first);
-    p.w.buffer = &p.buffer;
-    struct product product = {.first = &p.w,
-                              .second = t->gated ? &p.w : NULL,
-                              .x = &p.x,
-                              .x_values = VALUES_INT8,
-                              .y_values = t->y,
-                              .y_stride = ops_stride(t->rows),
-                              .into = t->add ? INTO_SUM : INTO_NOTHING,
-                              .activation = t->gated ? &silu : NULL};
-    for (const uint32_t *n = ops_buckets; *n <= t->most; n++) {
-        struct way ways[OPS_WAYS];
-        const uint32_t n_ways = ops_ways(b->ops, &product, *n, ways);
-        for (uint32_t i = 0; i < n_ways; i++) {
-            try_dot_way(b, &p, t, &product, *n, i, first, n_first);
-            n_first = *n;
-        }
-    }
-    free(first);
-    drop(b, &p);
-}
-
-static void use_dots(struct bench *b, enum ops_profile profile)
-{
-    b->ops->profile = &ops_profiles[profile];
-    b->ops->texels = b->ops->flat = false;
-    b->ops->integers = VALUES_INT8;
-}
-
-static void matrix_dots(void **state)
-{
-    struct bench *b = *state;
-    const struct ops before = *b->ops;
-    if (!b->info->int_dot) skip();
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-        const struct weight w = {.type = types[i], .rows = 32, .cols = 256};
-        use_dots(b, i % 2 ? PROFILE_GPU : PROFILE_NARROW);
-        if (ops_values(b->ops, &w) != VALUES_INT8) continue;
-        const struct dot_case cases[] = {
-            {types[i], 172, 768, 64, false, i % 2 == 1, VALUES_F32},
-            {types[i], 100, 512, 32, true, false, i % 2 ? VALUES_F32 : VALUES_INT8},
-            {types[i], 140, 512, 16, i % 2 == 0, false, VALUES_INT8},
-            {types[i], 1, 256, 4, false, false, VALUES_F32},
-        };
-        for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) try_dot(b, &cases[k]);
-    }
-    const struct dot_case pieces = {QUANT_Q4_K, 96, 2048, 64, false, false, VALUES_F32}; /* 32 */
-    try_dot(b, &pieces);
-    *b->ops = before;
-}
-
-/* Of numbers that both can hold, the products of nine bits and of bytes make the same bits. */
-static void dots_as_integers(void **state)
-{
-    struct bench *b = *state;
-    const enum quant_type both[] = {QUANT_Q4_0, QUANT_Q4_1, QUANT_Q4_K};
-    const uint32_t rows = 76, cols = 768, n = 8, stride = ops_stride(rows);
-    const struct ops before = *b->ops;
-    struct llm_error error = {0};
-    if (!b->info->int_dot || b->ops->integers != VALUES_INT) skip();
-    for (size_t i = 0; i < sizeof both / sizeof *both; i++) {
-        struct problem p = make(b, both[i], VALUES_INT, rows, cols, n);
-        struct gpu_buffer bytes = bench_buffer(b, (uint64_t)n * p.stride * sizeof(float)),
-                          y[2] = {bench_buffer(b, n * stride * sizeof(float)),
-                                  bench_buffer(b, n * stride * sizeof(float))};
-        p.w.buffer = &p.buffer;
-        for (uint32_t k = 0; k < n; k++) {
-            uint32_t *words = (uint32_t *)p.x.map + k * p.stride;
-            fill_integers(words, p.stride / 32, 127);
-            to_bytes(words, (float *)bytes.map + k * p.stride, p.stride / 32);
-        }
-        struct gpu_commands *c = bench_begin(b);
-        bench_ok(ops_matrix(b->ops, c, &p.w, &p.x, VALUES_INT, &y[0], stride, 0, false, n, &error),
-                 &error);
-        use_dots(b, PROFILE_SOFTWARE); /* K is not cut */
-        bench_ok(
-            ops_matrix(b->ops, c, &p.w, &bytes, VALUES_INT8, &y[1], stride, 0, false, n, &error),
-            &error);
-        *b->ops = before;
-        bench_run(b, c);
-        for (uint32_t k = 0; k < n; k++)
-            assert_memory_equal((float *)y[0].map + k * stride, (float *)y[1].map + k * stride,
-                                rows * sizeof(float));
-        for (int k = 0; k < 2; k++) bench_free(b, &y[k]);
-        bench_free(b, &bytes);
-        drop(b, &p);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matrix_formats),   cmocka_unit_test(matrix_odd_columns),
         cmocka_unit_test(matrix_many_rows), cmocka_unit_test(matrix_large),
         cmocka_unit_test(matrix_refused),   cmocka_unit_test(matrix_ways),
-        cmocka_unit_test(matrix_dots),      cmocka_unit_test(dots_as_integers),
     };
     return cmocka_run_group_tests(tests, bench_setup, bench_teardown);
 }
