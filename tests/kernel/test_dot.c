@@ -143,16 +143,14 @@ static void matrix_dots(void **state)
     if (!b->info->int_dot) skip();
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         const struct weight w = {.type = types[i], .rows = 32, .cols = 256};
-        use_dots(b, i % 2 ? PROFILE_GPU : PROFILE_NARROW);
-        if (ops_values(b->ops, &w) != VALUES_INT8) continue;
-        const struct dot_case cases[] = {
-            {types[i], 172, 768, 64, false, i % 2 == 1, VALUES_F32},
-            {types[i], 100, 512, 32, true, false, VALUES_INT8},
-        };
-        for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) try_dot(b, &cases[k]);
+        const struct dot_case plain = {types[i], 172, 768, 64, false, i % 2 == 1, VALUES_F32};
+        use_dots(b, i % 4 ? PROFILE_NARROW : PROFILE_GPU);
+        if (ops_values(b->ops, &w) == VALUES_INT8) try_dot(b, &plain);
     }
     const struct dot_case others[] = {
         {QUANT_Q4_K, 140, 512, 16, false, false, VALUES_INT8},
+        {QUANT_Q5_K, 100, 512, 64, true, false, VALUES_INT8},
+        {QUANT_IQ4_NL, 33, 256, 32, true, false, VALUES_INT8},
         {QUANT_Q6_K, 140, 512, 16, true, false, VALUES_F32},
         {QUANT_Q8_0, 1, 256, 4, false, false, VALUES_F32},
         {QUANT_Q5_0, 96, 2048, 64, false, false, VALUES_F32}, /* K in 32 pieces */
