@@ -46,7 +46,9 @@ static void read_cache(lua_State *L, int value, struct options *o, const struct 
 {
     struct llm_load_options *l = o->out;
     if (lua_isboolean(L, value)) l->cache = lua_toboolean(L, value) ? NULL : "";
-    else if (lua_type(L, value) == LUA_TSTRING) l->cache = lua_tostring(L, value);
+    else if (lua_type(L, value) == LUA_TSTRING &&
+             strlen(lua_tostring(L, value)) == lua_rawlen(L, value))
+        l->cache = lua_tostring(L, value);
     else options_raise(L, value, o, row->name, "name of a folder, or false");
 }
 
@@ -269,6 +271,24 @@ static int model_detokenize(lua_State *L)
     }
 }
 
+/* count_ids(model, ids) -> n: as a prompt is read, and each one of the vocabulary */
+static int model_count_ids(lua_State *L)
+{
+    struct object *m = object_check(L, 1, &kind_model, "count");
+    lua_settop(L, 2);
+    lua_newtable(L);
+    struct options o = {.function = "model:count", .anchor = 3};
+    struct llm_prompt ids;
+    if (!prompt_read(L, 2, &o, &ids)) return unsupported(L, "a list of messages");
+    for (size_t i = 0; i < ids.n_ids; i++) {
+        if ((uint32_t)ids.ids[i] >= m->vocab_size)
+            raise(L, "bad prompt of model:count (token %d at %d is out of range)", (int)ids.ids[i],
+                  (int)(i + 1));
+    }
+    lua_pushinteger(L, (lua_Integer)ids.n_ids);
+    return 1;
+}
+
 /* ---- sessions ---- */
 
 static void fill_session(lua_State *L, struct object *s, llm_session *handle, uint32_t vocab_size)
@@ -350,6 +370,7 @@ const luaL_Reg model_functions[] = {
     {"load_start", load_start},
     {"session", model_session},
     {"restore", model_restore},
+    {"count_ids", model_count_ids},
     {NULL, NULL},
 };
 const luaL_Reg model_methods[] = {
