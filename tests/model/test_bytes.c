@@ -51,8 +51,12 @@ static void whole_model(void **state)
     llm_model *high = load_as(LLM_PRECISION_HIGH);
     struct gpu_info *info = (struct gpu_info *)(uintptr_t)gpu_device_info(high->device->gpu);
     const struct gpu_info before = *info;
+    if (!info->int_dot) {
+        llm_model_free(high);
+        free(file.data);
+        skip();
+    }
     float *wanted = logits_cut(high, LONG);
-    if (!info->int_dot) skip();
     info->int_dot_fast = true;
     info->software = info->texel_loads = info->no_unrolling = false;
     llm_model *fast = load_as(LLM_PRECISION_FAST);
