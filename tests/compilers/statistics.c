@@ -1,7 +1,7 @@
 /* statistics.c - lets the runtime record every operation on the first Vulkan device and prints, a
  * line each, what the driver's compiler made of the kernels that it chose there.
  *   compilers CHIP [-a] [-s] [PART]   CHIP is what the first column says
- *   PART: only operations whose name has it, such as "Q4_K 8"
+ *   PART: only operations whose name has it, such as "Q4_K 8", or "bytes": given those
  *   -s: every statistic that the driver has; -a: assembly, too */
 #include <inttypes.h>
 #include <stdio.h>
@@ -179,7 +179,7 @@ static bool run_operation(struct run *r, const struct operation *o, const char *
 {
     struct llm_error error = {0};
     char whole[64];
-    snprintf(whole, sizeof whole, "%s %s", name, shape);
+    snprintf(whole, sizeof whole, "%s %s%s", name, shape, o->values ? " bytes" : "");
     if (r->part && !strstr(whole, r->part)) return true;
     r->shape = shape;
     if (record(r, capture_commands(), o, &error) == LLM_OK) return true;
