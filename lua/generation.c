@@ -349,7 +349,8 @@ static void push_result(lua_State *L, const struct object *g, const struct llm_r
     set_count(L, "tokens", r->tokens);
     set_count(L, "prompt_tokens", r->prompt_tokens);
     set_count(L, "cached_tokens", r->cached_tokens);
-    set_count(L, "seed", r->seed);
+    compat_pushint64(L, (int64_t)r->seed); /* as it was given: Lua's integers have a sign */
+    lua_setfield(L, -2, "seed");
     if (r->stop) {
         lua_pushlstring(L, r->stop, r->stop_size);
         lua_setfield(L, -2, "stop");

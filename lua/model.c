@@ -162,6 +162,15 @@ static void push_memory(lua_State *L, const struct llm_model_info *info)
     set_count(L, "scratch", info->memory_scratch);
 }
 
+static void push_pipelines(lua_State *L, const struct llm_model_info *info)
+{
+    lua_createtable(L, 0, 4);
+    set_count(L, "made", info->pipelines_made);
+    set_count(L, "reported", info->pipelines_reported);
+    set_count(L, "cached", info->pipelines_cached);
+    set_number(L, "ms", info->pipelines_seconds * 1e3);
+}
+
 static void push_info(lua_State *L, const struct llm_model_info *info)
 {
     lua_createtable(L, 0, 16);
@@ -190,6 +199,8 @@ static void push_info(lua_State *L, const struct llm_model_info *info)
     if (!info->has_device) return;
     push_device(L, &info->device);
     lua_setfield(L, -2, "device");
+    push_pipelines(L, info);
+    lua_setfield(L, -2, "pipelines");
 }
 
 static int model_info(lua_State *L)

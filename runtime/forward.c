@@ -118,7 +118,7 @@ uint64_t forward_scratch_size(const struct hparams *h, const struct forward_conf
     struct attention_shape s = shape_of(h, false, c->kv);
     struct scratch n = scratch_sizes(h, &s, c->context);
     return 3 * n.x + n.added + n.qkv + n.attended + n.hidden + n.partial + 2 * n.logits +
-           2 * n.best + experts_scratch_size(h, FORWARD_MAX_ROWS);
+           2 * n.best + experts_scratch_size(h, max_rows(h, c->context));
 }
 
 /* ---- opening ---- */
@@ -171,7 +171,7 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
                                   &gpu_error_),
                 error);
     }
-    TRY(experts_open(&f->experts, f->gpu, &f->h, FORWARD_MAX_ROWS, error));
+    TRY(experts_open(&f->experts, f->gpu, &f->h, max_rows(&f->h, c->context), error));
     for (uint32_t l = 0; l < f->h.n_layers; l++)
         TRY_GPU(gpu_buffer_create(f->gpu, &f->kv[l], f->kv_v + f->page_size * f->n_pages,
                                   GPU_MEMORY_DEVICE, &gpu_error_),

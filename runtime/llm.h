@@ -260,6 +260,10 @@ struct llm_model_info {
     struct llm_device_info device;
     uint64_t memory_weights, memory_kv_per_token, memory_kv,
         memory_scratch; /* bytes on the device */
+    /* Made while it was loaded; those of which the driver says whether its cache had them; that it
+     * had; seconds that each took, added up. */
+    uint32_t pipelines_made, pipelines_reported, pipelines_cached;
+    double pipelines_seconds;
 };
 
 LLM_API llm_status llm_model_info_get(const llm_model *model, struct llm_model_info *info,

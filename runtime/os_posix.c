@@ -333,6 +333,12 @@ void os_lock_wake(struct os_lock *l)
     os_unlock(l);
 }
 
+uint32_t os_processors(void)
+{
+    const long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (uint32_t)n : 1;
+}
+
 struct os_thread {
     pthread_t id;
     void (*run)(void *user);

@@ -313,6 +313,13 @@ void os_lock_wake(struct os_lock *l)
     WakeAllConditionVariable(&l->condition);
 }
 
+uint32_t os_processors(void)
+{
+    SYSTEM_INFO info;
+    GetSystemInfo(&info);
+    return info.dwNumberOfProcessors > 0 ? info.dwNumberOfProcessors : 1;
+}
+
 struct os_thread {
     HANDLE handle;
     void (*run)(void *user);

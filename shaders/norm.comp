@@ -1,4 +1,4 @@
-// The norm of rows, one workgroup each.
+// The norm of rows, one workgroup each; or of the parts that rows are made of, each with its own gains.
 #version 450
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_GOOGLE_include_directive : require
@@ -29,13 +29,14 @@ layout(push_constant) uniform Push { norm_args a; };
 #define NORM_GAIN(i) uintBitsToFloat(WORD(gain, i))
 #include "norm.glsl"
 
-uint from, to;
+uint from, to, part;
 float mean, scale;
 
 vec4 value(uint i)
 {
-    vec4 v = CENTERED ? (NORM_IN(from + i) - mean) * scale * NORM_GAIN(i) : norm_four(from, i, scale);
-    if (BIAS) v += bias[i];
+    vec4 v = CENTERED ? (NORM_IN(from + i) - mean) * scale : NORM_IN(from + i) * scale;
+    v *= NORM_GAIN(part + i);
+    if (BIAS) v += bias[part + i];
     if (ADD) v += result[to + i];
     return v;
 }
@@ -43,11 +44,13 @@ vec4 value(uint i)
 void main()
 {
     uint row = gl_WorkGroupID.x;
-    to = row * a.stride + a.at;
-    from = (a.gather != 0 ? outputs[row] : row) * a.stride + a.at;
+    part = gl_WorkGroupID.y * a.chunks;
+    to = row * a.stride + a.at + part;
+    from = (a.gather != 0 ? outputs[row] : row) * a.stride + a.at + part;
     mean = CENTERED ? norm_mean(from, a.chunks, a.n) : 0.0;
     scale = norm_scale(from, a.chunks, a.n, a.eps, mean);
 #ifdef INT8 // a block an invocation
+    to = row * a.stride + (a.at + part) / 8 * 3;
     for (uint b = gl_LocalInvocationID.x; b < a.chunks / 8; b += gl_WorkGroupSize.x) {
         vec4 v[8];
         uvec4 words[3];

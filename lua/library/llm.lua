@@ -175,6 +175,12 @@ function job:close() end
 ---@field kv integer
 ---@field scratch integer
 
+---@class llm.model_pipelines kernels that the driver compiled while the model was loaded
+---@field made integer
+---@field reported integer of which the driver says whether its cache had them
+---@field cached integer that its cache had
+---@field ms number that each took, added up
+
 ---@class llm.model_info
 ---@field architecture string
 ---@field name? string
@@ -190,6 +196,7 @@ function job:close() end
 ---@field eos_tokens integer[]
 ---@field device? llm.device none with vocab_only
 ---@field memory llm.model_memory
+---@field pipelines? llm.model_pipelines none with vocab_only
 ---@field chat_template? string
 ---@field license? string
 
@@ -300,7 +307,7 @@ function model:count(prompt, options) end
 ---@field index integer of the token that completed the text, from 1
 ---@field id integer
 ---@field logprob? number where `logprobs` was asked for
----@field kind? "text"|"reasoning" of a chat_stream
+---@field kind? "text"|"reasoning"|"tool" of a chat_stream; "tool": a whole call as the model wrote it
 
 ---@class llm.timings
 ---@field prompt_ms number

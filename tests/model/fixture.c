@@ -93,7 +93,7 @@ llm_model *load_shape(const struct model_shape *shape, const struct llm_load_opt
     return model;
 }
 
-llm_model *open_model(struct memory_file *file, uint32_t context, uint64_t kv_tokens)
+llm_model *open_limited(struct memory_file *file, uint32_t context, uint64_t kv_tokens)
 {
     struct llm_load_options o;
     load_defaults(&o);

@@ -34,7 +34,7 @@ static llm_status try_logits(llm_session *s)
 static void cache_used_up(void **state)
 {
     (void)state;
-    llm_model *model = open_model(&file, 256, 256);
+    llm_model *model = open_limited(&file, 256, 256);
     llm_session *a = open_session(model), *b = open_session(model), *c = open_session(model);
     feed(a, ids, 129);
     float *a_before = logits_of(a, VOCAB);
@@ -99,7 +99,7 @@ static struct llm_result result_of(llm_generation *g)
 static void cache_used_up_in_flight(void **state)
 {
     (void)state;
-    llm_model *model = open_model(&file, 128, 192);
+    llm_model *model = open_limited(&file, 128, 192);
     llm_session *idle = open_session(model), *a = open_session(model), *b = open_session(model);
     feed(idle, ids + 300, 128); /* two pages of three */
     llm_generation *refused = start_endless(a, ids + 100, 100), *going = start_endless(b, ids, 20);
@@ -150,7 +150,7 @@ static void cache_used_up_in_flight(void **state)
 static void context_full(void **state)
 {
     (void)state;
-    llm_model *model = open_model(&file, 100, 0);
+    llm_model *model = open_limited(&file, 100, 0);
     llm_session *s = open_session(model), *narrow;
     feed(s, ids, 90);
     float *before = logits_of(s, VOCAB);
@@ -216,7 +216,7 @@ static void memory_limit(void **state)
         assert_null(model);
     }
     /* As little as the message of a model that fits says it takes is enough. */
-    llm_model *model = open_model(&file, 128, 128);
+    llm_model *model = open_limited(&file, 128, 128);
     struct llm_model_info info = {.size = sizeof info};
     OK(llm_model_info_get(model, &info, &error));
     assert_int_equal(info.memory_kv, 2 * 64 * info.memory_kv_per_token);
@@ -237,7 +237,7 @@ static void memory_limit(void **state)
 static void cancelled_prompt(void **state)
 {
     (void)state;
-    llm_model *model = open_model(&file, 600, 0);
+    llm_model *model = open_limited(&file, 600, 0);
     llm_session *s = open_session(model);
     feed(s, ids, 70);
     float *before = logits_of(s, VOCAB);
@@ -278,7 +278,7 @@ static void ends_in_flight(void **state)
     for (int how = 0; how < N_ENDS; how++) {
         long long taken = bytes_taken();
         assert_int_equal(fixture_open(NULL), 0);
-        llm_model *model = open_model(&file, 128, 0);
+        llm_model *model = open_limited(&file, 128, 0);
         llm_session *s[3];
         llm_generation *g[3];
         for (size_t i = 0; i < LENGTH(s); i++) {
@@ -323,7 +323,7 @@ static void many_sessions(void **state)
 {
     (void)state;
     enum { N = 10000 };
-    llm_model *model = open_model(&file, 128, 0);
+    llm_model *model = open_limited(&file, 128, 0);
     long before = 0;
     long long taken = 0;
     for (int i = 0; i < N; i++) {
@@ -361,7 +361,7 @@ static void many_loads(void **state)
     long before = 0;
     long long taken = 0;
     for (int i = 0; i < WHOLE; i++) {
-        llm_model *model = open_model(&file, 128, 0);
+        llm_model *model = open_limited(&file, 128, 0);
         llm_session *s = open_session(model);
         feed(s, ids, 3);
         free(logits_of(s, VOCAB));
