@@ -256,9 +256,31 @@ static void name_product(const struct ops *ops, const struct check *t, char out[
         kernels_name(ways[t->way].module, ways[t->way].spec, ways[t->way].n_spec, out);
 }
 
-void check_name(const struct ops *ops, const struct check *t, char out[CHOICE_NAME])
+/* What it has beyond heads and cache is a letter each. */
+static void name_attention(const struct check *t, char out[CHOICE_NAME])
 {
     const struct attention_shape *s = &t->shape;
+    const struct {
+        bool has;
+        char letter;
+    } extras[] = {
+        {t->bias, 'b'},        {t->head_norm, 'n'},     {t->late, 'l'},
+        {s->window != 0, 'w'}, {s->softcap != 0, 'c'},  {s->sinks != NULL, 's'},
+        {s->q_scaled, 't'},    {t->short_context, '1'},
+    };
+    enum { N = sizeof extras / sizeof *extras };
+    char letters[N + 1];
+    int n = 0;
+    for (int i = 0; i < N; i++)
+        if (extras[i].has) letters[n++] = extras[i].letter;
+    letters[n] = 0;
+    snprintf(out, CHOICE_NAME, "attention %s %" PRIu32 " %" PRIu32 "/%" PRIu32 "%s%s%s",
+             kv_names[s->kv], s->head_dim, s->n_heads, s->n_kv_heads, t->out ? " int" : "",
+             n ? " " : "", letters);
+}
+
+void check_name(const struct ops *ops, const struct check *t, char out[CHOICE_NAME])
+{
     memset(out, 0, CHOICE_NAME);
     switch (t->kind) {
     case CHECK_PRODUCT:
@@ -267,14 +289,28 @@ void check_name(const struct ops *ops, const struct check *t, char out[CHOICE_NA
     case CHECK_EMBED:
         snprintf(out, CHOICE_NAME, "embed %s", quant_info((uint32_t)t->type)->name);
         break;
-    case CHECK_NORM: snprintf(out, CHOICE_NAME, "norm %s", value_names[t->out]); break;
-    case CHECK_ARGMAX: snprintf(out, CHOICE_NAME, "argmax"); break;
-    case CHECK_ATTENTION:
-        snprintf(out, CHOICE_NAME, "attention %s %" PRIu32 " %" PRIu32 "/%" PRIu32 "%s%s%s%s",
-                 kv_names[s->kv], s->head_dim, s->n_heads, s->n_kv_heads, t->out ? " int" : "",
-                 t->bias ? " bias" : "", t->head_norm ? " norm" : "",
-                 t->short_context ? " short" : "");
+    case CHECK_NORM:
+        snprintf(out, CHOICE_NAME, "norm %s%s%s%s", value_names[t->out],
+                 t->centered ? " centered" : "", t->bias ? " bias" : "", t->added ? " added" : "");
         break;
+    case CHECK_ARGMAX: snprintf(out, CHOICE_NAME, "argmax"); break;
+    case CHECK_ATTENTION: name_attention(t, out); break;
+    case CHECK_ROUTER:
+        snprintf(out, CHOICE_NAME,
+                 "router %" PRIu32 "/%" PRIu32 " %" PRIu32 " %d %d %d %d x%" PRIu32,
+                 t->router.n_used, t->router.n_experts, t->router.n_groups, (int)t->router.gate,
+                 t->router.normalise, t->logit_bias + 2 * t->choice_bias, (int)t->router.shared,
+                 t->columns);
+        break;
+    case CHECK_EXPERTS:
+        snprintf(out, CHOICE_NAME, "experts %s%s%s %d x%" PRIu32,
+                 quant_info((uint32_t)t->type)->name,
+                 t->gated        ? " gated"
+                 : t->gate_waits ? " up"
+                                 : "",
+                 t->bias ? " bias" : "", (int)t->activation.kind, t->columns);
+        break;
+    case CHECK_COMBINE: snprintf(out, CHOICE_NAME, "combine"); break;
     }
 }
 
@@ -292,9 +328,14 @@ llm_status check_run(struct ops *ops, const struct check *t, struct verdict *v, 
         [CHECK_NORM] = check_norm,
         [CHECK_ARGMAX] = check_argmax,
         [CHECK_ATTENTION] = check_attention,
+        [CHECK_ROUTER] = check_router,
+        [CHECK_EXPERTS] = check_experts,
+        [CHECK_COMBINE] = check_combine,
     };
     struct trial b;
     struct ops apart = *ops;
+    apart.check = NULL;
+    apart.require = NULL;
     *v = (struct verdict){.state = CHOICE_UNKNOWN};
     check_name(ops, t, v->name);
     /* With pipelines of its own: llvmpipe finds on disk only what a pipeline compiles first, and

@@ -49,7 +49,7 @@ static double dot(const struct problem *p, const struct check *t, uint32_t matri
     return sum;
 }
 
-static double activate(const struct activation *a, double v)
+double check_activate(const struct activation *a, double v)
 {
     const double p = (double)a->a[0], q = (double)a->a[1], beta = (double)a->a[2];
     switch (a->kind) {
@@ -74,7 +74,7 @@ static double made_of(const struct problem *p, const struct check *t, uint32_t r
     const double before = (double)p->before[row * ROWS + r];
     double v = dot(p, t, 0, row, r);
     if (t->bias) v += (double)((const float *)p->bias->map)[r];
-    v = t->into == INTO_GATE ? v * activate(a, before) : activate(a, v);
+    v = t->into == INTO_GATE ? v * check_activate(a, before) : check_activate(a, v);
     if (t->kind == CHECK_GATED) v *= dot(p, t, 1, row, r);
     return t->into == INTO_SUM ? v + before : v;
 }
@@ -140,41 +140,77 @@ llm_status check_embed(struct trial *b, const struct check *t, struct verdict *v
     TRY(check_buffer(b, n * t->cols * sizeof(float), GPU_MEMORY_READBACK, &out, error));
     for (uint32_t i = 0; i < n; i++)
         ((struct step_row *)((char *)step.buffer.map + step.rows))[i].token = (i * 37 + 5) % ROWS;
+    for (uint32_t i = 0; i < n; i++)
+        ((struct step_row *)((char *)step.buffer.map + step.rows))[i].position = i;
     TRY(ops_embed(b->ops, b->c, &w, scale, &step, out, n, error));
+    gpu_commands_barrier(b->c);
+    TRY(ops_embed_add(b->ops, b->c, &w, EMBED_BY_POSITION, &step, out, n, error));
     TRY(check_submit(b, error));
     v->bound = 1e-12f;
     const float *got = out->map;
     for (uint32_t i = 0; i < n * t->cols; i++) {
         const uint32_t token = (i / t->cols * 37 + 5) % ROWS;
         check_compare(b, (double)got[i],
-                      (double)values[token * t->cols + i % t->cols] * (double)scale);
+                      (double)values[token * t->cols + i % t->cols] * (double)scale +
+                          (double)values[i]);
     }
     return LLM_OK;
+}
+
+enum { NORM_DIM = 320, NORM_PARTS = 2, NORM_ROW = NORM_DIM * NORM_PARTS, NORM_ROWS = 3 };
+
+/* A part of a row; gain and bias are its own. */
+static void compare_norm(struct trial *b, const struct check *t, double eps, const float *x,
+                         const float *gain, const float *bias, const float *before,
+                         const float *out)
+{
+    double mean = 0, squares = 0;
+    for (uint32_t k = 0; k < NORM_DIM && t->centered; k++) mean += (double)x[k] / NORM_DIM;
+    for (uint32_t k = 0; k < NORM_DIM; k++)
+        squares += ((double)x[k] - mean) * ((double)x[k] - mean);
+    const double scale = 1 / sqrt(squares / NORM_DIM + eps);
+    for (uint32_t k = 0; k < NORM_DIM; k++) {
+        double want = ((double)x[k] - mean) * scale * (double)gain[k];
+        if (t->bias) want += (double)bias[k];
+        if (t->added) want += (double)before[k];
+        check_compare(b, check_value(out, t->out, k), want);
+    }
 }
 
 llm_status check_norm(struct trial *b, const struct check *t, struct verdict *v,
                       struct llm_error *error)
 {
-    enum { DIM = 608, N = 3 };
-    const float eps = 1e-5f;
+    const uint32_t n = NORM_ROWS * NORM_ROW;
     const struct step step = {.max_rows = 1};
-    struct gpu_buffer *in, *gain, *out;
-    TRY(check_floats(b, N * DIM, &in, error));
-    TRY(check_floats(b, DIM, &gain, error));
-    TRY(check_buffer(b, N * DIM * sizeof(float), GPU_MEMORY_READBACK, &out, error));
-    const struct gpu_range range = {gain, 0, DIM * sizeof(float)};
-    const struct norm norm = {.gain = &range, .out = out, .values = t->out, .eps = eps};
-    TRY(ops_norm(b->ops, b->c, in, &norm, DIM, &step, false, N, error));
+    struct gpu_buffer *in, *gain, *bias, *out;
+    float *before;
+    TRY(check_floats(b, n, &in, error));
+    TRY(check_floats(b, NORM_ROW, &gain, error));
+    TRY(check_floats(b, NORM_ROW, &bias, error));
+    TRY(check_floats(b, n, &out, error));
+    TRY(check_memory(b, n * sizeof(float), &before, error));
+    memcpy(before, out->map, n * sizeof(float));
+    for (uint32_t k = 0; k < n; k++) ((float *)in->map)[k] += 0.5f; /* a mean to be taken away */
+    const struct gpu_range gains = {gain, 0, NORM_ROW * sizeof(float)},
+                           biases = {bias, 0, NORM_ROW * sizeof(float)};
+    const struct norm norm = {.gain = &gains,
+                              .bias = t->bias ? &biases : NULL,
+                              .out = out,
+                              .values = t->out,
+                              .eps = 1e-5f,
+                              .centered = t->centered,
+                              .add = t->added,
+                              .stride = NORM_ROW,
+                              .parts = NORM_PARTS};
+    TRY(ops_norm(b->ops, b->c, in, &norm, NORM_DIM, &step, false, NORM_ROWS, error));
     TRY(check_submit(b, error));
     v->bound = t->out ? 1e-4f : 1e-12f;
-    for (uint32_t row = 0; row < N; row++) {
-        const float *x = (const float *)in->map + row * DIM, *g = gain->map;
-        double sum = 0;
-        for (uint32_t k = 0; k < DIM; k++) sum += (double)x[k] * (double)x[k];
-        const double scale = 1 / sqrt(sum / DIM + (double)eps);
-        for (uint32_t k = 0; k < DIM; k++)
-            check_compare(b, check_value((const float *)out->map + row * DIM, t->out, k),
-                          (double)x[k] * scale * (double)g[k]);
+    for (uint32_t i = 0; i < NORM_ROWS * NORM_PARTS; i++) {
+        const uint32_t own = i % NORM_PARTS * NORM_DIM, at = i * NORM_DIM,
+                       to = t->out == VALUES_INT8 ? at - own + own / 32 * 12 : at;
+        compare_norm(b, t, (double)norm.eps, (const float *)in->map + at,
+                     (const float *)gain->map + own, (const float *)bias->map + own, before + at,
+                     (const float *)out->map + to);
     }
     return LLM_OK;
 }

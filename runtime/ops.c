@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "args.h"
+#include "check.h"
 #include "gpu_error.h"
 
 /* A software device runs a workgroup as a loop over subgroups and pays for each barrier. A GPU
@@ -70,6 +71,12 @@ void ops_free(struct ops *ops)
     alloc_free(ops->alloc, ops, sizeof *ops);
 }
 
+llm_status ops_required(struct ops *ops, const struct gpu_commands *c, const struct check *t,
+                        struct llm_error *error)
+{
+    return c && ops->require ? ops->require(ops, t, error) : LLM_OK;
+}
+
 llm_status ops_kernel(const struct ops *ops, const struct gpu_commands *c, enum module module,
                       const uint32_t *spec, uint32_t n_spec, const struct gpu_kernel **out,
                       struct llm_error *error)
@@ -90,6 +97,12 @@ llm_status ops_norm(struct ops *ops, struct gpu_commands *c, const struct gpu_bu
                          "a norm of %" PRIu32 " values: not a multiple of %" PRIu32
                          ", or integers added",
                          dim, many);
+    const struct check check = {.kind = CHECK_NORM,
+                                .out = norm->values,
+                                .centered = norm->centered,
+                                .bias = norm->bias != NULL,
+                                .added = norm->add};
+    TRY(ops_required(ops, c, &check, error));
     const uint32_t spec[] = {ops->profile->norm_lanes, norm->centered, norm->bias != NULL,
                              norm->add};
     TRY(ops_kernel(ops, c, ops_pick_for(ops, MODULE_norm, norm->values), spec, 4, &kernel, error));
@@ -109,6 +122,7 @@ llm_status ops_argmax(struct ops *ops, struct gpu_commands *c, const struct gpu_
                       struct llm_error *error)
 {
     const struct gpu_kernel *kernel;
+    TRY(ops_required(ops, c, &(struct check){.kind = CHECK_ARGMAX}, error));
     TRY(ops_kernel(ops, c, ops_pick(ops, MODULE_argmax), &ops->profile->norm_lanes, 1, &kernel,
                    error));
     const struct argmax_args args = {n, ops_stride(n)};

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "args.h"
+#include "check.h"
 #include "error.h"
 #include "ops_impl.h"
 #include "repack.h"
@@ -60,8 +61,7 @@ uint64_t ops_chosen_size(const struct router *r, uint32_t n_rows)
     return (uint64_t)n_rows * ops_router_slots(r) * 2 * sizeof(uint32_t);
 }
 
-/* Pairs of one expert that a workgroup takes, 0: they are too few to be put together. */
-static uint32_t columns_of(const struct ops *ops, const struct pairs *p)
+uint32_t ops_experts_columns(const struct ops *ops, const struct pairs *p)
 {
     uint32_t each = p->n_rows * p->n_used / p->n_experts, columns = 1;
     if (each < 2) return 0;
@@ -97,6 +97,13 @@ llm_status ops_route(struct ops *ops, struct gpu_commands *c, const struct route
                          r->n_used, r->n_experts, groups, EXPERTS_USED_MAX, EXPERTS_MAX);
     }
     const uint32_t terms = t ? (uint32_t)t->logits | (uint32_t)t->choice << 1 : 0;
+    const struct check check = {.kind = CHECK_ROUTER,
+                                .router = *r,
+                                .logit_bias = t && t->logits,
+                                .choice_bias = t && t->choice,
+                                .n_rows = p->n_rows,
+                                .columns = ops_experts_columns(ops, p)};
+    TRY(ops_required(ops, c, &check, error));
     const uint32_t spec[] = {ops->profile->norm_lanes,
                              r->n_experts,
                              r->n_used,
@@ -127,7 +134,7 @@ llm_status ops_route(struct ops *ops, struct gpu_commands *c, const struct route
 llm_status ops_order(struct ops *ops, struct gpu_commands *c, const struct pairs *p,
                      struct llm_error *error)
 {
-    const uint32_t columns = columns_of(ops, p);
+    const uint32_t columns = ops_experts_columns(ops, p);
     if (columns == 0) return LLM_OK;
     const struct gpu_kernel *kernel;
     const uint32_t spec[] = {ORDER_LANES, p->n_experts, columns};
@@ -140,14 +147,6 @@ llm_status ops_order(struct ops *ops, struct gpu_commands *c, const struct pairs
 }
 
 /* ---- products ---- */
-
-struct expert_product {
-    const struct experts *first, *second; /* second: gated */
-    const struct gpu_buffer *x, *y;
-    uint32_t x_slots;
-    const struct activation *activation; /* of the gate, or NULL */
-    bool gate_waits;                     /* in y: first is up */
-};
 
 static llm_status check_experts(const struct experts *e, const struct pairs *pairs,
                                 struct llm_error *error)
@@ -175,13 +174,15 @@ static struct gpu_range both_biases(const struct expert_product *p)
     return range;
 }
 
-static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct expert_product *p,
-                           const struct pairs *pairs, struct llm_error *error)
+llm_status ops_experts_multiply(struct ops *ops, struct gpu_commands *c,
+                                const struct expert_product *p, const struct pairs *pairs,
+                                struct llm_error *error)
 {
     const struct gpu_kernel *kernel;
     const struct experts *e = p->first;
     const struct format_modules *m = ops_format(e->one.type);
-    const uint32_t columns = columns_of(ops, pairs), tiles = divide_up(e->one.rows, REPACK_TILE);
+    const uint32_t columns = ops_experts_columns(ops, pairs),
+                   tiles = divide_up(e->one.rows, REPACK_TILE);
     const bool bias = e->bias.buffer != NULL;
     struct gpu_range grid = {0};
     uint32_t cut = 0;
@@ -196,6 +197,14 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
                          (int)e->one.type);
     TRY(kernels_grid(ops->kernels, e->one.type, &grid, error));
     TRY(ops_tiles_a_binding(ops, &e->one, &cut, error));
+    struct check check = {.kind = CHECK_EXPERTS,
+                          .type = e->one.type,
+                          .gated = p->second != NULL,
+                          .gate_waits = p->gate_waits,
+                          .bias = bias,
+                          .columns = columns};
+    if (p->activation) check.activation = *p->activation;
+    TRY(ops_required(ops, c, &check, error));
     const uint32_t spec[] = {8,
                              minimum(ops_pieces(ops, &e->one), 16),
                              columns ? columns : 1,
@@ -257,14 +266,14 @@ llm_status ops_experts_gate_up(struct ops *ops, struct gpu_commands *c, const st
                          " x %" PRIu32 ") differ",
                          gate->one.rows, gate->one.cols, up->one.rows, up->one.cols);
     TRY(check_experts(up, pairs, error));
-    if (gate->one.type == up->one.type) return multiply(ops, c, &p, pairs, error);
+    if (gate->one.type == up->one.type) return ops_experts_multiply(ops, c, &p, pairs, error);
     /* Each format by its own kernel: what becomes of the gate waits in y. */
     p.second = NULL;
-    TRY(multiply(ops, c, &p, pairs, error));
+    TRY(ops_experts_multiply(ops, c, &p, pairs, error));
     gpu_commands_barrier(c);
     p.first = up;
     p.gate_waits = true;
-    return multiply(ops, c, &p, pairs, error);
+    return ops_experts_multiply(ops, c, &p, pairs, error);
 }
 
 llm_status ops_experts_up(struct ops *ops, struct gpu_commands *c, const struct experts *up,
@@ -273,7 +282,7 @@ llm_status ops_experts_up(struct ops *ops, struct gpu_commands *c, const struct 
                           struct llm_error *error)
 {
     const struct expert_product p = {up, NULL, x, y, pairs->slots, a, false};
-    return multiply(ops, c, &p, pairs, error);
+    return ops_experts_multiply(ops, c, &p, pairs, error);
 }
 
 llm_status ops_experts_down(struct ops *ops, struct gpu_commands *c, const struct experts *down,
@@ -281,7 +290,7 @@ llm_status ops_experts_down(struct ops *ops, struct gpu_commands *c, const struc
                             const struct gpu_buffer *y, struct llm_error *error)
 {
     const struct expert_product p = {down, NULL, x, y, 1, NULL, false};
-    return multiply(ops, c, &p, pairs, error);
+    return ops_experts_multiply(ops, c, &p, pairs, error);
 }
 
 llm_status ops_combine(struct ops *ops, struct gpu_commands *c, const struct pairs *p,
@@ -290,6 +299,7 @@ llm_status ops_combine(struct ops *ops, struct gpu_commands *c, const struct pai
 {
     const struct gpu_kernel *kernel;
     const uint32_t lanes = ops->profile->lanes, chunks = divide_up(dim, 4);
+    TRY(ops_required(ops, c, &(struct check){.kind = CHECK_COMBINE}, error));
     TRY(ops_kernel(ops, c, ops_pick(ops, MODULE_combine), &lanes, 1, &kernel, error));
     const struct combine_args args = {chunks, ops_stride(dim) / 4, p->slots};
     const struct gpu_range ranges[] = {all_of(p->chosen), all_of(made), all_of(to)};

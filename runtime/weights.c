@@ -3,16 +3,18 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "crew.h"
 #include "gpu_error.h"
 #include "repack.h"
 
-enum { VECTOR_ALIGNMENT = 256, BAND = 2 << 20 };
+enum { VECTOR_ALIGNMENT = 256, BAND = 2 << 20, PIECE = 64 << 10 /* of a band, for one thread */ };
 
 struct loader {
     struct weights *w;
     const struct blueprint *b;
     const struct source *source;
     struct gpu_upload *upload;
+    struct crew *crew; /* that repacks; NULL: this thread alone */
     weights_progress progress;
     void *user;
     uint64_t done, total; /* bytes in the file */
@@ -184,6 +186,30 @@ static llm_status fetch(struct loader *ld, uint64_t offset, size_t n, const void
     return *data ? LLM_OK : LLM_IO;
 }
 
+/* Whole tiles that are repacked at once: this many in each piece. */
+struct band {
+    enum quant_type type;
+    uint64_t cols, row_size, n_rows, tile_size, tiles;
+    const uint8_t *from;
+    uint8_t *to;
+};
+
+static void repack_piece(void *user, uint32_t piece)
+{
+    const struct band *b = user;
+    const uint64_t first = piece * b->tiles * REPACK_TILE, left = b->n_rows - first,
+                   most = b->tiles * REPACK_TILE;
+    repack_tiles(b->type, b->cols, b->from + first * b->row_size, left < most ? left : most,
+                 b->to + piece * b->tiles * b->tile_size);
+}
+
+static void repack_band(struct loader *ld, struct band *b)
+{
+    const uint64_t tiles = (b->n_rows + REPACK_TILE - 1) / REPACK_TILE;
+    b->tiles = b->tile_size < PIECE ? PIECE / b->tile_size : 1;
+    crew_run(ld->crew, repack_piece, b, (uint32_t)((tiles + b->tiles - 1) / b->tiles));
+}
+
 /* Streams the tensor to its place at `at` in the buffer, a band of tiles at a time. */
 static llm_status stream_matrix(struct loader *ld, const struct gguf_tensor *t,
                                 struct gpu_buffer *to, uint64_t at, struct llm_error *error)
@@ -200,7 +226,8 @@ static llm_status stream_matrix(struct loader *ld, const struct gguf_tensor *t,
         size_t size = (size_t)((n + REPACK_TILE - 1) / REPACK_TILE * tile_size);
         void *memory;
         TRY_GPU(gpu_upload_begin(ld->upload, to, at, size, &memory, &gpu_error_), error);
-        repack_tiles(t->type, t->dims[0], data, n, memory);
+        struct band band = {t->type, t->dims[0], row_size, n, tile_size, 0, data, memory};
+        repack_band(ld, &band);
         TRY_GPU(gpu_upload_end(ld->upload, &gpu_error_), error);
         at += size;
         TRY(advance(ld, n * row_size, error));
@@ -531,8 +558,10 @@ llm_status weights_load(struct weights *w, const struct blueprint *b, const stru
                         .progress = progress,
                         .user = user,
                         .total = file_bytes(b)};
+    ld.crew = crew_open(alloc, UINT32_MAX);
     llm_status status = load_all(&ld, n_host_layers, error);
     gpu_upload_free(ld.upload);
+    crew_free(ld.crew);
     alloc_free(alloc, ld.scratch, ld.scratch_size);
     return status;
 }
