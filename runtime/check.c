@@ -313,6 +313,7 @@ void check_name(const struct ops *ops, const struct check *t, char out[CHOICE_NA
                  quant_info((uint32_t)t->type)->name,
                  t->gated        ? " gated"
                  : t->gate_waits ? " up"
+                 : t->every      ? " every"
                                  : "",
                  t->bias ? " bias" : "", (int)t->activation.kind, t->columns);
         break;

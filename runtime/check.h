@@ -28,6 +28,7 @@ struct check {
     enum into into;
     struct activation activation; /* of a product */
     bool gated, gate_waits;       /* of experts */
+    bool every;                   /* row times every matrix of a stack, as heads do it */
     uint32_t columns;             /* pairs of an expert that are taken together, 0: any alone */
     struct router router;
     bool logit_bias, choice_bias; /* of a router */

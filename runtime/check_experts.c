@@ -197,21 +197,25 @@ static llm_status make_experts(struct trial *b, enum quant_type type, struct exp
     return LLM_OK;
 }
 
-static llm_status make_choices(struct trial *b, struct pairs *p, struct llm_error *error)
+/* n_used of N_EXPERTS for each row; all of them in their order. */
+static llm_status make_choices(struct trial *b, struct pairs *p, uint32_t n_used,
+                               struct llm_error *error)
 {
-    const struct router r = {.n_experts = N_EXPERTS, .n_used = N_USED};
+    const struct router r = {.n_experts = N_EXPERTS, .n_used = n_used};
     struct gpu_buffer *chosen, *order;
     TRY(check_buffer(b, ops_chosen_size(&r, p->n_rows), GPU_MEMORY_READBACK, &chosen, error));
     TRY(check_buffer(b, ops_order_size(&r, p->n_rows), GPU_MEMORY_READBACK, &order, error));
     for (uint32_t row = 0; row < p->n_rows; row++) {
-        struct choice *at = (struct choice *)chosen->map + row * N_USED;
-        for (uint32_t i = 0; i < N_USED; i++)
-            at[i] = (struct choice){(row + i * (1 + row % 2)) % N_EXPERTS, check_random(b)};
+        struct choice *at = (struct choice *)chosen->map + row * n_used;
+        const uint32_t first = n_used < N_EXPERTS ? row : 0,
+                       step = n_used < N_EXPERTS ? 1 + row % 2 : 1;
+        for (uint32_t i = 0; i < n_used; i++)
+            at[i] = (struct choice){(first + i * step) % N_EXPERTS, check_random(b)};
     }
     p->chosen = chosen;
     p->order = order;
     p->n_experts = N_EXPERTS;
-    p->n_used = p->slots = N_USED;
+    p->n_used = p->slots = n_used;
     return LLM_OK;
 }
 
@@ -251,7 +255,7 @@ static double of_up(const struct activation *a, double v)
 static void compare_product(struct trial *b, const struct product_of_experts *m)
 {
     const struct activation *a = &m->t->activation;
-    for (uint32_t i = 0; i < m->p.n_rows * N_USED * ROWS; i++) {
+    for (uint32_t i = 0; i < m->p.n_rows * m->p.n_used * ROWS; i++) {
         const double v = dot(m, 0, i / ROWS, i % ROWS);
         double want = m->t->gate_waits ? (double)m->before[i] * of_up(a, v) : of_gate(a, v);
         if (m->t->gated) want *= of_up(a, dot(m, 1, i / ROWS, i % ROWS));
@@ -266,25 +270,29 @@ llm_status check_experts(struct trial *b, const struct check *t, struct verdict 
     const uint32_t n = t->columns == 0   ? 1
                        : t->columns == 1 ? 4
                                          : 2 * t->columns,
-                   n_y = n * N_USED * ROWS, side = N_EXPERTS * ROWS * sizeof(float);
+                   n_used = t->every ? N_EXPERTS : N_USED, n_y = n * n_used * ROWS,
+                   side = N_EXPERTS * ROWS * sizeof(float);
     struct product_of_experts m = {.t = t, .p.n_rows = n, .x_slots = t->gated ? N_USED : 1};
     TRY(make_experts(b, t->type, &m.e[0], &m.values[0], error));
     if (t->gated) TRY(make_experts(b, t->type, &m.e[1], &m.values[1], error));
-    TRY(make_choices(b, &m.p, error));
-    TRY(check_floats(b, n * N_USED * COLS, &m.x, error));
+    TRY(make_choices(b, &m.p, n_used, error));
+    TRY(check_floats(b, n * n_used * COLS, &m.x, error));
     TRY(check_floats(b, n_y, &m.y, error));
     TRY(check_memory(b, n_y * sizeof(float), &m.before, error));
     memcpy(m.before, m.y->map, n_y * sizeof(float));
     TRY(check_floats(b, 2 * N_EXPERTS * ROWS, &m.biases, error));
     for (uint32_t i = 0; i < 2 && t->bias; i++)
         m.e[i].bias = (struct gpu_range){m.biases, i * side, side};
+    const struct parts x = {m.x, n_used * COLS, 0, COLS}, y = {m.y, n_used * ROWS, 0, ROWS};
     const struct expert_product p = {.first = &m.e[0],
                                      .second = t->gated ? &m.e[1] : NULL,
                                      .x = m.x,
                                      .y = m.y,
-                                     .x_slots = m.x_slots,
+                                     .x_slots = t->every ? n_used : m.x_slots,
                                      .activation = &t->activation,
-                                     .gate_waits = t->gate_waits};
+                                     .gate_waits = t->gate_waits,
+                                     .x_parts = t->every ? &x : NULL,
+                                     .y_parts = t->every ? &y : NULL};
     TRY(ops_order(b->ops, b->c, &m.p, error));
     gpu_commands_barrier(b->c);
     TRY(ops_experts_multiply(b->ops, b->c, &p, &m.p, error));
@@ -302,7 +310,7 @@ llm_status check_combine(struct trial *b, const struct check *t, struct verdict 
     struct gpu_buffer *made, *x;
     float *before;
     (void)t;
-    TRY(make_choices(b, &p, error));
+    TRY(make_choices(b, &p, N_USED, error));
     TRY(check_floats(b, N * N_USED * DIM, &made, error));
     TRY(check_floats(b, N * DIM, &x, error));
     TRY(check_memory(b, N * DIM * sizeof(float), &before, error));

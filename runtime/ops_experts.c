@@ -228,6 +228,7 @@ llm_status ops_experts_multiply(struct ops *ops, struct gpu_commands *c,
                           .gated = p->second != NULL,
                           .gate_waits = p->gate_waits,
                           .bias = bias,
+                          .every = p->x_parts != NULL,
                           .columns = columns};
     if (p->activation) check.activation = *p->activation;
     TRY(ops_required(ops, c, &check, error));

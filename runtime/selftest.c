@@ -339,6 +339,9 @@ static llm_status try_experts(struct run *r, enum quant_type type, struct llm_er
     for (uint32_t columns = 0; columns <= most; columns += most) {
         struct check t = {.kind = CHECK_EXPERTS, .type = type, .columns = columns};
         TRY(try_other(r, &t, operation, error));
+        t.every = true;
+        TRY(try_other(r, &t, operation, error));
+        t.every = false;
         t.gated = true;
         t.activation.kind = ACTIVATION_SILU;
         TRY(try_other(r, &t, operation, error));
