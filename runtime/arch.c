@@ -6,17 +6,26 @@
 
 #include "error.h"
 
-static uint64_t extent_of(const struct hparams *h, enum arch_extent e)
+struct head_sizes arch_heads(const struct hparams *h, uint32_t l)
 {
+    if (h->window_heads.head_dim && h->kinds[l].window) return h->window_heads;
+    return (struct head_sizes){h->n_kv_heads, h->head_dim, h->v_dim};
+}
+
+/* In layer l, or of the model. */
+static uint64_t extent_of(const struct hparams *h, uint32_t l, enum arch_extent e)
+{
+    const struct head_sizes heads = arch_heads(h, l);
     switch (e) {
     case ONE: return 1;
     case DIM: return h->dim;
-    case Q_ROWS: return (uint64_t)h->n_heads * h->head_dim;
-    case K_ROWS: return (uint64_t)h->n_kv_heads * h->head_dim;
-    case V_ROWS: return (uint64_t)h->n_kv_heads * h->v_dim;
-    case ATTENDED: return (uint64_t)h->n_heads * h->v_dim;
-    case QKV_ROWS: return extent_of(h, Q_ROWS) + extent_of(h, K_ROWS) + extent_of(h, V_ROWS);
-    case HEAD: return h->head_dim;
+    case Q_ROWS: return (uint64_t)h->n_heads * heads.head_dim;
+    case K_ROWS: return (uint64_t)heads.n_kv_heads * heads.head_dim;
+    case V_ROWS: return (uint64_t)heads.n_kv_heads * heads.v_dim;
+    case ATTENDED: return (uint64_t)h->n_heads * heads.v_dim;
+    case QKV_ROWS:
+        return extent_of(h, l, Q_ROWS) + extent_of(h, l, K_ROWS) + extent_of(h, l, V_ROWS);
+    case HEAD: return heads.head_dim;
     case HIDDEN: return h->hidden;
     case TWO_HIDDEN: return 2 * (uint64_t)h->hidden;
     case VOCAB: return h->vocab;
@@ -26,6 +35,7 @@ static uint64_t extent_of(const struct hparams *h, enum arch_extent e)
     case N_HEADS: return h->n_heads;
     case N_EXPERTS: return h->router.n_experts;
     case EXPERT_HIDDEN: return h->expert_hidden;
+    case TWO_EXPERT_HIDDEN: return 2 * (uint64_t)h->expert_hidden;
     case SHARED_HIDDEN: return h->shared_hidden;
     }
     return 0;
@@ -54,11 +64,11 @@ static llm_status find_arch(struct blueprint *b, const struct gguf *g, struct ll
                      error_name(shown, name.text, name.size), known);
 }
 
-static llm_status check_shape(const struct blueprint *b, const struct tensor_rule *rule,
+static llm_status check_shape(const struct blueprint *b, const struct tensor_rule *rule, uint32_t l,
                               const struct gguf_tensor *t, const char *name,
                               struct llm_error *error)
 {
-    uint64_t rows = extent_of(&b->h, rule->rows), cols = extent_of(&b->h, rule->cols),
+    uint64_t rows = extent_of(&b->h, l, rule->rows), cols = extent_of(&b->h, l, rule->cols),
              n = rule->flags & STACKED ? b->h.router.n_experts : 1;
     if (t->dims[0] != cols || t->dims[1] != rows || t->dims[2] != n || t->dims[3] != 1)
         return error_set(error, LLM_BAD_MODEL,
@@ -90,11 +100,11 @@ static llm_status find_tensor(struct blueprint *b, const struct gguf *g,
         if (optional) return LLM_OK;
         return error_set(error, LLM_BAD_MODEL,
                          "the tensor %s is missing (expected %" PRIu64 " x %" PRIu64 ")", name,
-                         extent_of(&b->h, rule->cols), extent_of(&b->h, rule->rows));
+                         extent_of(&b->h, l, rule->cols), extent_of(&b->h, l, rule->rows));
     }
     ++*n_taken;
     b->parameters += t->dims[0] * t->dims[1] * t->dims[2];
-    return check_shape(b, rule, t, name, error);
+    return check_shape(b, rule, l, t, name, error);
 }
 
 static bool is_taken(const struct blueprint *b, const struct gguf_tensor *t)
@@ -134,11 +144,22 @@ static const struct gguf_tensor *part_of(struct gguf_tensor *view, const struct 
     return view;
 }
 
+/* The rows of each matrix of a stack, from row `from` on n of them. */
+static const struct gguf_tensor *
+rows_of_stack(struct gguf_tensor *view, const struct gguf_tensor *t, uint64_t from, uint64_t n)
+{
+    const uint64_t row_size = t->size / t->dims[2] / t->dims[1];
+    *view = *t;
+    view->dims[1] = n;
+    view->offset = t->offset + from * row_size;
+    view->step = t->size / t->dims[2];
+    view->size = n * row_size * t->dims[2];
+    return view;
+}
+
 static llm_status split_fused(struct blueprint *b, uint32_t groups, struct llm_error *error)
 {
-    if (!(groups & (FUSED_QKV | FUSED_UP))) return LLM_OK;
-    const uint64_t q = extent_of(&b->h, Q_ROWS), k = extent_of(&b->h, K_ROWS),
-                   value = extent_of(&b->h, V_ROWS), hidden = b->h.hidden;
+    if (!(groups & (FUSED_QKV | FUSED_UP | GEMMA4_PARTS))) return LLM_OK;
     b->views = alloc_zero(b->alloc, b->h.n_layers, ARCH_VIEWS * sizeof *b->views);
     if (!b->views)
         return error_memory(error, "the list of matrices",
@@ -146,7 +167,10 @@ static llm_status split_fused(struct blueprint *b, uint32_t groups, struct llm_e
     for (uint32_t l = 0; l < b->h.n_layers; l++) {
         struct gguf_tensor *v = b->views + (size_t)l * ARCH_VIEWS;
         const struct gguf_tensor **slots = b->layers[l], *qkv = slots[SLOT_QKV],
-                                 *bias = slots[SLOT_QKV_BIAS], *gate_up = slots[SLOT_GATE_UP];
+                                 *bias = slots[SLOT_QKV_BIAS], *gate_up = slots[SLOT_GATE_UP],
+                                 *experts = slots[SLOT_EXPERT_GATE_UP];
+        const uint64_t q = extent_of(&b->h, l, Q_ROWS), k = extent_of(&b->h, l, K_ROWS),
+                       value = extent_of(&b->h, l, V_ROWS), hidden = b->h.hidden;
         if (groups & FUSED_QKV) {
             slots[SLOT_Q] = rows_of(&v[0], qkv, 0, q);
             slots[SLOT_K] = rows_of(&v[1], qkv, q, k);
@@ -158,6 +182,11 @@ static llm_status split_fused(struct blueprint *b, uint32_t groups, struct llm_e
         if (groups & FUSED_UP) {
             slots[SLOT_GATE] = rows_of(&v[6], gate_up, 0, hidden);
             slots[SLOT_UP] = rows_of(&v[7], gate_up, hidden, hidden);
+        }
+        if (experts && !slots[SLOT_EXPERT_UP]) {
+            slots[SLOT_EXPERT_GATE] = rows_of_stack(&v[8], experts, 0, b->h.expert_hidden);
+            slots[SLOT_EXPERT_UP] =
+                rows_of_stack(&v[9], experts, b->h.expert_hidden, b->h.expert_hidden);
         }
     }
     return LLM_OK;
@@ -229,8 +258,14 @@ static llm_status find_tensors(struct blueprint *b, const struct gguf *g, uint32
         const bool optional = !all || rule->flags & OPTIONAL || rule->also & ~*groups;
         uint32_t n = rule->flags & EACH_LAYER ? b->h.n_layers : 1;
         for (uint32_t l = 0; l < n; l++) {
-            if (rule->flags & (b->h.kinds[l].experts ? WITHOUT_EXPERTS : WITH_EXPERTS)) continue;
-            TRY(find_tensor(b, g, rule, l, optional, &n_taken, error));
+            const uint32_t others = !b->h.kinds[l].experts ? WITH_EXPERTS
+                                    : b->h.dense_too       ? 0
+                                                           : WITHOUT_EXPERTS;
+            const bool elsewhere =
+                (rule->flags & UNLESS_FUSED && b->layers[l][SLOT_EXPERT_GATE_UP]) ||
+                (rule->flags & OR_K && b->arch->traits & GEMMA4_HEADS);
+            if (rule->flags & others) continue;
+            TRY(find_tensor(b, g, rule, l, optional || elsewhere, &n_taken, error));
         }
     }
     return n_taken == g->n_tensors ? LLM_OK : refuse_others(b, g, error);
@@ -267,7 +302,16 @@ llm_status arch_read(struct blueprint *b, const struct gguf *g, uint32_t n_vocab
             error, LLM_BAD_MODEL,
             "of the tensors rope_factors_long.weight and rope_factors_short.weight one is missing");
     TRY(find_parallel(b, groups, error));
-    return split_fused(b, groups, error);
+    TRY(split_fused(b, groups, error));
+    for (uint32_t l = 0; l < b->h.n_layers; l++) {
+        const struct gguf_tensor **slots = b->layers[l];
+        if (slots[SLOT_V]) continue;
+        if (slots[SLOT_K]->dims[1] != extent_of(&b->h, l, V_ROWS))
+            return error_set(error, LLM_BAD_MODEL,
+                             "the tensor blk.%" PRIu32 ".attn_v.weight is missing", l);
+        slots[SLOT_V] = slots[SLOT_K];
+    }
+    return LLM_OK;
 }
 
 void arch_choose_rope(struct blueprint *b, uint32_t context)

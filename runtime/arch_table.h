@@ -39,6 +39,7 @@ enum arch_tensors {
     SHARED = 0x8000000, /* a file has it in each of them or in none */
     SHARED_GATE = 0x10000000,
     SINKS = 0x20000000,
+    GEMMA4_PARTS = 0x40000000, /* a scale of each layer; norms and scales of experts */
     PRE_NORMS = ATTN_NORM | FFN_NORM
 };
 
@@ -54,6 +55,8 @@ enum arch_traits {
     TEMPERATURE = 0x100,    /* a key scales q by its position */
     LATE_HEAD_NORM = 0x200, /* the gains of heads multiply what was rotated */
     NEXT_LAYERS = 0x400,    /* the last layers predict further tokens: they are left out */
+    GEMMA4_HEADS = 0x1000,  /* keys have other heads for layers with a window; v, which may be k
+                               before its norm, has a norm; scores are not scaled */
     ENCODER = 0x800         /* each token sees the whole text, and half a window to either side */
 };
 
@@ -110,6 +113,7 @@ enum arch_extent {
     N_HEADS,
     N_EXPERTS,
     EXPERT_HIDDEN,
+    TWO_EXPERT_HIDDEN,
     SHARED_HIDDEN
 };
 
@@ -121,7 +125,9 @@ enum {
     F32 = 4,
     WITHOUT_EXPERTS = 8, /* in layers that have none, */
     WITH_EXPERTS = 16,   /* or in those that have some */
-    STACKED = 32         /* a matrix for each expert */
+    STACKED = 32,        /* a matrix for each expert */
+    UNLESS_FUSED = 64,   /* gate and up of experts may be one stack, */
+    OR_K = 128           /* and v may be k: GEMMA4_HEADS */
 };
 struct tensor_rule {
     const char *name;

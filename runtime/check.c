@@ -252,7 +252,10 @@ void check_name(const struct ops *ops, const struct check *t, char out[CHOICE_NA
         snprintf(out, CHOICE_NAME, "attention %s %" PRIu32 "%s %" PRIu32 "/%" PRIu32 "%s%s%s%s",
                  kv_names[s->kv], s->head_dim, value, s->n_heads, s->n_kv_heads,
                  t->out == VALUES_INT ? " int" : "", t->bias ? " bias" : "",
-                 t->head_norm ? " norm" : "", t->short_context ? " short" : "");
+                 t->value_norm  ? " norms"
+                 : t->head_norm ? " norm"
+                                : "",
+                 t->short_context ? " short" : "");
         break;
     }
 }

@@ -26,7 +26,7 @@ struct check {
     uint32_t n_rows, way;         /* rows of x; number in the list of ops_ways */
     struct attention_shape shape;
     bool bias; /* of products, or of heads */
-    bool head_norm, short_context;
+    bool head_norm, value_norm, short_context;
 };
 
 /* A check that cannot be run is an error; one that comes out wrong is a verdict. seconds, unless

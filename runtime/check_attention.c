@@ -42,8 +42,11 @@ static llm_status make(struct trial *b, const struct check *t, struct scene *e,
     TRY(check_memory(b, size, &e->before, error));
     memcpy(e->before, e->qkv->map, size);
     TRY(check_floats(b, s->stride + 2 * s->head_dim, &e->data, error));
-    e->terms = (struct head_terms){
-        .data = {e->data, 0, 0}, .bias = t->bias, .norm = t->head_norm, .eps = 0.01f};
+    e->terms = (struct head_terms){.data = {e->data, 0, 0},
+                                   .bias = t->bias,
+                                   .norm = t->head_norm,
+                                   .value_norm = t->value_norm,
+                                   .eps = 0.01f};
     TRY(check_buffer(b, e->n_pages * ops_k_page_size(s), GPU_MEMORY_READBACK, &e->k, error));
     e->v = e->k;
     if (!s->latent)
@@ -89,8 +92,8 @@ static void fill_step(struct trial *b, struct scene *e)
     ops_step_end(b->ops, &e->step, ops_attention_columns(b->ops, &e->s), e->n_asked);
 }
 
-/* What becomes of the head at place `at` of a row: bias, norm (gain NULL: none), rotation. */
-static void head_of(const struct scene *e, uint32_t row, uint32_t at, uint32_t dim,
+/* What becomes of the head at place `at` of a row: bias, norm, gain (NULL: none), rotation. */
+static void head_of(const struct scene *e, uint32_t row, uint32_t at, uint32_t dim, bool norm,
                     const float *gain, bool turn, double out[MOST_DIMS])
 {
     const struct attention_shape *s = &e->s;
@@ -102,7 +105,7 @@ static void head_of(const struct scene *e, uint32_t row, uint32_t at, uint32_t d
     }
     const double scale = 1 / sqrt(squares / dim + (double)e->terms.eps);
     for (uint32_t d = 0; d < dim; d++)
-        out[d] = in[d] = gain ? in[d] * scale * (double)gain[d] : in[d];
+        out[d] = in[d] *= (norm ? scale : 1) * (gain ? (double)gain[d] : 1);
     const float *turns = turns_of(e, row);
     for (uint32_t p = 0; turn && p < s->rope_dim / 2; p++) {
         const uint32_t u = s->rope_at + (s->rope_neox ? p : 2 * p),
@@ -122,13 +125,17 @@ static void attend(const struct scene *e, uint32_t position, uint32_t head, doub
     const float *q_gain = e->terms.norm ? gains : NULL,
                 *k_gain = e->terms.norm ? gains + s->head_dim : NULL;
     double q[MOST_DIMS], k[MOST_DIMS], v[MOST_DIMS], most = -INFINITY, sum = 0;
-    head_of(e, e->row_of[position], s->q + head * s->head_dim, s->head_dim, q_gain, true, q);
+    head_of(e, e->row_of[position], s->q + head * s->head_dim, s->head_dim, e->terms.norm, q_gain,
+            true, q);
     memset(out, 0, MOST_DIMS * sizeof *out);
     for (uint32_t p = 0; p <= position; p++) {
         double score = 0;
-        head_of(e, e->row_of[p], s->k + kv * s->head_dim, s->head_dim, k_gain, true, k);
+        head_of(e, e->row_of[p], s->k + kv * s->head_dim, s->head_dim, e->terms.norm, k_gain, true,
+                k);
         if (s->latent) memcpy(v, k, sizeof v);
-        else head_of(e, e->row_of[p], s->v + kv * s->v_dim, s->v_dim, NULL, false, v);
+        else
+            head_of(e, e->row_of[p], s->v + kv * s->v_dim, s->v_dim, e->terms.value_norm, NULL,
+                    false, v);
         for (uint32_t d = 0; d < s->head_dim; d++) score += q[d] * k[d];
         score *= (double)s->scale;
         const double top = score > most ? score : most, before = exp(most - top),

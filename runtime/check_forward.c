@@ -55,25 +55,34 @@ static struct attention_shape few_heads(const struct attention_shape *s)
                                     .scale = s->scale};
 }
 
+/* Most layers are like one before them. */
+static llm_status require_attention(const struct forward *f, uint32_t l, struct llm_error *error)
+{
+    const struct layer_weights *w = &f->weights->layers[l];
+    const struct attention_shape s = forward_shape(f, l);
+    const struct check t = {.kind = CHECK_ATTENTION,
+                            .out = s.v_dim % 32 ? VALUES_F32 : ops_values(f->ops, &w->o),
+                            .shape = few_heads(&s),
+                            .bias = w->terms.bias,
+                            .head_norm = w->terms.norm,
+                            .value_norm = w->terms.value_norm,
+                            .short_context = f->max_positions <= ATTENTION_GROUP};
+    return require(f->ops, &t, error);
+}
+
 llm_status check_forward(struct forward *f, struct llm_error *error)
 {
     const struct weights *w = f->weights;
     const struct layer_weights *layer = &w->layers[0];
-    const enum values out = ops_values(f->ops, &layer->o);
     const struct check checks[] = {
         {.kind = CHECK_EMBED, .type = w->embed.type, .cols = 512},
         {.kind = CHECK_NORM, .out = ops_values(f->ops, &w->output)},
         {.kind = CHECK_NORM, .out = ops_values(f->ops, &layer->qkv[0])},
         {.kind = CHECK_ARGMAX},
-        {.kind = CHECK_ATTENTION,
-         .out = f->h.v_dim % 32 ? VALUES_F32 : out,
-         .shape = few_heads(&f->shape),
-         .bias = layer->terms.bias,
-         .head_norm = layer->terms.norm,
-         .short_context = f->max_positions <= ATTENTION_GROUP},
     };
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
         TRY(require(f->ops, &checks[i], error));
+    for (uint32_t l = 0; l < f->h.n_layers; l++) TRY(require_attention(f, l, error));
     f->ops->check = judge_product;
     return LLM_OK;
 }

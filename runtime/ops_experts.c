@@ -96,7 +96,8 @@ llm_status ops_route(struct ops *ops, struct gpu_commands *c, const struct route
                          " groups: at most %d of at most %d are supported, in equal groups",
                          r->n_used, r->n_experts, groups, EXPERTS_USED_MAX, EXPERTS_MAX);
     }
-    const uint32_t terms = t ? (uint32_t)t->logits | (uint32_t)t->choice << 1 : 0;
+    const uint32_t terms =
+        t ? (uint32_t)t->logits | (uint32_t)t->choice << 1 | (uint32_t)t->scales << 2 : 0;
     const uint32_t spec[] = {ops->profile->norm_lanes,
                              r->n_experts,
                              r->n_used,

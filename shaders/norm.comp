@@ -35,7 +35,7 @@ void main()
     for (uint i = gl_LocalInvocationID.x; i < a.chunks; i += gl_WorkGroupSize.x) {
         vec4 v = CENTERED ? (NORM_IN(from + i) - mean) * scale * NORM_GAIN(i) : norm_four(from, i, scale);
         if (BIAS) v += bias[i];
-        if (ADD) v += result[to + i];
+        if (ADD) v = (v + result[to + i]) * a.scale;
 #ifdef INT
         v = uintBitsToFloat(round_block(v));
 #endif

@@ -58,6 +58,7 @@ void reference_read_experts(const struct reference *r, struct reference_experts 
         {"ffn_gate_inp_shexp.weight", &e->shared_logit, dim, 1},
         {"ffn_gate_shexp.weight", &e->shared_gate, dim, shared},
         {"ffn_up_shexp.weight", &e->shared_up, dim, shared},
+        {"ffn_down_exps.scale", &e->scales, n, 1},
         {"ffn_down_shexp.weight", &e->shared_down, shared, dim},
     };
     for (size_t i = 0; n && i < sizeof tensors / sizeof *tensors; i++) {
@@ -71,7 +72,7 @@ void reference_free_experts(struct reference_experts *e)
 {
     void *all[] = {e->router,      e->router_bias, e->choice_bias, e->gates,      e->ups,
                    e->downs,       e->gates_bias,  e->ups_bias,    e->downs_bias, e->shared_logit,
-                   e->shared_gate, e->shared_up,   e->shared_down};
+                   e->shared_gate, e->shared_up,   e->shared_down, e->scales};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
@@ -129,7 +130,9 @@ static void add_expert(struct reference *r, const struct expert *e, const double
         /* gpt-oss: limit 7, alpha 1.702 */
         const double g = r->kin->clamped ? fmin(gate[i], 7) : gate[i];
         const double u = r->kin->clamped ? fmax(-7, fmin(up[i], 7)) + 1 : up[i];
-        up[i] = g * sigmoid(r->kin->clamped ? 1.702 * g : g) * u;
+        if (r->kin->gemma4)
+            up[i] = g / 2 * (1 + tanh(0.79788456080286535588 * (g + 0.044715 * g * g * g))) * u;
+        else up[i] = g * sigmoid(r->kin->clamped ? 1.702 * g : g) * u;
     }
     reference_multiply(e->down, up, made, r->dim, hidden);
     reference_add(made, e->down_bias, r->dim);
@@ -157,13 +160,13 @@ static struct expert expert_of(const struct reference *r, const struct reference
 }
 
 void reference_choose_experts(struct reference *r, const struct reference_experts *e,
-                              const double *in)
+                              const double *by, const double *in)
 {
     const uint32_t n = r->n_experts;
     double *p = reference_must(calloc(2 * n + r->n_used, sizeof *p)), *scores = p + n,
            *weights = scores + n, sum = 0;
     uint32_t *chosen = reference_must(calloc(r->n_used, sizeof *chosen));
-    reference_multiply(e->router, in, p, n, r->dim);
+    reference_multiply(e->router, by, p, n, r->dim);
     reference_add(p, e->router_bias, n);
     for (uint32_t i = 0; i < n && r->gating == GATE_SIGMOID; i++) p[i] = sigmoid(p[i]);
     if (r->gating <= GATE_SOFTMAX) reference_softmax(p, n);
@@ -179,7 +182,8 @@ void reference_choose_experts(struct reference *r, const struct reference_expert
     for (uint32_t i = 0; i < r->n_used; i++) sum += weights[i];
     for (uint32_t i = 0; i < r->dim; i++) r->added[i] = 0;
     for (uint32_t i = 0; i < r->n_used; i++) {
-        const double weight = weights[i] * r->weights_scale / (r->normed_weights ? sum : 1);
+        const double weight = weights[i] * r->weights_scale / (r->normed_weights ? sum : 1) *
+                              (e->scales ? (double)e->scales[chosen[i]] : 1);
         const struct expert one = expert_of(r, e, chosen[i], weight);
         add_expert(r, &one, in);
     }
