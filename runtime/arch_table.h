@@ -39,6 +39,7 @@ enum arch_tensors {
     SHARED = 0x8000000, /* a file has it in each of them or in none */
     SHARED_GATE = 0x10000000,
     SINKS = 0x20000000,
+    OWN_GAINS = 0x40000000, /* each head of q and k is normalised, with gains of its own */
     PRE_NORMS = ATTN_NORM | FFN_NORM
 };
 
@@ -108,6 +109,7 @@ enum arch_extent {
     N_TYPES,
     ROPE_PAIRS,
     N_HEADS,
+    N_KV_HEADS,
     N_EXPERTS,
     EXPERT_HIDDEN,
     SHARED_HIDDEN

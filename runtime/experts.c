@@ -105,7 +105,8 @@ static llm_status record_shared_down(struct forward *f, struct gpu_commands *c,
 }
 
 llm_status experts_record(struct forward *f, struct gpu_commands *c, uint32_t l,
-                          const struct gpu_buffer *rows, uint32_t n_rows, struct llm_error *error)
+                          const struct gpu_buffer *rows, const struct gpu_buffer *to,
+                          uint32_t n_rows, struct llm_error *error)
 {
     const struct expert_weights *w = &f->weights->layers[l].experts;
     const struct activation *a = &f->h.kinds[l].activation;
@@ -121,10 +122,13 @@ llm_status experts_record(struct forward *f, struct gpu_commands *c, uint32_t l,
     TRY(record_shared_up(f, c, w, a, rows, n_rows, error));
     TRY(record_choice(f, c, w, &p, rows, error));
     gpu_commands_barrier(c);
-    TRY(ops_experts_gate_up(f->ops, c, &w->gate, &w->up, a, &p, rows, &f->experts.hidden, error));
+    if (w->gate.one.buffer)
+        TRY(ops_experts_gate_up(f->ops, c, &w->gate, &w->up, a, &p, rows, &f->experts.hidden,
+                                error));
+    else TRY(ops_experts_up(f->ops, c, &w->up, a, &p, rows, &f->experts.hidden, error));
     gpu_commands_barrier(c);
     TRY(ops_experts_down(f->ops, c, &w->down, &p, &f->experts.hidden, &f->experts.made, error));
     TRY(record_shared_down(f, c, w, &p, error));
     gpu_commands_barrier(c);
-    return ops_combine(f->ops, c, &p, &f->experts.made, &f->x, f->h.dim, error);
+    return ops_combine(f->ops, c, &p, &f->experts.made, to, f->h.dim, error);
 }

@@ -1,7 +1,8 @@
 /* experts.h - the commands of a feed-forward layer whose rows choose among experts:
  *
- *   x += sum over the chosen of weight * down(act(gate(rows)) * up(rows)), and the shared expert
+ *   to += sum over the chosen of weight * down(act(gate(rows)) * up(rows)), and the shared expert
  *
+ * or without a gate act(up(rows)).
  * Only the weights of chosen experts are read. */
 #ifndef EXPERTS_H
 #define EXPERTS_H
@@ -24,8 +25,9 @@ void experts_clear(const struct expert_scratch *s, struct gpu_commands *c); /* b
 void experts_free(struct expert_scratch *s, struct gpu_device *gpu);
 
 struct forward;
-/* rows: f32, as layer.c gives them; x as in ops_combine. */
+/* rows: f32, as layer.c gives them; to as in ops_combine, and may be rows. */
 llm_status experts_record(struct forward *f, struct gpu_commands *c, uint32_t l,
-                          const struct gpu_buffer *rows, uint32_t n_rows, struct llm_error *error);
+                          const struct gpu_buffer *rows, const struct gpu_buffer *to,
+                          uint32_t n_rows, struct llm_error *error);
 
 #endif

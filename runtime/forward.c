@@ -123,7 +123,7 @@ uint64_t forward_scratch_size(const struct hparams *h, const struct forward_conf
     struct attention_shape s = shape_of(h, false, c->kv);
     struct scratch n = scratch_sizes(h, &s, c);
     return 3 * n.x + n.added + n.qkv + n.attended + n.hidden + n.partial + 2 * n.logits +
-           2 * n.best + experts_scratch_size(h, FORWARD_MAX_ROWS);
+           2 * n.best + experts_scratch_size(h, max_rows(h, &s, c));
 }
 
 /* ---- opening ---- */
@@ -176,7 +176,7 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
                                   &gpu_error_),
                 error);
     }
-    TRY(experts_open(&f->experts, f->gpu, &f->h, FORWARD_MAX_ROWS, error));
+    TRY(experts_open(&f->experts, f->gpu, &f->h, f->step.max_rows, error));
     for (uint32_t l = 0; l < f->h.n_layers; l++) {
         struct kv_layer *kv = &f->kv[l];
         kv->k_size = ops_k_page_size(&f->shape);

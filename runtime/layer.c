@@ -139,7 +139,7 @@ static llm_status record_qkv(struct forward *f, struct gpu_commands *c,
     return LLM_OK;
 }
 
-/* Of all heads together, in place. */
+/* Of all heads together, or of each with its own gains, in place. */
 static llm_status record_row_norms(struct forward *f, struct gpu_commands *c,
                                    const struct layer_weights *w, uint32_t n,
                                    struct llm_error *error)
@@ -149,13 +149,16 @@ static llm_status record_row_norms(struct forward *f, struct gpu_commands *c,
         uint32_t at, n_heads;
     } parts[] = {{&w->q_norm, f->shape.q, f->h.n_heads}, {&w->k_norm, f->shape.k, f->h.n_kv_heads}};
     for (int i = 0; i < 2; i++) {
+        const uint32_t n_parts = f->h.own_gains ? parts[i].n_heads : 1;
         const struct norm norm = {.gain = parts[i].gain,
                                   .out = &f->qkv,
                                   .eps = f->h.head_eps,
+                                  .centered = f->h.centered,
                                   .stride = f->shape.stride,
-                                  .at = parts[i].at};
-        TRY(ops_norm(f->ops, c, &f->qkv, &norm, parts[i].n_heads * f->h.head_dim, &f->step, false,
-                     n, error));
+                                  .at = parts[i].at,
+                                  .parts = n_parts};
+        TRY(ops_norm(f->ops, c, &f->qkv, &norm, parts[i].n_heads * f->h.head_dim / n_parts,
+                     &f->step, false, n, error));
         gpu_commands_barrier(c);
     }
     return LLM_OK;
@@ -223,6 +226,22 @@ static llm_status record_dense(struct forward *f, struct gpu_commands *c, uint32
     return record_sum(f, c, &w->down, &hidden, &w->ffn_post, next, n, error);
 }
 
+/* Norms after: of what the experts are given and add to. */
+static llm_status record_experts(struct forward *f, struct gpu_commands *c, uint32_t l,
+                                 const struct rows *in, const struct norm *next, uint32_t n,
+                                 struct llm_error *error)
+{
+    const struct layer_weights *w = &f->weights->layers[l];
+    const struct rows x = {&f->x, VALUES_F32};
+    const struct norm after = norm_of(f, &w->ffn_post, &w->ffn_post_bias, &x);
+    const struct gpu_buffer *to = f->h.norms_after ? &f->normed : &f->x;
+    if (f->h.norms_after) next = &after;
+    TRY(experts_record(f, c, l, in->buffer, to, n, error));
+    if (!next->gain || !next->gain->buffer) return LLM_OK;
+    gpu_commands_barrier(c);
+    return record_norm(f, c, to, next, n, error);
+}
+
 static llm_status record_ffn(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t n,
                              struct llm_error *error)
 {
@@ -230,11 +249,8 @@ static llm_status record_ffn(struct forward *f, struct gpu_commands *c, uint32_t
     const struct rows in = ffn_rows(f, w);
     struct norm next = {0}; /* the head makes the last one, of the rows that it takes */
     if (l + 1 < f->h.n_layers) next = attention_norm(f, &w[1]);
-    if (!w->experts.router.buffer) return record_dense(f, c, l, &in, &next, n, error);
-    TRY(experts_record(f, c, l, in.buffer, n, error));
-    if (!next.gain || !next.gain->buffer) return LLM_OK;
-    gpu_commands_barrier(c);
-    return record_norm(f, c, &f->x, &next, n, error);
+    return (w->experts.router.buffer ? record_experts : record_dense)(f, c, l, &in, &next, n,
+                                                                      error);
 }
 
 /* The sum of embeddings, then its norm, if there is one. */
