@@ -208,7 +208,7 @@ function turn_methods:reply(text)
         local ids = slice(self.session:tokens(), self.length + 1)
         text = core.text_with_marks(self.own.model, ids, hidden) or text
     end
-    if not self.read then self.read = core.read_reply(self.text, text, self.with_tools) end
+    if not self.read then self.read = core.read_reply(self.text, text, self.tools) end
     return self.read
 end
 
@@ -249,7 +249,7 @@ function core.begin_turn(self, own, name, prompt, options, feed)
     core.end_turn(self, own)
     if not own.messages then own.messages, own.base = {}, self.length end
     local turn = setmetatable({ messages = {}, base = own.base, feed = feed, options = others,
-        with_tools = chat.tools ~= nil, session = self, own = own }, turn_methods)
+        tools = chat.tools, session = self, own = own }, turn_methods)
     for _, list in ipairs { own.messages, added } do
         for _, message in ipairs(list) do turn.messages[#turn.messages + 1] = message end
     end
@@ -382,7 +382,7 @@ function session:chat_stream(prompt, options)
     local started, message, code, all = chat_start(self, "chat_stream", messages, options, true)
     local iterator, _, _, closing = parts.new_session_stream(own, started, message, code, all)
     if started then
-        iterator.splits, iterator.turn, iterator.seen = core.new_splitter(own.turn.text), own.turn, 0
+        iterator.splits, iterator.turn, iterator.seen = core.new_splitter(own.turn.text, own.turn.tools), own.turn, 0
         iterator.queue, iterator.sort = { first = 1, last = 0 }, sorted_next
     end
     return iterator, nil, nil, closing

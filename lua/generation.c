@@ -76,6 +76,52 @@ static void read_bias(lua_State *L, int value, struct options *o, const struct o
     s->o.n_logit_bias = n;
 }
 
+/* Rows of a table that is an option: dry, xtc, mirostat. One that is given is on: its first number
+ * has, where the table is silent, the value that its authors recommend. */
+#define AT(field) offsetof(struct llm_generate_options, field)
+static const struct option dry_rows[] = {
+    RANGE("multiplier", NUMBER, AT(dry_multiplier), 0, FLT_MAX),
+    RANGE("base", NUMBER, AT(dry_base), 1, FLT_MAX),
+    RANGE("length", INT32, AT(dry_length), 1, INT32_MAX),
+};
+static const struct option xtc_rows[] = {
+    RANGE("probability", NUMBER, AT(xtc_probability), 0, 1),
+    RANGE("threshold", NUMBER, AT(xtc_threshold), 0, 1),
+};
+static const struct option mirostat_rows[] = {
+    RANGE("tau", NUMBER, AT(mirostat_tau), 0, FLT_MAX),
+    RANGE("eta", NUMBER, AT(mirostat_eta), 0, 1),
+};
+#undef AT
+
+static void read_group(lua_State *L, int value, struct options *o, const struct option *row,
+                       const struct option *rows, size_t n_rows)
+{
+    if (!lua_istable(L, value)) options_raise(L, value, o, row->name, "table");
+    struct start *s = o->out;
+    struct options inner = {.anchor = o->anchor, .out = &s->o};
+    inner.function = lua_pushfstring(L, "%s of %s", row->name, o->function);
+    options_read(L, value, &inner, rows, n_rows);
+}
+
+static void read_dry(lua_State *L, int value, struct options *o, const struct option *row)
+{
+    ((struct start *)o->out)->o.dry_multiplier = 0.8;
+    read_group(L, value, o, row, dry_rows, sizeof dry_rows / sizeof *dry_rows);
+}
+
+static void read_xtc(lua_State *L, int value, struct options *o, const struct option *row)
+{
+    ((struct start *)o->out)->o.xtc_probability = 0.5;
+    read_group(L, value, o, row, xtc_rows, sizeof xtc_rows / sizeof *xtc_rows);
+}
+
+static void read_mirostat(lua_State *L, int value, struct options *o, const struct option *row)
+{
+    ((struct start *)o->out)->o.mirostat_tau = 5;
+    read_group(L, value, o, row, mirostat_rows, sizeof mirostat_rows / sizeof *mirostat_rows);
+}
+
 /* The Lua parts have made a function of "drop". */
 static void read_overflow(lua_State *L, int value, struct options *o, const struct option *row)
 {
@@ -105,15 +151,15 @@ static const struct option rows[] = {
     {.name = "seed", .type = OPTION_READ, .read = read_seed},
     {.name = "stop", .type = OPTION_READ, .read = read_stop},
     {.name = "logit_bias", .type = OPTION_READ, .read = read_bias},
-    RANGE("logprobs", UINT32, AT(o.logprobs), 0, 1024),
+    RANGE("logprobs", UINT32, AT(o.logprobs), 0, 256),
     RANGE("priority", INT32, AT(o.priority), INT32_MIN, INT32_MAX),
     {.name = "on_piece", .type = OPTION_FUNCTION, .slot = HOOK_PIECE},
     {.name = "overflow", .type = OPTION_READ, .read = read_overflow},
     FLAG("speculative", AT(o.speculative)),
     FLAG("yield", AT(yield)),
-    LATER("dry"),
-    LATER("xtc"),
-    LATER("mirostat"),
+    {.name = "dry", .type = OPTION_READ, .read = read_dry},
+    {.name = "xtc", .type = OPTION_READ, .read = read_xtc},
+    {.name = "mirostat", .type = OPTION_READ, .read = read_mirostat},
     LATER("grammar"),
     LATER("schema"),
     LATER("tools"),
@@ -303,7 +349,8 @@ static void push_result(lua_State *L, const struct object *g, const struct llm_r
     set_count(L, "tokens", r->tokens);
     set_count(L, "prompt_tokens", r->prompt_tokens);
     set_count(L, "cached_tokens", r->cached_tokens);
-    set_count(L, "seed", r->seed);
+    compat_pushint64(L, (int64_t)r->seed); /* as it was given: Lua's integers have a sign */
+    lua_setfield(L, -2, "seed");
     if (r->stop) {
         lua_pushlstring(L, r->stop, r->stop_size);
         lua_setfield(L, -2, "stop");

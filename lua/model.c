@@ -46,7 +46,9 @@ static void read_cache(lua_State *L, int value, struct options *o, const struct 
 {
     struct llm_load_options *l = o->out;
     if (lua_isboolean(L, value)) l->cache = lua_toboolean(L, value) ? NULL : "";
-    else if (lua_type(L, value) == LUA_TSTRING) l->cache = lua_tostring(L, value);
+    else if (lua_type(L, value) == LUA_TSTRING &&
+             strlen(lua_tostring(L, value)) == lua_rawlen(L, value))
+        l->cache = lua_tostring(L, value);
     else options_raise(L, value, o, row->name, "name of a folder, or false");
 }
 
@@ -160,6 +162,15 @@ static void push_memory(lua_State *L, const struct llm_model_info *info)
     set_count(L, "scratch", info->memory_scratch);
 }
 
+static void push_pipelines(lua_State *L, const struct llm_model_info *info)
+{
+    lua_createtable(L, 0, 4);
+    set_count(L, "made", info->pipelines_made);
+    set_count(L, "reported", info->pipelines_reported);
+    set_count(L, "cached", info->pipelines_cached);
+    set_number(L, "ms", info->pipelines_seconds * 1e3);
+}
+
 static void push_info(lua_State *L, const struct llm_model_info *info)
 {
     lua_createtable(L, 0, 16);
@@ -188,6 +199,8 @@ static void push_info(lua_State *L, const struct llm_model_info *info)
     if (!info->has_device) return;
     push_device(L, &info->device);
     lua_setfield(L, -2, "device");
+    push_pipelines(L, info);
+    lua_setfield(L, -2, "pipelines");
 }
 
 static int model_info(lua_State *L)
@@ -267,6 +280,24 @@ static int model_detokenize(lua_State *L)
         lua_pushlstring(L, text, n);
         return 1;
     }
+}
+
+/* count_ids(model, ids) -> n: as a prompt is read, and each one of the vocabulary */
+static int model_count_ids(lua_State *L)
+{
+    struct object *m = object_check(L, 1, &kind_model, "count");
+    lua_settop(L, 2);
+    lua_newtable(L);
+    struct options o = {.function = "model:count", .anchor = 3};
+    struct llm_prompt ids;
+    if (!prompt_read(L, 2, &o, &ids)) return unsupported(L, "a list of messages");
+    for (size_t i = 0; i < ids.n_ids; i++) {
+        if ((uint32_t)ids.ids[i] >= m->vocab_size)
+            raise(L, "bad prompt of model:count (token %d at %d is out of range)", (int)ids.ids[i],
+                  (int)(i + 1));
+    }
+    lua_pushinteger(L, (lua_Integer)ids.n_ids);
+    return 1;
 }
 
 /* ---- sessions ---- */
@@ -350,6 +381,7 @@ const luaL_Reg model_functions[] = {
     {"load_start", load_start},
     {"session", model_session},
     {"restore", model_restore},
+    {"count_ids", model_count_ids},
     {NULL, NULL},
 };
 const luaL_Reg model_methods[] = {

@@ -25,21 +25,45 @@ static size_t distance(const char *a, const char *b)
     return row[n];
 }
 
+/* The row whose name is most like it: one begins as the other, or few letters differ. */
+static const struct option *nearest_row(const char *name, const struct option *rows, size_t n_rows)
+{
+    const struct option *nearest = NULL;
+    const size_t length = strlen(name);
+    size_t best = length / 2 + 1;
+    for (size_t i = 0; i < n_rows && length <= LONGEST_NAME; i++) {
+        const size_t known = strlen(rows[i].name), shared = known < length ? known : length;
+        size_t d = distance(name, rows[i].name);
+        if (shared > 2 && strncmp(name, rows[i].name, shared) == 0) d = 1;
+        if (d >= best) continue;
+        best = d;
+        nearest = &rows[i];
+    }
+    return nearest;
+}
+
+static const char *cut(lua_State *L, const char *name)
+{
+    lua_pushlstring(L, name, LONGEST_NAME);
+    return lua_pushfstring(L, "%s...", lua_tostring(L, -1));
+}
+
 static int raise_unknown(lua_State *L, const char *name, const char *function,
                          const struct option *rows, size_t n_rows)
 {
-    const char *nearest = NULL;
-    size_t best = strlen(name) / 2 + 1;
-    for (size_t i = 0; i < n_rows && strlen(name) <= LONGEST_NAME; i++) {
-        size_t d = distance(name, rows[i].name);
-        if (d < best) {
-            best = d;
-            nearest = rows[i].name;
-        }
-    }
+    const struct option *nearest = nearest_row(name, rows, n_rows);
+    if (strlen(name) > 2 * LONGEST_NAME) name = cut(L, name);
     if (nearest)
-        return raise(L, "unknown option '%s' for %s (did you mean '%s'?)", name, function, nearest);
-    return raise(L, "unknown option '%s' for %s", name, function);
+        return raise(L, "unknown option '%s' for %s (did you mean '%s'?)", name, function,
+                     nearest->name);
+    luaL_Buffer known;
+    luaL_buffinit(L, &known);
+    for (size_t i = 0; i < n_rows; i++) {
+        if (i) luaL_addchar(&known, ' ');
+        luaL_addstring(&known, rows[i].name);
+    }
+    luaL_pushresult(&known);
+    return raise(L, "unknown option '%s' for %s (known: %s)", name, function, lua_tostring(L, -1));
 }
 
 int options_raise(lua_State *L, int value, const struct options *o, const char *name,

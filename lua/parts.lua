@@ -54,6 +54,23 @@ local function is_open(object)
     return object ~= nil and not tostring(object):find "%(closed%)$"
 end
 
+-- What a job answers whose session or model was closed before it was asked.
+local function closed_under(name)
+    return nil, name .. ": what it was to work on was closed", "cancelled"
+end
+
+-- Inside a callback nothing waits: the job begins when it is first looked at outside of it.
+local function deferred(self, name, first, second)
+    local inner
+    local function stop() inner = inner or done_job(closed_under(name)) inner:cancel() end
+    return new_job(function(seconds)
+        if core.in_callback() and not inner then return "running", 0 end
+        if not inner and not is_open(self) then stop() end
+        inner = inner or self[name](self, first, second)
+        return inner:wait(seconds)
+    end, stop)
+end
+
 -- A generation that was cancelled, or left behind by a broken loop, is in flight until its slice ends: wait for that.
 local function settle(own, starts)
     local last = own.generation
@@ -262,6 +279,7 @@ function session:feed(prompt, options)
         local result = started:result()
         if result.finish == "error" then return nil, result.error, result.code end
         if result.finish == "cancelled" then return nil, "cancelled", "cancelled" end
+        if not is_open(self) then return closed_under "feed" end
         return "done", self.length
     end
     if async then
@@ -303,10 +321,11 @@ local function computing_job(self, name, last)
         return "done", value
     end
     return new_job(function(seconds)
-        if not core.wait_for(started, seconds, name) then return "running", 0 end
+        if core.in_callback() or not core.wait_for(started, seconds, name) then return "running", 0 end
         local result = started:result()
         if result.finish == "error" then return nil, result.error, result.code end
         if result.finish == "cancelled" then return nil, name .. " was cancelled", "cancelled" end
+        if not is_open(self) then return closed_under(name) end
         return answer(last())
     end, function() started:cancel() end)
 end
@@ -319,7 +338,7 @@ function session:logits(n, options)
     if n ~= "raw" and (type(n) ~= "number" or n < 1 or n % 1 ~= 0) then
         core.raise_argument(2, "logits", "integer from 1 up, or \"raw\"", n)
     end
-    if not options.async or self.length == 0 or core.in_callback() then return session_logits(self, n) end
+    if not options.async or self.length == 0 then return session_logits(self, n) end
     return computing_job(self, "logits", function() return session_logits(self, n) end)
 end
 
@@ -357,6 +376,7 @@ function session:save(options)
         if options.path then return save_file(self, kv, options.path) end
         return core.save(self, kv, options.write)
     end
+    if options.async and core.in_callback() then return deferred(self, "save", options) end
     if options.async then return done_job(save()) end
     return save()
 end
@@ -427,7 +447,7 @@ function model:count(prompt, options)
     if type(prompt) ~= "table" then core.raise_argument(2, "count", "string or list of token ids", prompt) end
     local ids, message, code = plain_prompt(self, "count", prompt, options)
     if not ids then return nil, message, code end
-    return #ids
+    return core.count_ids(self, ids)
 end
 
 function model:choose(prompt, choices, options)
@@ -479,8 +499,9 @@ function model:restore(source, options)
         return with_room(core.restore, self, from.read, from.size)
     end
     if not (options.async or (type(from) == "table" and from.async)) then return restore() end
+    if core.in_callback() then return deferred(self, "restore", source, { async = true }) end
     local made, message, code = restore()
-    if not made or made.length < 2 or core.in_callback() then return done_job(made, message, code) end
+    if not made or made.length < 2 then return done_job(made, message, code) end
     return computing_job(made, "restore", function() return made end)
 end
 

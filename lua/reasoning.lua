@@ -1,5 +1,5 @@
 -- Takes a model's reply apart: reasoning between marks, tool calls, and the answer itself.
-local llm, core = ...
+local _, core = ...
 local text = core.template_text
 
 local marks = {
@@ -15,17 +15,20 @@ local marks = {
 -- The special tokens that marks are made of: id -> text, or nil where this model has none.
 function core.hidden_marks(of)
     local hidden
-    for _, pair in ipairs(marks) do
-        for _, mark in ipairs(pair) do
-            for _, id in ipairs(mark ~= "" and of:tokenize(mark, { special = true }) or {}) do
-                local shown = of:detokenize({ id }, { special = true })
-                if mark:find(shown, 1, true) and shown ~= "" and of:detokenize { id } == "" then
-                    hidden = hidden or {}
-                    hidden[id] = shown
-                end
+    local function look(mark)
+        for _, id in ipairs(mark ~= "" and of:tokenize(mark, { special = true }) or {}) do
+            local shown = of:detokenize({ id }, { special = true })
+            if mark:find(shown, 1, true) and shown ~= "" and of:detokenize { id } == "" then
+                hidden = hidden or {}
+                hidden[id] = shown
             end
         end
     end
+    for _, pair in ipairs(marks) do
+        look(pair[1])
+        look(pair[2])
+    end
+    core.each_tool_mark(look)
     return hidden
 end
 
@@ -63,10 +66,13 @@ local function left_open(prompt)
     end
 end
 
--- states: "start" (nothing but blanks so far), "reasoning", "after" (blanks before the answer), "text"
-function core.new_splitter(prompt)
+-- states: "start" (nothing but blanks so far), "reasoning", "after" (blanks before the answer), "plain" (text, whatever
+-- it says); where there are tools, a list, "first" (an answer begins), "text", "call", "bare" (an object that may be
+-- one).
+function core.new_splitter(prompt, tools)
     local open = left_open(prompt)
-    return setmetatable({ state = open and "reasoning" or "start", close = open and open[2], held = "" }, splitter)
+    return setmetatable({ state = open and "reasoning" or "start", close = open and open[2], held = "",
+        tools = tools }, splitter)
 end
 
 local steps = {}
@@ -83,22 +89,28 @@ function steps.start(self)
         unsure = unsure or begun == nil
     end
     if unsure then return false end
-    self.state = "text"
+    self.state = self.tools and "first" or "plain"
     return true
 end
 
--- Bytes at the end of s that may begin the mark.
-local function overlap(s, mark)
-    for n = math.min(#s, #mark - 1), 1, -1 do
-        if s:sub(-n) == mark:sub(1, n) then return n end
-    end
-    return 0
+-- Where an answer begins: whether it may be a call and nothing else.
+function steps.first(self)
+    local bare = core.may_be_bare_call(text.lstrip(self.held))
+    if bare == nil then return false end
+    self.state = bare and "bare" or "text"
+    return true
 end
 
 function steps.reasoning(self, emit)
     if not self.thought then self.held = text.lstrip(self.held) end
     local from, to = self.held:find(self.close, 1, true)
-    local body = from and self.held:sub(1, from - 1) or self.held:sub(1, #self.held - overlap(self.held, self.close))
+    local unsure = text.overlap(self.held, self.close)
+    if self.tools then
+        local at, _, open = core.find_tool_form(self.held, true)
+        if at and (not from or at < from) then from, to = at, at - 1 end
+        unsure = math.max(unsure, open)
+    end
+    local body = self.held:sub(1, from and from - 1 or #self.held - unsure)
     local kept = text.rstrip(body) -- blanks at the end may be the last ones
     if kept ~= "" then
         emit(kept, "reasoning")
@@ -115,12 +127,57 @@ end
 function steps.after(self)
     self.held = text.lstrip(self.held)
     if self.held == "" then return false end
-    self.state = "text"
+    self.state = not self.tools and "plain" or self.calls and "text" or "first"
     return true
 end
 
-function steps.text(self, emit)
+function steps.plain(self, emit)
     if self.held ~= "" then emit(self.held, "text") end
+    self.held = ""
+    return false
+end
+
+-- Blanks wait: those before a call are not part of the answer.
+function steps.text(self, emit)
+    local at, form, open = core.find_tool_form(self.held)
+    local sure = text.rstrip(self.held:sub(1, at and at - 1 or #self.held - open))
+    if sure ~= "" then emit(sure, "text") end
+    if not at then
+        self.held = self.held:sub(#sure + 1)
+        return false
+    end
+    self.state, self.form, self.blanks = "call", form, self.held:sub(#sure + 1, at - 1)
+    self.held = self.held:sub(at)
+    return true
+end
+
+local function take_calls(self, calls, said, emit)
+    self.calls = self.calls or {}
+    for _, call in ipairs(calls) do self.calls[#self.calls + 1] = call end
+    emit(said, "tool")
+end
+
+-- A call is given out whole.
+function steps.call(self, emit)
+    local calls, rest = core.read_tool_form(self.held, self.form, self.ended, self.tools)
+    if calls == false then return false end
+    local said = self.held:sub(1, #self.held - #rest)
+    self.held = rest
+    if calls then
+        take_calls(self, calls, said, emit)
+        self.state = "after"
+    else
+        emit(self.blanks .. said, "text")
+        self.state = "text"
+    end
+    return true
+end
+
+function steps.bare(self, emit)
+    if not self.ended then return false end
+    local calls = core.read_bare_call(self.held)
+    if calls and calls[1] then take_calls(self, calls, self.held, emit)
+    else emit(self.held, "text") end
     self.held = ""
     return false
 end
@@ -133,6 +190,8 @@ end
 
 -- The text has ended.
 function splitter:finish(emit)
+    self.ended = true
+    self:feed("", emit)
     if self.state == "reasoning" then
         local rest = text.rstrip(self.held)
         if rest ~= "" then emit(rest, "reasoning") end
@@ -142,39 +201,14 @@ function splitter:finish(emit)
     self.held = ""
 end
 
--- ---- tool calls ----
-
-local function tool_call(value)
-    if type(value) ~= "table" or type(value.name) ~= "string" then return nil end
-    local arguments = value.arguments or value.parameters
-    if type(arguments) ~= "table" then return nil end
-    return { type = "function", ["function"] = { name = value.name, arguments = arguments } }
-end
-
--- The calls in an answer, as Hermes, Qwen and Llama write them, and the answer without them.
-local function tool_calls(answer)
-    local calls = {}
-    local rest = answer:gsub("%s*<tool_call>%s*(.-)%s*</tool_call>", function(body)
-        local call = tool_call((llm.json.decode(body)))
-        calls[#calls + 1] = call
-        return call and "" or nil
-    end)
-    if #calls == 0 and answer:find "^%s*{" then
-        calls[1] = tool_call((llm.json.decode(answer)))
-        if calls[1] then rest = "" end
-    end
-    return calls[1] and calls or nil, rest
-end
-
--- { text, reasoning, tool_calls } of a whole reply. with_tools: calls are looked for.
-function core.read_reply(prompt, reply, with_tools)
-    local parts = { text = {}, reasoning = {} }
+-- { text, reasoning, tool_calls } of a whole reply. tools: those that it may call, or nil.
+function core.read_reply(prompt, reply, tools)
+    local parts = { text = {}, reasoning = {}, tool = {} }
     local function emit(piece, kind) table.insert(parts[kind], piece) end
-    local splits = core.new_splitter(prompt)
+    local splits = core.new_splitter(prompt, tools)
     splits:feed(reply, emit)
     splits:finish(emit)
-    local read = { text = table.concat(parts.text) }
+    local read = { text = table.concat(parts.text), tool_calls = splits.calls }
     if parts.reasoning[1] then read.reasoning = table.concat(parts.reasoning) end
-    if with_tools then read.tool_calls, read.text = tool_calls(read.text) end
     return read
 end

@@ -99,6 +99,14 @@ local function skip(s, at, strips)
 end
 
 function text.skip_space(s, at) return skip(s, at, is_space) end
+-- How many bytes at the end of s may begin the mark; not all of it.
+function text.overlap(s, mark)
+    for n = math.min(#s, #mark - 1), 1, -1 do
+        if s:sub(-n) == mark:sub(1, n) then return n end
+    end
+    return 0
+end
+
 function text.lstrip(s, set) return sub(s, skip(s, 1, in_set(set))) end
 
 -- First byte of the character that ends at i.

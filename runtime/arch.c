@@ -33,6 +33,7 @@ static uint64_t extent_of(const struct hparams *h, uint32_t l, enum arch_extent 
     case N_TYPES: return h->n_types;
     case ROPE_PAIRS: return h->ropes[0].dims / 2;
     case N_HEADS: return h->n_heads;
+    case N_KV_HEADS: return h->n_kv_heads;
     case N_EXPERTS: return h->router.n_experts;
     case EXPERT_HIDDEN: return h->expert_hidden;
     case TWO_EXPERT_HIDDEN: return 2 * (uint64_t)h->expert_hidden;
@@ -245,12 +246,13 @@ static llm_status refuse_others(const struct blueprint *b, const struct gguf *g,
 static llm_status find_tensors(struct blueprint *b, const struct gguf *g, uint32_t *groups,
                                struct llm_error *error)
 {
-    const uint32_t may =
-        as_in_file(b->arch, g, b->arch->may) & ~(uint32_t)(SECOND_NORM | EXPERTS | SHARED);
+    const uint32_t may = as_in_file(b->arch, g, b->arch->may) &
+                         ~(uint32_t)(SECOND_NORM | EXPERTS | SHARED | OWN_GAINS);
     uint64_t n_taken = 0;
     *groups = as_in_file(b->arch, g, b->arch->tensors);
     if (b->h.router.n_experts) *groups |= EXPERTS;
     if (b->h.router.shared) *groups |= SHARED;
+    if (b->h.own_gains) *groups |= OWN_GAINS;
     for (size_t i = 0; i < arch_n_rules; i++) {
         const struct tensor_rule *rule = &arch_rules[i];
         const bool all = rule->groups == 0 || rule->groups & *groups;
@@ -285,6 +287,17 @@ static llm_status find_parallel(struct blueprint *b, uint32_t groups, struct llm
     return LLM_OK;
 }
 
+/* Norms of their own gains are made before biases are added. */
+static llm_status refuse_biases(const struct blueprint *b, struct llm_error *error)
+{
+    for (uint32_t l = 0; b->h.own_gains && l < b->h.n_layers; l++) {
+        if (b->layers[l][SLOT_Q_BIAS] || b->layers[l][SLOT_K_BIAS])
+            return error_set(error, LLM_UNSUPPORTED,
+                             "layer %" PRIu32 " has biases of q or k and norms of each head", l);
+    }
+    return LLM_OK;
+}
+
 llm_status arch_read(struct blueprint *b, const struct gguf *g, uint32_t n_vocab,
                      const struct alloc *alloc, struct llm_error *error)
 {
@@ -311,7 +324,7 @@ llm_status arch_read(struct blueprint *b, const struct gguf *g, uint32_t n_vocab
                              "the tensor blk.%" PRIu32 ".attn_v.weight is missing", l);
         slots[SLOT_V] = slots[SLOT_K];
     }
-    return LLM_OK;
+    return refuse_biases(b, error);
 }
 
 void arch_choose_rope(struct blueprint *b, uint32_t context)

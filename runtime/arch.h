@@ -46,7 +46,8 @@ struct hparams {
     bool post_norms;     /* what layers add to x is normalised before */
     bool parallel;       /* attention and ffn of a layer are given the same x */
     bool rope_neox;      /* rotated pairs are (i, i + dims / 2); else (2i, 2i + 1) */
-    bool row_norm;       /* q and k are normalised whole; else each head, if at all, */
+    bool row_norm;       /* q and k are normalised by themselves, whole */
+    bool own_gains;      /* or head by head, each with gains of its own; else by rope_store, */
     bool late_head_norm; /* with gains that multiply what was rotated */
     bool value_norm;     /* each head of v, too, without gains */
     bool dense_too;      /* layers with experts have a dense ffn beside them, and norms of both */

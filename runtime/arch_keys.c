@@ -366,7 +366,8 @@ llm_status arch_read_keys(struct blueprint *b, const struct gguf *g, uint32_t n_
     h->norms_after = (a->tensors & NORMS_AFTER) != 0;
     h->n_types = 1;
     TRY(gguf_get_u32(g, "tokenizer.ggml.token_type_count", &h->n_types, error));
-    h->row_norm = (a->tensors & ROW_NORM) != 0;
+    h->own_gains = a->may & OWN_GAINS && gguf_tensor(g, "blk.0.attn_q_norm.weight");
+    h->row_norm = h->own_gains || a->tensors & ROW_NORM;
     h->dense_too = (a->tensors & GEMMA4_PARTS) != 0;
     h->late_head_norm = (a->traits & LATE_HEAD_NORM) != 0;
     TRY(read_sizes(b, g, error));

@@ -39,9 +39,12 @@ enum arch_tensors {
     SHARED = 0x8000000, /* a file has it in each of them or in none */
     SHARED_GATE = 0x10000000,
     SINKS = 0x20000000,
-    GEMMA4_PARTS = 0x40000000, /* a scale of each layer; norms and scales of experts */
+    OWN_GAINS = 0x40000000, /* each head of q and k is normalised, with gains of its own */
     PRE_NORMS = ATTN_NORM | FFN_NORM
 };
+
+/* A scale of each layer; norms and scales of experts. No int has room for it. */
+#define GEMMA4_PARTS 0x80000000u
 
 enum arch_traits {
     NEOX = 1,
@@ -111,6 +114,7 @@ enum arch_extent {
     N_TYPES,
     ROPE_PAIRS,
     N_HEADS,
+    N_KV_HEADS,
     N_EXPERTS,
     EXPERT_HIDDEN,
     TWO_EXPERT_HIDDEN,

@@ -133,7 +133,10 @@ llm_status experts_record_sum(struct forward *f, struct gpu_commands *c, uint32_
     const struct activation *a = &f->h.kinds[l].activation;
     const struct pairs p = pairs_of(f, n_rows);
     TRY(record_shared_up(f, c, w, a, rows, n_rows, error));
-    TRY(ops_experts_gate_up(f->ops, c, &w->gate, &w->up, a, &p, rows, &f->experts.hidden, error));
+    if (w->gate.one.buffer)
+        TRY(ops_experts_gate_up(f->ops, c, &w->gate, &w->up, a, &p, rows, &f->experts.hidden,
+                                error));
+    else TRY(ops_experts_up(f->ops, c, &w->up, a, &p, rows, &f->experts.hidden, error));
     gpu_commands_barrier(c);
     TRY(ops_experts_down(f->ops, c, &w->down, &p, &f->experts.hidden, &f->experts.made, error));
     TRY(record_shared_down(f, c, w, &p, error));

@@ -2,6 +2,7 @@
  *
  *   sum += sum over the chosen of weight * down(act(gate(rows)) * up(rows)), and the shared expert
  *
+ * or without a gate act(up(rows)).
  * Only the weights of chosen experts are read. */
 #ifndef EXPERTS_H
 #define EXPERTS_H

@@ -156,7 +156,7 @@ uint64_t forward_scratch_size(const struct hparams *h, const struct forward_conf
     struct attention_shape s = widest_shape(h, c->kv);
     struct scratch n = scratch_sizes(h, &s, c);
     return 3 * n.x + n.added + n.beside + n.qkv + n.attended + n.hidden + n.partial + 2 * n.logits +
-           2 * n.best + experts_scratch_size(h, FORWARD_MAX_ROWS);
+           2 * n.best + experts_scratch_size(h, max_rows(h, &s, c));
 }
 
 /* ---- opening ---- */
@@ -216,7 +216,7 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
                                   &gpu_error_),
                 error);
     }
-    TRY(experts_open(&f->experts, f->gpu, &f->h, FORWARD_MAX_ROWS, error));
+    TRY(experts_open(&f->experts, f->gpu, &f->h, f->step.max_rows, error));
     for (uint32_t l = 0; l < f->h.n_layers; l++) {
         struct kv_layer *kv = &f->kv[l];
         const struct attention_shape s = forward_shape(f, l);

@@ -15,7 +15,11 @@ void llm_generate_defaults(struct llm_generate_options *o, size_t size)
                                      .min_p = 0.05,
                                      .typical_p = 1,
                                      .repeat_penalty = 1,
-                                     .penalty_last_n = 64};
+                                     .penalty_last_n = 64,
+                                     .dry_base = 1.75,
+                                     .dry_length = 2,
+                                     .xtc_threshold = 0.1,
+                                     .mirostat_eta = 0.1};
     memcpy(o, &d, size < sizeof d ? size : sizeof d);
     o->size = (uint32_t)size;
 }
@@ -309,6 +313,19 @@ static void run_end(struct run *run, llm_status status, const struct llm_error *
 
 /* ---- the start ---- */
 
+/* Where a repetition ends (sampler.h): llama.cpp's list of such texts. */
+static bool breaks_repetition(void *user, int32_t id)
+{
+    llm_generation *g = user;
+    g->decoded.n = 0;
+    if (tokenizer_decode(g->model->tokenizer, id, false, &g->decoded, alloc_of(g), NULL) != LLM_OK)
+        return true;
+    for (size_t i = 0; i < g->decoded.n; i++) {
+        if (memchr("\n:\"*", g->decoded.items[i], 4)) return true;
+    }
+    return g->decoded.n == 0;
+}
+
 static llm_status open_sampler(llm_generation *g, const struct llm_generate_options *o,
                                struct llm_error *error)
 {
@@ -335,6 +352,7 @@ static llm_status open_sampler(llm_generation *g, const struct llm_generate_opti
     if (g->n_logprobs > n_vocab) g->n_logprobs = n_vocab;
     TRY(text_open(&g->text, copy.stop, copy.n_stop, alloc_of(g), error));
     TRY(sampler_create(&g->sampler, &copy, n_vocab, alloc_of(g), error));
+    sampler_set_breaks(g->sampler, breaks_repetition, g);
     g->run.argmax = sampler_is_argmax(g->sampler) && g->n_logprobs == 0;
     return LLM_OK;
 }

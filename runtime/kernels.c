@@ -10,6 +10,8 @@
 #include "kernels_spirv.h"
 #include "os.h"
 
+enum { MAKERS = 4 /* threads, at most */ };
+
 struct module_info {
     const char *name;
     const uint32_t *spirv;
@@ -39,23 +41,11 @@ llm_status kernels_create(struct kernels **out, struct gpu_device *device,
     return error_memory(error, "a lock", sizeof k->lock);
 }
 
-static const struct kernel *find(const struct kernels *k, const struct kernel *wanted)
-{
-    for (size_t i = 0; i < k->n; i++) {
-        const struct kernel *have = &k->items[i];
-        if (have->module == wanted->module &&
-            memcmp(have->spec, wanted->spec, sizeof wanted->spec) == 0)
-            return have;
-    }
-    return NULL;
-}
+/* ---- pipelines ---- */
 
-static llm_status make(struct kernels *k, struct kernel *wanted, uint32_t n_spec,
-                       struct llm_error *error)
+static llm_status compile(const struct kernels *k, const struct kernel *wanted,
+                          struct gpu_kernel **out, struct llm_error *error)
 {
-    struct kernel *grown = alloc_grow(k->alloc, k->items, &k->capacity, k->n + 1, sizeof *grown);
-    if (!grown) return error_memory(error, "the list of kernels", (k->n + 1) * sizeof *grown);
-    k->items = grown;
     const struct module_info *m = &modules[wanted->module];
     const struct gpu_kernel_desc desc = {
         .name = m->name,
@@ -65,33 +55,113 @@ static llm_status make(struct kernels *k, struct kernel *wanted, uint32_t n_spec
         .written = m->written,
         .texels = m->texels,
         .push_size = m->push_size,
-        .n_spec = n_spec,
+        .n_spec = wanted->n_spec,
         .spec = wanted->spec,
     };
     struct gpu_error gpu_error = {{0}};
-    enum gpu_status status = gpu_kernel_create(k->device, &wanted->gpu, &desc, &gpu_error);
+    enum gpu_status status = gpu_kernel_create(k->device, out, &desc, &gpu_error);
     if (status == GPU_FAILED) /* the driver does not compile it; the device lives */
         return error_set(error, LLM_UNSUPPORTED, "%s", gpu_error.message);
-    TRY(gpu_failed(status, &gpu_error, error));
-    k->items[k->n++] = *wanted;
+    return gpu_failed(status, &gpu_error, error);
+}
+
+/* Its place in the list, where it is wanted if it is new. Under the lock. */
+static llm_status find(struct kernels *k, enum module module, const uint32_t *spec, uint32_t n_spec,
+                       size_t *at, struct llm_error *error)
+{
+    struct kernel wanted = {.module = module, .n_spec = n_spec};
+    memcpy(wanted.spec, spec, n_spec * sizeof *spec);
+    for (*at = 0; *at < k->n; ++*at) {
+        const struct kernel *have = &k->items[*at];
+        if (have->module == module && memcmp(have->spec, wanted.spec, sizeof wanted.spec) == 0)
+            return LLM_OK;
+    }
+    struct kernel *grown = alloc_grow(k->alloc, k->items, &k->capacity, k->n + 1, sizeof *grown);
+    if (!grown) return error_memory(error, "the list of kernels", (k->n + 1) * sizeof *grown);
+    k->items = grown;
+    k->items[k->n++] = wanted;
+    return LLM_OK;
+}
+
+/* Under the lock, which others may have in the meantime. */
+static llm_status make(struct kernels *k, size_t at, struct llm_error *error)
+{
+    const struct kernel wanted = k->items[at];
+    struct gpu_kernel *gpu = NULL;
+    k->items[at].state = KERNEL_IN_WORK;
+    os_unlock(k->lock);
+    const double begun = os_clock();
+    const llm_status status = compile(k, &wanted, &gpu, error);
+    const double seconds = os_clock() - begun;
+    os_lock(k->lock);
+    k->items[at].gpu = gpu;
+    k->items[at].state = gpu ? KERNEL_MADE : KERNEL_WANTED;
+    os_lock_wake(k->lock);
+    if (!gpu) return status;
+    k->counts.made++;
+    k->counts.seconds += seconds;
+    k->counts.reported += gpu_kernel_cached(gpu) != GPU_CACHED_UNKNOWN;
+    k->counts.cached += gpu_kernel_cached(gpu) == GPU_CACHED_YES;
     return LLM_OK;
 }
 
 llm_status kernels_get(struct kernels *k, enum module module, const uint32_t *spec, uint32_t n_spec,
                        const struct gpu_kernel **out, struct llm_error *error)
 {
-    struct kernel wanted = {.module = module};
-    llm_status status = LLM_OK;
-    memset(wanted.spec, 0xff, sizeof wanted.spec);
-    memcpy(wanted.spec, spec, n_spec * sizeof *spec);
+    size_t at;
+    *out = NULL;
     os_lock(k->lock);
-    const struct kernel *have = find(k, &wanted);
-    if (have) wanted.gpu = have->gpu;
-    else status = make(k, &wanted, n_spec, error);
+    llm_status status = find(k, module, spec, n_spec, &at, error);
+    while (status == LLM_OK && k->items[at].state == KERNEL_IN_WORK) os_lock_wait(k->lock, -1);
+    if (status == LLM_OK && k->items[at].state == KERNEL_WANTED) status = make(k, at, error);
+    if (status == LLM_OK) *out = k->items[at].gpu;
     os_unlock(k->lock);
-    *out = wanted.gpu;
     return status;
 }
+
+llm_status kernels_want(struct kernels *k, enum module module, const uint32_t *spec,
+                        uint32_t n_spec, struct llm_error *error)
+{
+    size_t at;
+    os_lock(k->lock);
+    llm_status status = find(k, module, spec, n_spec, &at, error);
+    os_unlock(k->lock);
+    return status;
+}
+
+static void make_wanted(void *user)
+{
+    struct kernels *k = user;
+    os_lock(k->lock);
+    for (size_t i = 0; i < k->n; i++) {
+        if (k->items[i].state == KERNEL_WANTED) make(k, i, NULL);
+    }
+    os_unlock(k->lock);
+}
+
+void kernels_make_wanted(struct kernels *k)
+{
+    struct os_thread *threads[MAKERS - 1] = {NULL};
+    uint32_t n = 0, makers = os_processors();
+    os_lock(k->lock);
+    for (size_t i = 0; i < k->n; i++) n += k->items[i].state == KERNEL_WANTED;
+    os_unlock(k->lock);
+    if (makers > MAKERS) makers = MAKERS;
+    if (makers > n) makers = n;
+    for (uint32_t i = 1; i < makers; i++) threads[i - 1] = os_thread_start(make_wanted, k);
+    make_wanted(k);
+    for (uint32_t i = 1; i < makers; i++) os_thread_join(threads[i - 1]);
+}
+
+struct kernel_counts kernels_count(struct kernels *k)
+{
+    os_lock(k->lock);
+    const struct kernel_counts counts = k->counts;
+    os_unlock(k->lock);
+    return counts;
+}
+
+/* ---- names and verdicts ---- */
 
 void kernels_name(enum module module, const uint32_t *spec, uint32_t n_spec, char out[CHOICE_NAME])
 {
@@ -135,6 +205,8 @@ size_t kernels_pick(struct kernels *k, const char (*names)[CHOICE_NAME], size_t 
     os_unlock(k->lock);
     return best;
 }
+
+/* ---- codebooks ---- */
 
 static llm_status upload_grids(struct gpu_upload *upload, struct gpu_buffer *to,
                                struct llm_error *error)

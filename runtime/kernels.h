@@ -18,10 +18,20 @@ enum module {
 
 enum { KERNELS_SPEC = 11 };
 
+enum kernel_state { KERNEL_WANTED, KERNEL_IN_WORK, KERNEL_MADE };
+
 struct kernel {
     enum module module;
-    uint32_t spec[KERNELS_SPEC]; /* all ones from the module's own count on */
-    struct gpu_kernel *gpu;
+    uint32_t n_spec, spec[KERNELS_SPEC]; /* zero from n_spec on */
+    enum kernel_state state;
+    struct gpu_kernel *gpu; /* once it is made */
+};
+
+/* Pipelines made, those of which the driver says whether its cache had them, and that it had; the
+ * time that each took, added up. */
+struct kernel_counts {
+    uint32_t made, reported, cached;
+    double seconds;
 };
 
 /* Those of one device, shared by the models on it and kept for the next one: making them is most of
@@ -32,6 +42,7 @@ struct kernels {
     struct os_lock *lock; /* guards what follows */
     struct kernel *items;
     size_t n, capacity;
+    struct kernel_counts counts;
     struct choices choices;  /* what is known of them */
     struct gpu_buffer grids; /* quant_grids, once a format has asked for them */
 };
@@ -42,6 +53,13 @@ llm_status kernels_create(struct kernels **out, struct gpu_device *device,
  * thread. */
 llm_status kernels_get(struct kernels *k, enum module module, const uint32_t *spec, uint32_t n_spec,
                        const struct gpu_kernel **out, struct llm_error *error);
+/* Notes that it will be asked for. From any thread. */
+llm_status kernels_want(struct kernels *k, enum module module, const uint32_t *spec,
+                        uint32_t n_spec, struct llm_error *error);
+/* Makes what is wanted, on as many threads as there are processors, a few at most; none outlives
+ * the call. What fails stays wanted: kernels_get says why. */
+void kernels_make_wanted(struct kernels *k);
+struct kernel_counts kernels_count(struct kernels *k);
 /* Its name and constants. */
 void kernels_name(enum module module, const uint32_t *spec, uint32_t n_spec, char out[CHOICE_NAME]);
 uint64_t kernels_checksum(void); /* of the code of all modules */

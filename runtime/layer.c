@@ -152,7 +152,7 @@ static llm_status record_qkv(struct forward *f, struct gpu_commands *c, uint32_t
     return LLM_OK;
 }
 
-/* Of all heads together, in place. */
+/* Of all heads together, or of each with its own gains, in place. */
 static llm_status record_row_norms(struct forward *f, struct gpu_commands *c,
                                    const struct attention_shape *s, const struct layer_weights *w,
                                    uint32_t n, struct llm_error *error)
@@ -162,13 +162,16 @@ static llm_status record_row_norms(struct forward *f, struct gpu_commands *c,
         uint32_t at, n_heads;
     } parts[] = {{&w->q_norm, s->q, s->n_heads}, {&w->k_norm, s->k, s->n_kv_heads}};
     for (int i = 0; i < 2; i++) {
+        const uint32_t n_parts = f->h.own_gains ? parts[i].n_heads : 1;
         const struct norm norm = {.gain = parts[i].gain,
                                   .out = &f->qkv,
                                   .eps = f->h.head_eps,
+                                  .centered = f->h.centered,
                                   .stride = s->stride,
-                                  .at = parts[i].at};
-        TRY(ops_norm(f->ops, c, &f->qkv, &norm, parts[i].n_heads * s->head_dim, &f->step, false, n,
-                     error));
+                                  .at = parts[i].at,
+                                  .parts = n_parts};
+        TRY(ops_norm(f->ops, c, &f->qkv, &norm, parts[i].n_heads * s->head_dim / n_parts,
+                     &f->step, false, n, error));
         gpu_commands_barrier(c);
     }
     return LLM_OK;
@@ -262,6 +265,24 @@ static llm_status record_both(struct forward *f, struct gpu_commands *c, uint32_
     return record_norm(f, c, &f->beside, &after, n, error);
 }
 
+/* Norms after: of what the experts are given and add to. */
+static llm_status record_experts(struct forward *f, struct gpu_commands *c, uint32_t l,
+                                 const struct rows *in, const struct norm *next, uint32_t n,
+                                 struct llm_error *error)
+{
+    const struct layer_weights *w = &f->weights->layers[l];
+    const struct rows x = {&f->x, VALUES_F32};
+    const struct norm after = norm_of(f, &w->ffn_post, &w->ffn_post_bias, &x);
+    const struct gpu_buffer *to = f->h.norms_after ? &f->normed : &f->x;
+    if (f->h.norms_after) next = &after;
+    TRY(experts_record_choice(f, c, l, in->buffer, n, error));
+    gpu_commands_barrier(c);
+    TRY(experts_record_sum(f, c, l, in->buffer, to, n, error));
+    if (!next->gain || !next->gain->buffer) return LLM_OK;
+    gpu_commands_barrier(c);
+    return record_norm(f, c, to, next, n, error);
+}
+
 static llm_status record_ffn(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t n,
                              struct llm_error *error)
 {
@@ -270,17 +291,10 @@ static llm_status record_ffn(struct forward *f, struct gpu_commands *c, uint32_t
     struct norm next = {0}; /* the head makes the last one, of the rows that it takes */
     if (l + 1 < f->h.n_layers) next = attention_norm(f, &w[1]);
     if (!w->experts.router.buffer) return record_dense(f, c, l, &in, &next, n, error);
-    if (f->h.dense_too) {
-        TRY(record_both(f, c, l, &in, n, error));
-        gpu_commands_barrier(c);
-        return record_added(f, c, &w->ffn_post, w->scale, &next, n, error);
-    }
-    TRY(experts_record_choice(f, c, l, in.buffer, n, error));
+    if (!f->h.dense_too) return record_experts(f, c, l, &in, &next, n, error);
+    TRY(record_both(f, c, l, &in, n, error));
     gpu_commands_barrier(c);
-    TRY(experts_record_sum(f, c, l, in.buffer, &f->x, n, error));
-    if (!next.gain || !next.gain->buffer) return LLM_OK;
-    gpu_commands_barrier(c);
-    return record_norm(f, c, &f->x, &next, n, error);
+    return record_added(f, c, &w->ffn_post, w->scale, &next, n, error);
 }
 
 /* The sum of embeddings, then its norm, if there is one. */

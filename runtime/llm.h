@@ -258,6 +258,10 @@ struct llm_model_info {
     struct llm_device_info device;
     uint64_t memory_weights, memory_kv_per_token, memory_kv,
         memory_scratch; /* bytes on the device */
+    /* Made while it was loaded; those of which the driver says whether its cache had them; that it
+     * had; seconds that each took, added up. */
+    uint32_t pipelines_made, pipelines_reported, pipelines_cached;
+    double pipelines_seconds;
 };
 
 LLM_API llm_status llm_model_info_get(const llm_model *model, struct llm_model_info *info,
@@ -424,6 +428,17 @@ struct llm_generate_options {
     llm_release_fn on_full_release;
     uint32_t speculative; /* 1: tokens that followed the same words before are tried several at a
                              time; the text stays the same */
+    /* DRY: a token that would prolong a repetition of n >= dry_length tokens loses dry_multiplier *
+     * dry_base^(n - dry_length) of its logit. multiplier 0: off. Repetitions end at control tokens
+     * and at those with a line break, a colon, a quotation mark or a star. */
+    double dry_multiplier, dry_base;
+    int32_t dry_length;
+    /* XTC: with this probability all tokens of at least the threshold but the least likely of them
+     * are left out. 0: off. */
+    double xtc_probability, xtc_threshold;
+    /* Mirostat 2: keeps the surprise of the tokens near tau bits, in the place of top_k, top_p,
+     * min_p, typical_p and xtc. tau 0: off. */
+    double mirostat_tau, mirostat_eta;
 };
 
 LLM_API void llm_generate_defaults(struct llm_generate_options *o, size_t size);

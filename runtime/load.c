@@ -236,12 +236,13 @@ static llm_status copy_options(struct load *ld, const char *path,
         memcpy(&ld->options, options,
                options->size < sizeof ld->options ? options->size : sizeof ld->options);
     struct llm_load_options *o = &ld->options;
+    const char *const device_name = o->device_name, *const cache = o->cache;
+    if (!path && !o->read) return error_set(error, LLM_BAD_ARGUMENT, "no path");
+    if (!path) path = "model";
     ld->path = copy_text(a, path);
-    if (o->device_name) o->device_name = ld->device_name = copy_text(a, o->device_name);
-    if (o->cache) o->cache = ld->cache = copy_text(a, o->cache);
-    bool whole =
-        ld->path &&
-        !(options && ((options->device_name && !o->device_name) || (options->cache && !o->cache)));
+    if (device_name) o->device_name = ld->device_name = copy_text(a, device_name);
+    if (cache) o->cache = ld->cache = copy_text(a, cache);
+    const bool whole = ld->path && (!device_name || o->device_name) && (!cache || o->cache);
     return whole ? LLM_OK : error_memory(error, "the options of a load", strlen(path));
 }
 
@@ -249,6 +250,14 @@ static llm_status check_options(const struct llm_load_options *o, struct llm_err
 {
     if (o->kv > LLM_KV_Q4_0)
         return error_set(error, LLM_BAD_ARGUMENT, "kv is %u, expected 0 to %d", o->kv, LLM_KV_Q4_0);
+    if (o->precision > LLM_PRECISION_HIGH)
+        return error_set(error, LLM_BAD_ARGUMENT, "precision is %u, expected 0 to %d", o->precision,
+                         LLM_PRECISION_HIGH);
+    if (o->device < -1)
+        return error_set(error, LLM_BAD_ARGUMENT, "device is %d, expected -1 or more", o->device);
+    if (o->gpu_layers < -1)
+        return error_set(error, LLM_BAD_ARGUMENT, "gpu_layers is %d, expected -1 or more",
+                         o->gpu_layers);
     if (o->context > 1u << 28)
         return error_set(error, LLM_BAD_ARGUMENT, "context is %u, expected at most %u", o->context,
                          1u << 28);

@@ -7,7 +7,9 @@
 #include "check.h"
 #include "error.h"
 #include "generation.h"
+#include "kernels.h"
 #include "leave.h"
+#include "prepare.h"
 #include "split.h"
 #include "task.h"
 
@@ -139,6 +141,33 @@ static llm_status choose_context(llm_model *m, const struct llm_load_options *o,
     return LLM_OK;
 }
 
+static void note_kernels(llm_model *m, const struct kernel_counts *before)
+{
+    struct llm_model_info *i = &m->info;
+    const struct kernel_counts now = kernels_count(m->device->kernels);
+    i->pipelines_made = now.made - before->made;
+    i->pipelines_reported = now.reported - before->reported;
+    i->pipelines_cached = now.cached - before->cached;
+    i->pipelines_seconds = now.seconds - before->seconds;
+    root_log(
+        m->root, LLM_LOG_DEBUG,
+        "%" PRIu32 " pipelines made in %.0f ms, all threads' together; the driver found %" PRIu32
+        " of %" PRIu32 " in its cache",
+        i->pipelines_made, i->pipelines_seconds * 1e3, i->pipelines_cached, i->pipelines_reported);
+}
+
+/* The kernels that the plans want, made, checked and recorded. */
+static llm_status make_plans(llm_model *m, struct load *ld, struct llm_error *error)
+{
+    const struct kernel_counts before = kernels_count(m->device->kernels);
+    TRY(prepare_kernels(&m->forward, error));
+    TRY(load_progress(ld, 0.93, error));
+    TRY(check_forward(&m->forward, error));
+    TRY(forward_record(&m->forward, error));
+    note_kernels(m, &before);
+    return load_progress(ld, 0.96, error);
+}
+
 static llm_status load_onto_device(llm_model *m, struct load *ld, struct llm_error *error)
 {
     const struct llm_load_options *o = &ld->options;
@@ -165,9 +194,7 @@ static llm_status load_onto_device(llm_model *m, struct load *ld, struct llm_err
     for (uint32_t i = 0; i < h->n_ropes; i++) TRY(rope_open(&h->ropes[i], a, error));
     TRY(forward_open(&m->forward, m->device->kernels, h, &m->weights, &c, a, error));
     TRY(load_progress(ld, 0.92, error));
-    TRY(check_forward(&m->forward, error));
-    TRY(forward_record(&m->forward, error));
-    TRY(load_progress(ld, 0.96, error));
+    TRY(make_plans(m, ld, error));
     TRY(forward_warm(&m->forward, error));
     leave_watch(m->root);
     TRY(load_progress(ld, 0.98, error));

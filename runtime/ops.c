@@ -63,6 +63,15 @@ void ops_free(struct ops *ops)
     alloc_free(ops->alloc, ops, sizeof *ops);
 }
 
+llm_status ops_kernel(const struct ops *ops, const struct gpu_commands *c, enum module module,
+                      const uint32_t *spec, uint32_t n_spec, const struct gpu_kernel **out,
+                      struct llm_error *error)
+{
+    *out = NULL;
+    return c ? kernels_get(ops->kernels, module, spec, n_spec, out, error)
+             : kernels_want(ops->kernels, module, spec, n_spec, error);
+}
+
 llm_status ops_norm(struct ops *ops, struct gpu_commands *c, const struct gpu_buffer *in,
                     const struct norm *norm, uint32_t dim, const struct step *step, bool gather,
                     uint32_t n_rows, struct llm_error *error)
@@ -76,8 +85,7 @@ llm_status ops_norm(struct ops *ops, struct gpu_commands *c, const struct gpu_bu
                          dim, many);
     const uint32_t spec[] = {ops->profile->norm_lanes, norm->centered, norm->bias != NULL,
                              norm->add};
-    TRY(kernels_get(ops->kernels, ops_pick_for(ops, MODULE_norm, norm->values), spec, 4, &kernel,
-                    error));
+    TRY(ops_kernel(ops, c, ops_pick_for(ops, MODULE_norm, norm->values), spec, 4, &kernel, error));
     const uint32_t stride = norm->stride ? norm->stride : ops_stride(dim);
     const struct norm_args args = {dim / 4,
                                    stride / 4,
@@ -90,7 +98,7 @@ llm_status ops_norm(struct ops *ops, struct gpu_commands *c, const struct gpu_bu
                                       n_rows * sizeof(uint32_t)};
     const struct gpu_range ranges[] = {all_of(in), *norm->gain, outputs, all_of(norm->out),
                                        norm->bias ? *norm->bias : *norm->gain};
-    gpu_commands_dispatch(c, kernel, ranges, &args, n_rows, 1, 1);
+    gpu_commands_dispatch(c, kernel, ranges, &args, n_rows, norm->parts ? norm->parts : 1, 1);
     return LLM_OK;
 }
 
@@ -99,8 +107,8 @@ llm_status ops_argmax(struct ops *ops, struct gpu_commands *c, const struct gpu_
                       struct llm_error *error)
 {
     const struct gpu_kernel *kernel;
-    TRY(kernels_get(ops->kernels, ops_pick(ops, MODULE_argmax), &ops->profile->norm_lanes, 1,
-                    &kernel, error));
+    TRY(ops_kernel(ops, c, ops_pick(ops, MODULE_argmax), &ops->profile->norm_lanes, 1, &kernel,
+                   error));
     const struct argmax_args args = {n, ops_stride(n)};
     const struct gpu_range ranges[] = {all_of(logits), all_of(out)};
     gpu_commands_dispatch(c, kernel, ranges, &args, n_rows, 1, 1);

@@ -139,13 +139,14 @@ llm_status ops_embed_add(struct ops *ops, struct gpu_commands *c, const struct w
 /* out(i) = (in(i) - m) / sqrt(mean((in(i) - m)^2) + eps) * gain + bias, where m is the mean if
  * centered, else 0; added to what out holds with `add`, and then f32. */
 struct norm {
-    const struct gpu_range *gain, *bias; /* dim floats; no bias: NULL */
+    const struct gpu_range *gain, *bias; /* dim floats of each part; no bias: NULL */
     const struct gpu_buffer *out;
     enum values values;
     float eps;
     bool centered, add;
     uint32_t stride, at; /* floats, of a row in and out and where it begins; 0: those of dim */
     float scale;         /* of the sum, with `add`; 0: 1 */
+    uint32_t parts;      /* of a row, dim each, one after the other: each has its norm; 0: one */
 };
 /* With gather, row i is in(outputs[i]) and n_rows counts outputs. */
 llm_status ops_norm(struct ops *ops, struct gpu_commands *c, const struct gpu_buffer *in,

@@ -82,7 +82,7 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
                                                           norm && terms->late,
                                                           s->q_scaled,
                                                           norm && terms->value_norm};
-    TRY(kernels_get(ops->kernels, ops_pick(ops, MODULE_rope_store), spec, 7, &kernel, error));
+    TRY(ops_kernel(ops, c, ops_pick(ops, MODULE_rope_store), spec, 7, &kernel, error));
     const struct rope_args args = {
         .stride = s->stride,
         .q = s->q,
@@ -184,16 +184,16 @@ uint32_t ops_attention_columns(const struct ops *ops, const struct attention_sha
     return s->n_kv_heads * sharing_of(ops, s).split;
 }
 
-static llm_status attention_kernel(struct ops *ops, const struct attention_shape *s, bool alone,
-                                   uint32_t n_rows, const struct gpu_kernel **out,
-                                   struct llm_error *error)
+static llm_status attention_kernel(struct ops *ops, const struct gpu_commands *c,
+                                   const struct attention_shape *s, bool alone, uint32_t n_rows,
+                                   const struct gpu_kernel **out, struct llm_error *error)
 {
     const struct sharing h = sharing_of(ops, s);
     while (n_rows > 2 && n_rows * h.heads * s->head_dim > MOST_TOGETHER) n_rows /= 2;
     const uint32_t spec[] = {h.lanes,         h.heads, s->head_dim, s->kv,     h.parts, alone,
                              s->softcap != 0, n_rows,  s->v_dim,    s->latent, h.split};
-    return kernels_get(ops->kernels, ops_pick(ops, MODULE_attention), spec,
-                       sizeof spec / sizeof *spec, out, error);
+    return ops_kernel(ops, c, ops_pick(ops, MODULE_attention), spec, sizeof spec / sizeof *spec,
+                      out, error);
 }
 
 llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s,
@@ -216,8 +216,8 @@ llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct a
                          n_rows, max_groups, needed, partial->size);
     }
     const uint32_t merge_spec[] = {ops->profile->attention_lanes, s->v_dim, s->sinks != NULL};
-    TRY(kernels_get(ops->kernels, ops_pick_for(ops, MODULE_merge, out_values), merge_spec, 3,
-                    &merge, error));
+    TRY(ops_kernel(ops, c, ops_pick_for(ops, MODULE_merge, out_values), merge_spec, 3, &merge,
+                   error));
 
     struct attention_args args = {
         .stride = s->stride,
@@ -242,12 +242,12 @@ llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct a
         alone ? all_of(out) : (struct gpu_range){partial, 0, needed},
         {&step->buffer, step->attention, step_attention_size(step->max_rows)},
     };
-    TRY(attention_kernel(ops, s, alone, 1, &attention, error));
+    TRY(attention_kernel(ops, c, s, alone, 1, &attention, error));
     gpu_commands_dispatch_indirect(c, attention, ranges, &args, &step->buffer,
                                    step->attention + offsetof(struct step_attention, alone));
     if (together > 1 && n_rows > 1) {
         gpu_commands_barrier(c); /* other rows of the same result, which the check cannot tell */
-        TRY(attention_kernel(ops, s, alone, together, &attention, error));
+        TRY(attention_kernel(ops, c, s, alone, together, &attention, error));
         args.first_group += step->max_rows;
         gpu_commands_dispatch_indirect(c, attention, ranges, &args, &step->buffer,
                                        step->attention + offsetof(struct step_attention, together));

@@ -106,7 +106,7 @@ llm_status ops_route(struct ops *ops, struct gpu_commands *c, const struct route
                              r->normalise,
                              terms,
                              r->shared};
-    TRY(kernels_get(ops->kernels, MODULE_router, spec, 8, &kernel, error));
+    TRY(ops_kernel(ops, c, MODULE_router, spec, 8, &kernel, error));
     const struct router_args args = {
         .stride = ops_router_stride(r),
         .slots = p->slots,
@@ -132,7 +132,7 @@ llm_status ops_order(struct ops *ops, struct gpu_commands *c, const struct pairs
     if (columns == 0) return LLM_OK;
     const struct gpu_kernel *kernel;
     const uint32_t spec[] = {ORDER_LANES, p->n_experts, columns};
-    TRY(kernels_get(ops->kernels, MODULE_order, spec, 3, &kernel, error));
+    TRY(ops_kernel(ops, c, MODULE_order, spec, 3, &kernel, error));
     const struct order_args args = {p->n_rows * p->slots, order_entries(p, columns)};
     const struct gpu_range ranges[] = {all_of(p->chosen), all_of(p->order)};
     gpu_commands_barrier(c);
@@ -205,7 +205,7 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
                              bias,
                              p->activation ? p->activation->kind : ACTIVATION_NONE,
                              p->gate_waits};
-    TRY(kernels_get(ops->kernels, ops_pick(ops, m->experts), spec, 8, &kernel, error));
+    TRY(ops_kernel(ops, c, ops_pick(ops, m->experts), spec, 8, &kernel, error));
 
     const uint32_t x =
         columns ? order_entries(pairs, columns) / columns : pairs->n_rows * pairs->slots;
@@ -268,6 +268,15 @@ llm_status ops_experts_gate_up(struct ops *ops, struct gpu_commands *c, const st
     return multiply(ops, c, &p, pairs, error);
 }
 
+llm_status ops_experts_up(struct ops *ops, struct gpu_commands *c, const struct experts *up,
+                          const struct activation *a, const struct pairs *pairs,
+                          const struct gpu_buffer *x, const struct gpu_buffer *y,
+                          struct llm_error *error)
+{
+    const struct expert_product p = {up, NULL, x, y, pairs->slots, a, false};
+    return multiply(ops, c, &p, pairs, error);
+}
+
 llm_status ops_experts_down(struct ops *ops, struct gpu_commands *c, const struct experts *down,
                             const struct pairs *pairs, const struct gpu_buffer *x,
                             const struct gpu_buffer *y, struct llm_error *error)
@@ -277,14 +286,14 @@ llm_status ops_experts_down(struct ops *ops, struct gpu_commands *c, const struc
 }
 
 llm_status ops_combine(struct ops *ops, struct gpu_commands *c, const struct pairs *p,
-                       const struct gpu_buffer *made, const struct gpu_buffer *x, uint32_t dim,
+                       const struct gpu_buffer *made, const struct gpu_buffer *to, uint32_t dim,
                        struct llm_error *error)
 {
     const struct gpu_kernel *kernel;
     const uint32_t lanes = ops->profile->lanes, chunks = divide_up(dim, 4);
-    TRY(kernels_get(ops->kernels, ops_pick(ops, MODULE_combine), &lanes, 1, &kernel, error));
+    TRY(ops_kernel(ops, c, ops_pick(ops, MODULE_combine), &lanes, 1, &kernel, error));
     const struct combine_args args = {chunks, ops_stride(dim) / 4, p->slots};
-    const struct gpu_range ranges[] = {all_of(p->chosen), all_of(made), all_of(x)};
+    const struct gpu_range ranges[] = {all_of(p->chosen), all_of(made), all_of(to)};
     gpu_commands_dispatch(c, kernel, ranges, &args, divide_up(chunks, lanes), p->n_rows, 1);
     return LLM_OK;
 }

@@ -60,13 +60,18 @@ llm_status ops_experts_gate_up(struct ops *ops, struct gpu_commands *c, const st
                                const struct experts *up, const struct activation *a,
                                const struct pairs *pairs, const struct gpu_buffer *x,
                                const struct gpu_buffer *y, struct llm_error *error);
+/* y(pair) = act(up x(row)), of experts without a gate */
+llm_status ops_experts_up(struct ops *ops, struct gpu_commands *c, const struct experts *up,
+                          const struct activation *a, const struct pairs *pairs,
+                          const struct gpu_buffer *x, const struct gpu_buffer *y,
+                          struct llm_error *error);
 /* y(pair) = down x(pair) */
 llm_status ops_experts_down(struct ops *ops, struct gpu_commands *c, const struct experts *down,
                             const struct pairs *pairs, const struct gpu_buffer *x,
                             const struct gpu_buffer *y, struct llm_error *error);
-/* x(row) += sum over slots of weight * made(pair); rows of dim values. */
+/* to(row) += sum over slots of weight * made(pair); rows of dim values. */
 llm_status ops_combine(struct ops *ops, struct gpu_commands *c, const struct pairs *pairs,
-                       const struct gpu_buffer *made, const struct gpu_buffer *x, uint32_t dim,
+                       const struct gpu_buffer *made, const struct gpu_buffer *to, uint32_t dim,
                        struct llm_error *error);
 
 #endif

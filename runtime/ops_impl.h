@@ -105,6 +105,11 @@ static inline enum module ops_pick_for(const struct ops *ops, enum module module
     return out == VALUES_INT ? module + 2 : ops_pick(ops, module);
 }
 
+/* kernels_get, for commands to be recorded; without them kernels_want. */
+llm_status ops_kernel(const struct ops *ops, const struct gpu_commands *c, enum module module,
+                      const uint32_t *spec, uint32_t n_spec, const struct gpu_kernel **out,
+                      struct llm_error *error);
+
 static inline uint32_t divide_up(uint32_t n, uint32_t by)
 {
     return n / by + (n % by != 0);

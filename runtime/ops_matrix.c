@@ -233,7 +233,7 @@ llm_status ops_multiply(struct ops *ops, struct gpu_commands *c, const struct pr
     TRY(check_arguments(ops, p, n_rows, error));
     TRY(ops_tiles_a_binding(ops, first, &cut, error));
     TRY(ops_choose(ops, p, n_rows, &way, &number, error));
-    TRY(kernels_get(ops->kernels, way.module, way.spec, way.n_spec, &kernel, error));
+    TRY(ops_kernel(ops, c, way.module, way.spec, way.n_spec, &kernel, error));
     TRY(kernels_grid(ops->kernels, first->type, &grid, error));
 
     uint32_t tiles = divide_up(first->rows, REPACK_TILE);
@@ -382,7 +382,7 @@ static llm_status look_up(struct ops *ops, struct gpu_commands *c, const struct 
     if (!m)
         return error_set(error, LLM_UNSUPPORTED, "no kernel for weight format %d", (int)w->type);
     TRY(ops_tiles_a_binding(ops, w, &cut, error));
-    TRY(kernels_get(ops->kernels, m->embed, &lanes, 1, &kernel, error));
+    TRY(ops_kernel(ops, c, m->embed, &lanes, 1, &kernel, error));
     TRY(kernels_grid(ops->kernels, w->type, &grid, error));
     for (uint32_t tile = 0; tile < tiles; tile += cut) {
         uint32_t n = minimum(cut, tiles - tile), row = tile * REPACK_TILE,

@@ -46,8 +46,9 @@ void os_unlock(struct os_lock *l);
 void os_lock_wait(struct os_lock *l, double seconds);
 void os_lock_wake(struct os_lock *l); /* all that wait on it */
 
+uint32_t os_processors(void); /* at least 1 */
 struct os_thread;
 struct os_thread *os_thread_start(void (*run)(void *user), void *user); /* NULL when it cannot */
-void os_thread_join(struct os_thread *t);
+void os_thread_join(struct os_thread *t);                               /* NULL is ignored */
 
 #endif

@@ -1,4 +1,4 @@
-#include "sampler.h"
+#include "sampler_impl.h"
 
 #include <assert.h>
 #include <float.h>
@@ -6,14 +6,6 @@
 #include <string.h>
 
 #include "error.h"
-
-/* What the filters order and the draw walks. Better: a larger key, among equals the lower id. */
-struct candidate {
-    double key;    /* the logit, or how typical the token is */
-    double weight; /* its probability, not normalised */
-    float logit;
-    int32_t id;
-};
 
 struct sampler {
     const struct alloc *alloc;
@@ -27,6 +19,9 @@ struct sampler {
     uint32_t *counts; /* (n_vocab) of tokens in the window, zero between calls */
     struct candidate *items;
     size_t capacity;
+    struct dry dry;
+    double xtc_probability, xtc_threshold;
+    struct mirostat mirostat;
 };
 
 static bool has_penalties(const struct sampler *s)
@@ -34,14 +29,24 @@ static bool has_penalties(const struct sampler *s)
     return s->last_n != 0 && (s->repeat != 1 || s->presence != 0 || s->frequency != 0);
 }
 
+static bool has_dry(const struct sampler *s)
+{
+    return s->dry.multiplier > 0;
+}
+
+static bool has_mirostat(const struct sampler *s)
+{
+    return s->mirostat.tau > 0;
+}
+
 static bool is_greedy(const struct sampler *s)
 {
-    return s->temperature == 0 || s->top_k == 1;
+    return s->temperature == 0 || (s->top_k == 1 && !has_mirostat(s));
 }
 
 bool sampler_is_argmax(const struct sampler *s)
 {
-    return is_greedy(s) && !s->n_bias && !has_penalties(s);
+    return is_greedy(s) && !s->n_bias && !has_penalties(s) && !has_dry(s);
 }
 
 static llm_status options_check(const struct llm_generate_options *o, uint32_t n_vocab,
@@ -62,6 +67,13 @@ static llm_status options_check(const struct llm_generate_options *o, uint32_t n
         {"presence_penalty", o->presence_penalty, -DBL_MAX, DBL_MAX, "a finite number"},
         {"frequency_penalty", o->frequency_penalty, -DBL_MAX, DBL_MAX, "a finite number"},
         {"penalty_last_n", o->penalty_last_n, -1, INT32_MAX, "-1 or more"},
+        {"dry_multiplier", o->dry_multiplier, 0, DBL_MAX, "0 or more"},
+        {"dry_base", o->dry_multiplier > 0 ? o->dry_base : 1, 1, DBL_MAX, "1 or more"},
+        {"dry_length", o->dry_multiplier > 0 ? o->dry_length : 1, 1, INT32_MAX, "1 or more"},
+        {"xtc_probability", o->xtc_probability, 0, 1, "between 0 and 1"},
+        {"xtc_threshold", o->xtc_threshold, 0, 1, "between 0 and 1"},
+        {"mirostat_tau", o->mirostat_tau, 0, DBL_MAX, "0 or more"},
+        {"mirostat_eta", o->mirostat_eta, 0, 1, "between 0 and 1"},
         {"logprobs", o->logprobs, 0, 256, "between 0 and 256"},
     };
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
@@ -96,11 +108,13 @@ static llm_status arrays_open(struct sampler *s, const struct llm_generate_optio
         }
         whole = s->bias;
     }
-    if (s->n_bias || has_penalties(s))
+    if (s->n_bias || has_penalties(s) || has_dry(s))
         whole = (s->adjusted = alloc_zero(s->alloc, n, sizeof *s->adjusted)) && whole;
     if (has_penalties(s)) whole = (s->counts = alloc_zero(s->alloc, n, sizeof *s->counts)) && whole;
+    if (has_dry(s))
+        whole = (s->dry.tokens = alloc_zero(s->alloc, n, sizeof *s->dry.tokens)) && whole;
     if (!is_greedy(s)) {
-        s->capacity = s->top_k && s->top_k < n / 2 ? 2 * (size_t)s->top_k : n;
+        s->capacity = !has_mirostat(s) && s->top_k && s->top_k < n / 2 ? 2 * (size_t)s->top_k : n;
         whole = (s->items = alloc_zero(s->alloc, s->capacity, sizeof *s->items)) && whole;
     }
     return whole ? LLM_OK
@@ -128,6 +142,10 @@ llm_status sampler_create(struct sampler **out, const struct llm_generate_option
         .frequency = o->frequency_penalty,
         .last_n = o->penalty_last_n,
         .seed = o->seed,
+        .dry = {.multiplier = o->dry_multiplier, .base = o->dry_base, .length = o->dry_length},
+        .xtc_probability = o->xtc_probability,
+        .xtc_threshold = o->xtc_threshold,
+        .mirostat = {o->mirostat_tau, o->mirostat_eta, 2 * o->mirostat_tau},
     };
     const llm_status status = arrays_open(s, o, error);
     if (status == LLM_OK) *out = s;
@@ -141,17 +159,22 @@ void sampler_free(struct sampler *s)
     alloc_free(s->alloc, s->bias, s->n_bias * sizeof *s->bias);
     alloc_free(s->alloc, s->adjusted, s->n_vocab * sizeof *s->adjusted);
     alloc_free(s->alloc, s->counts, s->n_vocab * sizeof *s->counts);
+    alloc_free(s->alloc, s->dry.tokens, s->n_vocab * sizeof *s->dry.tokens);
     alloc_free(s->alloc, s->items, s->capacity * sizeof *s->items);
     alloc_free(s->alloc, s, sizeof *s);
+}
+
+void sampler_set_breaks(struct sampler *s, sampler_breaks_fn breaks, void *user)
+{
+    s->dry.breaks = breaks;
+    s->dry.user = user;
 }
 
 /* ---- numbers that are the same on every machine
  * --------------------------------------------------------------------- */
 
-/* e^x for x <= 0 from additions and multiplications alone, because the C libraries' exp differ in
- * the last bit: 2^n * e^r with |r| <= ln(2) / 2 and the series of e^r; ln 2 in two parts keeps r
- * exact. */
-static double exp_same(double x)
+/* 2^n * e^r with |r| <= ln(2) / 2 and the series of e^r; ln 2 in two parts keeps r exact. */
+double exp_same(double x)
 {
     static const double inverse[] = {0,      1,      1. / 2, 1. / 3,  1. / 4,  1. / 5,  1. / 6,
                                      1. / 7, 1. / 8, 1. / 9, 1. / 10, 1. / 11, 1. / 12, 1. / 13};
@@ -167,6 +190,22 @@ static double exp_same(double x)
     scaled += bits << 52; /* the low bits of rounded are n */
     memcpy(&sum, &scaled, sizeof sum);
     return sum;
+}
+
+/* 2^n * m with m near 1, and the series of the area tangent: ln m = 2 artanh((m - 1) / (m + 1)). */
+double log2_same(double x)
+{
+    int n;
+    double m = 2 * frexp(x, &n);
+    n--;
+    if (m > 1.4142135623730951) {
+        m /= 2;
+        n++;
+    }
+    const double t = (m - 1) / (m + 1), square = t * t;
+    double sum = 0;
+    for (int k = 23; k > 0; k -= 2) sum = sum * square + 1. / k;
+    return n + 2 * t * sum * 1.4426950408889634;
 }
 
 /* splitmix64's finalizer (Steele, Lea, Flood 2014). */
@@ -224,6 +263,7 @@ static const float *adjust(struct sampler *s, const float *logits, const int32_t
         *x = to_logit((double)*x + (double)s->bias[i].bias);
     }
     if (s->counts) penalize(s, history, n_history);
+    if (has_dry(s)) dry_apply(&s->dry, s->adjusted, s->n_vocab, history, n_history);
     return s->adjusted;
 }
 
@@ -302,7 +342,8 @@ static size_t keep_share(struct candidate *c, size_t n, double share, bool stric
  * best, goes on with what beats the worst of them: equal ones come later, and have higher ids. */
 static size_t filter_top_k(struct sampler *s, const float *logits)
 {
-    const size_t k = s->top_k && s->top_k < s->n_vocab ? s->top_k : s->n_vocab;
+    const bool few = !has_mirostat(s) && s->top_k && s->top_k < s->n_vocab;
+    const size_t k = few ? s->top_k : s->n_vocab;
     struct candidate *const c = s->items;
     float threshold = -INFINITY;
     size_t n = 0;
@@ -402,8 +443,24 @@ static int32_t sample(struct sampler *s, const float *logits, uint64_t position)
         n = kept;
     }
     if (s->min_p > 0) n = filter_min_p(c, n, s->min_p);
+    if (s->xtc_probability > 0 && random_at(~s->seed, position) < s->xtc_probability) {
+        weigh(c, n, 1);
+        n = xtc_filter(c, n, s->xtc_threshold);
+    }
     weigh(c, n, s->temperature);
     return draw(c, n, random_at(s->seed, position));
+}
+
+static int32_t sample_mirostat(struct sampler *s, const float *logits, uint64_t position)
+{
+    struct candidate *const c = s->items;
+    size_t n = filter_top_k(s, logits);
+    if (n == 0) return -1;
+    weigh(c, n, s->temperature);
+    n = mirostat_cut(&s->mirostat, c, n);
+    const int32_t id = draw(c, n, random_at(s->seed, position));
+    mirostat_learn(&s->mirostat, c, n, id);
+    return id;
 }
 
 /* ---- log probabilities: f32 is plenty, and four lanes wide
@@ -474,8 +531,9 @@ llm_status sampler_pick(struct sampler *s, const float *logits, const int32_t *h
 {
     assert(history || !n_history);
     const float *const adjusted = adjust(s, logits, history, n_history);
-    const int32_t picked =
-        is_greedy(s) ? best_of(adjusted, s->n_vocab) : sample(s, adjusted, position);
+    const int32_t picked = is_greedy(s)      ? best_of(adjusted, s->n_vocab)
+                           : has_mirostat(s) ? sample_mirostat(s, adjusted, position)
+                                             : sample(s, adjusted, position);
     if (picked < 0)
         return error_set(error, LLM_BAD_STATE,
                          "no token can follow: all %u are banned or not numbers", s->n_vocab);

@@ -1,5 +1,5 @@
 /* sampler.h - from logits to a token. Pure: the same logits, history, options and seed give the
- * same token on every machine that has IEEE doubles. */
+ * same token on every machine that has IEEE doubles (with mirostat, after the same tokens). */
 #ifndef SAMPLER_H
 #define SAMPLER_H
 
@@ -15,14 +15,19 @@ struct sampler;
 llm_status sampler_create(struct sampler **out, const struct llm_generate_options *o,
                           uint32_t n_vocab, const struct alloc *alloc, struct llm_error *error);
 void sampler_free(struct sampler *s);
+/* Whether repetitions, which dry counts, end at a token: ends of sentences, quotes, marks of a
+ * chat. */
+typedef bool (*sampler_breaks_fn)(void *user, int32_t id);
+void sampler_set_breaks(struct sampler *s, sampler_breaks_fn breaks, void *user);
 /* True when the choice is the plain best logit, so that the device's argmax will do. */
 bool sampler_is_argmax(const struct sampler *s);
 
 /* Picks a token for position (its index in the session, which the random number depends on besides
  * the seed). history: the session's tokens so far, for penalties. logits: n_vocab, not changed.
- * Order: bias, penalties, top_k, typical_p, top_p, min_p, temperature. *logprob: natural log of its
- * probability under the plain logits (softmax, no options); logprob may be NULL, which is quicker.
- * Allocates nothing. LLM_BAD_STATE when every token is banned or all logits are NaN. */
+ * Order: bias, penalties, dry, top_k, typical_p, top_p, min_p, xtc, temperature. Mirostat takes the
+ * place of all filters and remembers: pick once for each token, in their order. *logprob: natural
+ * log of its probability under the plain logits (softmax, no options); logprob may be NULL, which
+ * is quicker. Allocates nothing. LLM_BAD_STATE when every token is banned or all logits are NaN. */
 llm_status sampler_pick(struct sampler *s, const float *logits, const int32_t *history,
                         size_t n_history, uint64_t position, int32_t *id, double *logprob,
                         struct llm_error *error);

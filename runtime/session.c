@@ -210,6 +210,8 @@ llm_status session_prompt(const llm_session *s, const struct llm_prompt *prompt,
 {
     const struct alloc *a = &s->model->root->alloc;
     const struct tokenizer_info *info = tokenizer_info(s->model->tokenizer);
+    if (!prompt || (!prompt->ids && !prompt->text && prompt->text_size))
+        return error_set(error, LLM_BAD_ARGUMENT, "no prompt");
     if (!prompt->ids) {
         if (s->n_tokens == 0 && info->add_bos && info->bos >= 0) {
             int32_t *items = alloc_grow(a, out->items, &out->capacity, out->n + 1, sizeof *items);

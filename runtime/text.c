@@ -36,7 +36,7 @@ llm_status text_open(struct text *t, const struct llm_text *stops, size_t n_stop
     *t = (struct text){.alloc = alloc};
     if (n_stops == 0) return LLM_OK;
     for (size_t i = 0; i < n_stops; i++) {
-        if (stops[i].size == 0)
+        if (stops[i].size == 0 || !stops[i].text)
             return error_set(error, LLM_BAD_ARGUMENT, "stop string %zu is empty", i + 1);
     }
     const size_t size = block_size(stops, n_stops);

@@ -125,7 +125,7 @@ static uint64_t stack_cost(const struct gguf_tensor *t, const struct gpu_device 
 
 static uint64_t tensor_vector_size(const struct gguf_tensor *t)
 {
-    return t ? vector_size(t->dims[0]) : 0;
+    return t ? vector_size(t->size / sizeof(float)) : 0;
 }
 
 static uint64_t vectors_size(const struct blueprint *b)
@@ -263,7 +263,7 @@ static llm_status copy_vector(struct loader *ld, const struct gguf_tensor *t, fl
 {
     const void *data = NULL;
     TRY(fetch(ld, t->offset, (size_t)t->size, &data, error));
-    for (size_t i = 0; i < t->dims[0]; i++) {
+    for (size_t i = 0; i < t->size / sizeof(float); i++) {
         float value;
         memcpy(&value, (const char *)data + i * sizeof value, sizeof value);
         out[i] = value * scale;
@@ -277,7 +277,7 @@ static llm_status load_vector(struct loader *ld, const struct gguf_tensor *t, fl
 {
     float *memory = NULL;
     if (!t) return LLM_OK;
-    *out = take_vector(ld->w, t->dims[0]);
+    *out = take_vector(ld->w, t->size / sizeof(float));
     TRY(begin_vector(ld, out, &memory, error));
     memset(memory, 0, (size_t)out->size);
     TRY(copy_vector(ld, t, scale, memory, error));
@@ -428,6 +428,7 @@ static llm_status load_experts(struct loader *ld, uint32_t l, enum gpu_memory me
     }
     for (int i = 0; i < N_LAYER_STACKS; i++) {
         struct experts *stack = (void *)((char *)&ld->w->layers[l] + layer_stacks[i].at);
+        if (!t[layer_stacks[i].slot]) continue;
         TRY(load_stack_biases(ld, t[layer_stacks[i].bias], &stack->bias, error));
         TRY(load_stack(ld, t[layer_stacks[i].slot], memory, stack, error));
     }

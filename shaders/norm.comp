@@ -1,4 +1,4 @@
-// The norm of rows, one workgroup each.
+// The norm of rows, one workgroup each; or of the parts that rows are made of, each with its own gains.
 #version 450
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_GOOGLE_include_directive : require
@@ -28,13 +28,14 @@ layout(push_constant) uniform Push { norm_args a; };
 
 void main()
 {
-    uint row = gl_WorkGroupID.x, to = row * a.stride + a.at;
-    uint from = (a.gather != 0 ? outputs[row] : row) * a.stride + a.at;
+    uint row = gl_WorkGroupID.x, part = gl_WorkGroupID.y * a.chunks, to = row * a.stride + a.at + part;
+    uint from = (a.gather != 0 ? outputs[row] : row) * a.stride + a.at + part;
     float mean = CENTERED ? norm_mean(from, a.chunks, a.n) : 0.0;
     float scale = norm_scale(from, a.chunks, a.n, a.eps, mean);
     for (uint i = gl_LocalInvocationID.x; i < a.chunks; i += gl_WorkGroupSize.x) {
-        vec4 v = CENTERED ? (NORM_IN(from + i) - mean) * scale * NORM_GAIN(i) : norm_four(from, i, scale);
-        if (BIAS) v += bias[i];
+        vec4 v = CENTERED ? (NORM_IN(from + i) - mean) * scale : NORM_IN(from + i) * scale;
+        v *= NORM_GAIN(part + i);
+        if (BIAS) v += bias[part + i];
         if (ADD) v = (v + result[to + i]) * a.scale;
 #ifdef INT
         v = uintBitsToFloat(round_block(v));

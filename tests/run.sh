@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds what the tests need and runs them on lavapipe and on SwiftShader. The last line: N passed, N failed.
 #   sh tests/run.sh [stage ...]        stages: lint builds lavapipe swiftshader clang sanitize luajit examples compilers smollm2
+#                                    gemma3
 # LLM_TEST_ICD=FILE.json   that Vulkan driver in place of both (a real GPU)
 # LLM_TEST_DEVICE          index, part of a name, or type of the device to use
 # LLM_TEST_MODEL=FILE      SmolLM2-135M-Instruct Q4_1; otherwise it is fetched once
@@ -11,7 +12,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/tests/steps.sh"
 cd "$root" || exit 1
 
-all_stages="lint builds lavapipe swiftshader clang sanitize luajit examples compilers smollm2"
+all_stages="lint builds lavapipe swiftshader clang sanitize luajit examples compilers smollm2 gemma3"
 test_packages="clang lua-check libcmocka-dev vulkan-validationlayers luajit libluajit-5.1-dev pkg-config"
 out=$root/build-tests
 stories=$root/tests/data/stories260K.gguf
@@ -140,7 +141,7 @@ driver_tests() {
 
 stage_lint() {
     step "luacheck" luacheck --no-color -q lua tests examples
-    step "scripts parse" sh -n examples/quickstart.sh examples/setup.sh tests/run.sh tests/steps.sh tests/swiftshader.sh \
+    step "scripts parse" sh -n examples/quickstart.sh examples/setup.sh tests/run.sh tests/steps.sh tests/swiftshader.sh tests/gemma3.sh \
         tests/compilers/run.sh tests/compilers/intel.sh
 }
 
@@ -205,6 +206,16 @@ stage_smollm2() {
         export LLM_TEST_MODEL="$model_file"
     fi
     step "SmolLM2" run_lua gcc lua5.4 tests/lua/smollm2.lua
+    step "SmolLM2: precision" $limit "$out/gcc/tests/model_precision" "$LLM_TEST_MODEL"
+    step "SmolLM2 beside llama.cpp" run_lua gcc lua5.4 tests/lua/greedy.lua "$LLM_TEST_MODEL" \
+        tests/data/greedy/smollm2.json
+}
+
+stage_gemma3() {
+    build gcc && use_lavapipe || return
+    gemma=$(sh tests/gemma3.sh 2>"$out/gemma3.log") || { skip "Gemma 3" "$out/gemma3.log says why"; return; }
+    step "Gemma 3 beside llama.cpp" run_lua gcc lua5.4 tests/lua/greedy.lua "$gemma" \
+        tests/data/greedy/gemma3-270m.json tests/data/templates/google-gemma-2-2b-it.jinja
 }
 
 mkdir -p "$out"

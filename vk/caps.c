@@ -339,6 +339,10 @@ static void caps_extensions(struct caps *caps, const struct caps_names *names)
         if (f->core && caps->info.api_version >= f->core) continue;
         if (caps_has(names, f->extension)) caps->extensions[caps->n_extensions++] = f->extension;
     }
+    const char *feedback = VK_EXT_PIPELINE_CREATION_FEEDBACK_EXTENSION_NAME;
+    caps->feedback = caps->info.api_version >= VK_API_VERSION_1_3 || caps_has(names, feedback);
+    if (caps->info.api_version < VK_API_VERSION_1_3 && caps->feedback)
+        caps->extensions[caps->n_extensions++] = feedback;
 }
 
 /* A family for compute alone where there is one, so that a game's drawing is not in the way. */

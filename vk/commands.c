@@ -278,7 +278,7 @@ void gpu_commands_dispatch(struct gpu_commands *c, const struct gpu_kernel *kern
                            const struct gpu_range *ranges, const void *push, uint32_t x, uint32_t y,
                            uint32_t z)
 {
-    if (!commands_open(c, kernel->name)) return;
+    if (!c || !commands_open(c, kernel->name)) return;
     const uint32_t *max = c->device->caps.max_groups;
     if (x > max[0] || y > max[1] || z > max[2]) {
         c->status = host_error(&c->error, GPU_FAILED,
@@ -299,7 +299,7 @@ void gpu_commands_dispatch_indirect(struct gpu_commands *c, const struct gpu_ker
                                     const struct gpu_range *ranges, const void *push,
                                     const struct gpu_buffer *counts, uint64_t offset)
 {
-    if (!commands_open(c, kernel->name)) return;
+    if (!c || !commands_open(c, kernel->name)) return;
     if (!counts || !counts->handle || offset % 4 || counts->size < 12 ||
         offset > counts->size - 12) {
         c->status = host_error(&c->error, GPU_FAILED,
@@ -337,7 +337,7 @@ static void commands_memory_barrier(struct gpu_commands *c, VkPipelineStageFlags
 
 void gpu_commands_barrier(struct gpu_commands *c)
 {
-    if (commands_open(c, "a barrier")) commands_memory_barrier(c, 0, 0);
+    if (c && commands_open(c, "a barrier")) commands_memory_barrier(c, 0, 0);
 }
 
 static bool commands_inside(const struct gpu_buffer *buffer, uint64_t offset, uint64_t size)
@@ -348,7 +348,7 @@ static bool commands_inside(const struct gpu_buffer *buffer, uint64_t offset, ui
 void gpu_commands_copy(struct gpu_commands *c, const struct gpu_buffer *from, uint64_t from_offset,
                        const struct gpu_buffer *to, uint64_t to_offset, uint64_t size)
 {
-    if (!commands_open(c, "a copy") || size == 0) return;
+    if (!c || !commands_open(c, "a copy") || size == 0) return;
     if (!commands_inside(from, from_offset, size) || !commands_inside(to, to_offset, size)) {
         c->status = host_error(
             &c->error, GPU_FAILED,
@@ -368,7 +368,7 @@ void gpu_commands_copy(struct gpu_commands *c, const struct gpu_buffer *from, ui
 void gpu_commands_fill(struct gpu_commands *c, const struct gpu_buffer *to, uint64_t offset,
                        uint64_t size, uint32_t value)
 {
-    if (!commands_open(c, "a fill") || size == 0) return;
+    if (!c || !commands_open(c, "a fill") || size == 0) return;
     if (!commands_inside(to, offset, size) || offset % 4 || size % 4) {
         c->status = host_error(&c->error, GPU_FAILED,
                                "fill of %" PRIu64 " bytes from %" PRIu64 " of %" PRIu64

@@ -177,6 +177,9 @@ struct gpu_kernel;
 enum gpu_status gpu_kernel_create(struct gpu_device *device, struct gpu_kernel **out,
                                   const struct gpu_kernel_desc *desc, struct gpu_error *error);
 void gpu_kernel_free(struct gpu_device *device, struct gpu_kernel *kernel);
+/* What the driver says of how it was made (VK_EXT_pipeline_creation_feedback). */
+enum gpu_cached { GPU_CACHED_UNKNOWN, GPU_CACHED_NO, GPU_CACHED_YES };
+enum gpu_cached gpu_kernel_cached(const struct gpu_kernel *kernel);
 
 /* ---- recording ---- */
 
@@ -192,6 +195,7 @@ struct gpu_range {
 struct gpu_commands;
 enum gpu_status gpu_commands_create(struct gpu_device *device, struct gpu_commands **out,
                                     bool profile, struct gpu_error *error);
+/* Of a list that is NULL, this and what follows up to gpu_commands_fill record nothing. */
 void gpu_commands_dispatch(struct gpu_commands *c, const struct gpu_kernel *kernel,
                            const struct gpu_range *ranges, const void *push, uint32_t x, uint32_t y,
                            uint32_t z);

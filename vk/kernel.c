@@ -178,6 +178,14 @@ static enum gpu_status kernel_layout(struct gpu_device *device, struct gpu_kerne
     return GPU_OK;
 }
 
+static enum gpu_cached kernel_cached(const VkPipelineCreationFeedbackEXT *f)
+{
+    const VkPipelineCreationFeedbackFlagsEXT hit =
+        VK_PIPELINE_CREATION_FEEDBACK_APPLICATION_PIPELINE_CACHE_HIT_BIT_EXT;
+    if (!(f->flags & VK_PIPELINE_CREATION_FEEDBACK_VALID_BIT_EXT)) return GPU_CACHED_UNKNOWN;
+    return f->flags & hit ? GPU_CACHED_YES : GPU_CACHED_NO;
+}
+
 static enum gpu_status kernel_pipeline(struct gpu_device *device, struct gpu_kernel *kernel,
                                        const struct gpu_kernel_desc *desc, struct gpu_error *error)
 {
@@ -194,11 +202,19 @@ static enum gpu_status kernel_pipeline(struct gpu_device *device, struct gpu_ker
         .codeSize = desc->spirv_size,
         .pCode = desc->spirv,
     };
+    VkPipelineCreationFeedbackEXT whole = {0}, stage = {0};
+    const VkPipelineCreationFeedbackCreateInfoEXT feedback = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_CREATION_FEEDBACK_CREATE_INFO_EXT,
+        .pPipelineCreationFeedback = &whole,
+        .pipelineStageCreationFeedbackCount = 1,
+        .pPipelineStageCreationFeedbacks = &stage,
+    };
     VkShaderModule module;
     TRY_DEVICE(device, error,
                device->vk.CreateShaderModule(device->handle, &module_info, NULL, &module));
     const VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+        .pNext = device->caps.feedback ? &feedback : NULL,
         .stage =
             {
                 .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
@@ -214,6 +230,7 @@ static enum gpu_status kernel_pipeline(struct gpu_device *device, struct gpu_ker
     const VkResult result = device->vk.CreateComputePipelines(device->handle, device->cache, 1,
                                                               &info, NULL, &kernel->pipeline);
     device->vk.DestroyShaderModule(device->handle, module, NULL);
+    kernel->cached = kernel_cached(&whole);
     if (result == VK_SUCCESS) return GPU_OK;
     struct gpu_error reason;
     const enum gpu_status status =
@@ -242,6 +259,11 @@ enum gpu_status gpu_kernel_create(struct gpu_device *device, struct gpu_kernel *
     }
     *out = kernel;
     return GPU_OK;
+}
+
+enum gpu_cached gpu_kernel_cached(const struct gpu_kernel *kernel)
+{
+    return kernel->cached;
 }
 
 void gpu_kernel_free(struct gpu_device *device, struct gpu_kernel *kernel)

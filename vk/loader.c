@@ -17,6 +17,10 @@
 
 #include "vk.h"
 
+#ifndef VK_KHR_portability_enumeration /* headers before 1.3.208, as Ubuntu 22.04 has them */
+#define VK_INSTANCE_CREATE_ENUMERATE_PORTABILITY_BIT_KHR 1
+#endif
+
 #define LAYER "VK_LAYER_KHRONOS_validation"
 
 /* volkInitialize writes globals: one thread at a time, and only for as long as it takes to copy the

@@ -118,6 +118,7 @@ struct caps {
     uint32_t max_groups[3];
     uint8_t cache_uuid[VK_UUID_SIZE];
     bool budget;           /* VK_EXT_memory_budget */
+    bool feedback;         /* VK_EXT_pipeline_creation_feedback */
     uint32_t n_extensions; /* to enable */
     const char *extensions[CAPS_MAX_EXTENSIONS];
 };
@@ -246,6 +247,7 @@ void device_unlock(struct gpu_device *device);
 struct gpu_kernel {
     char name[64];
     uint32_t n_buffers, written, texels, push_size;
+    enum gpu_cached cached;
     VkDescriptorSetLayout set_layout; /* null where there are no buffers */
     VkPipelineLayout layout;
     VkPipeline pipeline;

@@ -175,6 +175,12 @@ function job:close() end
 ---@field kv integer
 ---@field scratch integer
 
+---@class llm.model_pipelines kernels that the driver compiled while the model was loaded
+---@field made integer
+---@field reported integer of which the driver says whether its cache had them
+---@field cached integer that its cache had
+---@field ms number that each took, added up
+
 ---@class llm.model_info
 ---@field architecture string
 ---@field name? string
@@ -190,6 +196,7 @@ function job:close() end
 ---@field eos_tokens integer[]
 ---@field device? llm.device none with vocab_only
 ---@field memory llm.model_memory
+---@field pipelines? llm.model_pipelines none with vocab_only
 ---@field chat_template? string
 ---@field license? string
 
@@ -256,12 +263,36 @@ function model:count(prompt, options) end
 ---@field seed? integer default: a random one, which the result tells
 ---@field stop? string|string[]
 ---@field logit_bias? table<integer, number>
----@field logprobs? integer alternatives to report at each token
+---@field dry? llm.dry
+---@field xtc? llm.xtc
+---@field mirostat? llm.mirostat in the place of top_k, top_p, min_p, typical_p and xtc
+---@field logprobs? integer alternatives to report at each token, at most 256
 ---@field on_piece? fun(piece: string, info: llm.piece_info): boolean? false cancels
 ---@field priority? integer a higher one goes first
 ---@field overflow? "stop"|"drop"|fun(session: llm.session) what a full context does: the end, the oldest exchanges go (the
 ---system prompt stays; of plain text the older half), or the function makes room by truncate, reset or messages
+---@field speculative? boolean tokens that followed the same words before are tried several at a time; the same text
+---@field grammar? string not in this version
+---@field schema? table not in this version
+---@field sampler? function|table[] not in this version
 ---@field yield? boolean inside a coroutine: yield after each slice instead of waiting
+
+---A token that would prolong a repetition of n >= length tokens loses multiplier * base^(n - length) of its logit.
+---Repetitions end at control tokens, line breaks, colons, quotation marks and stars.
+---@class llm.dry
+---@field multiplier? number default 0.8; 0: off
+---@field base? number default 1.75
+---@field length? integer default 2
+
+---With this probability all tokens of at least the threshold but the least likely of them are left out.
+---@class llm.xtc
+---@field probability? number default 0.5; 0: off
+---@field threshold? number default 0.1
+
+---Mirostat 2: keeps the surprise of the tokens near tau bits.
+---@class llm.mirostat
+---@field tau? number default 5; 0: off
+---@field eta? number how fast it adapts; default 0.1
 
 ---@class llm.chat_options: llm.generate_options
 ---@field system? string text of the system message
@@ -276,7 +307,7 @@ function model:count(prompt, options) end
 ---@field index integer of the token that completed the text, from 1
 ---@field id integer
 ---@field logprob? number where `logprobs` was asked for
----@field kind? "text"|"reasoning" of a chat_stream
+---@field kind? "text"|"reasoning"|"tool" of a chat_stream; "tool": a whole call as the model wrote it
 
 ---@class llm.timings
 ---@field prompt_ms number
@@ -325,14 +356,14 @@ function model:session(options) end
 ---Scores each choice after the prompt: natural logs summed over its tokens.
 ---@param prompt llm.prompt
 ---@param choices llm.prompt[]
----@param options? { normalize: boolean?, async: boolean? } normalize: by the number of tokens. A job gives "done", index, choice, logs
+---@param options? { normalize: boolean?, async: boolean?, yield: boolean? } normalize: by the number of tokens. A job gives "done", index, choice, logs
 ---@return integer? index
 ---@return string choice or message
 ---@return number[]|llm.code log_probabilities or code
 function model:choose(prompt, choices, options) end
 
 ---@param source string|{ path: string?, read: (fun(offset: integer, length: integer): string?)?, size: integer? }
----@param options? { async: boolean? }
+---@param options? { async: boolean?, yield: boolean? }
 ---@return llm.session? session
 ---@return string? message
 ---@return llm.code? code
@@ -421,7 +452,7 @@ function session:feed(prompt, options) end
 
 ---The n best after the last token, { {id, logit}, ... }, best first; all of them as packed little-endian f32 with "raw".
 ---@param n? integer|"raw" default 10
----@param options? { async: boolean? }
+---@param options? { async: boolean?, yield: boolean? }
 ---@return number[][]|string|nil
 ---@return string? message
 ---@return llm.code? code
@@ -451,6 +482,7 @@ function session:fork() end
 ---@field path? string a file, written beside and renamed
 ---@field write? fun(data: string): boolean? false stops with "io"
 ---@field async? boolean
+---@field yield? boolean
 
 ---@param options? llm.save_options
 ---@return string|boolean|nil blob, or true with path or write

@@ -149,7 +149,10 @@ local function measure_first(run, path)
                 device = our_device })
             for _, state in ipairs { "cold", "warm" } do
                 local result = measure(command, "XDG_CACHE_HOME=" .. quote(cache))
-                if result then run:add_value("first token", state, engine.name, result.first_ms) end
+                if result then
+                    run:add_value("first token", state, engine.name, result.first_ms)
+                    if result.pipelines then run.pipelines[state] = result.pipelines end
+                end
             end
             os.execute("rm -rf " .. quote(cache))
             say("%s: first token, %d of %s", engine.name, round, given.first)

@@ -124,7 +124,8 @@ else
 end
 
 result.memory = memory_of_process()
+result.pipelines = model.info.pipelines
 result.model, result.device, result.version = model.info, model.info.device, llm._VERSION
-result.model.device, result.model.chat_template = nil, nil
+result.model.device, result.model.chat_template, result.model.pipelines = nil, nil, nil
 print(llm.json.encode(result))
 model:close()

@@ -91,7 +91,7 @@ end
 function run_methods:plain()
     return {
         file = self.file, model = self.model, engines = self.engines, order = self.order, rows = self:table(),
-        kernels = self.kernels,
+        kernels = self.kernels, pipelines = self.pipelines,
     }
 end
 
@@ -145,7 +145,7 @@ document_methods.__index = document_methods
 
 function document_methods:run(path)
     local run = setmetatable({
-        file = path:match "[^/]+$", rows = {}, by_key = {}, engines = {}, order = llm.array {},
+        file = path:match "[^/]+$", rows = {}, by_key = {}, engines = {}, order = llm.array {}, pipelines = {},
     }, run_methods)
     self.runs[#self.runs + 1] = run
     return run
@@ -210,6 +210,18 @@ local function print_memory(run)
     end
 end
 
+-- Of the last process without caches, and of the one that followed it.
+local function print_pipelines(run)
+    for _, state in ipairs { "cold", "warm" } do
+        local p = run.pipelines[state]
+        if p then
+            print(("first token, %s: %d pipelines, %s, %.0f ms"):format(state, p.made,
+                p.reported > 0 and ("%d of %d cache hits"):format(p.cached, p.reported)
+                or "the driver tells no cache hits", p.ms))
+        end
+    end
+end
+
 -- Each process measures them anew: the best of all is what the device can do.
 local function peaks(profiles)
     local best = { read = 0, compute = 0 }
@@ -263,6 +275,7 @@ function report.print(document, run)
     end
     print()
     print_memory(run)
+    print_pipelines(run)
     if run.kernels and #run.kernels > 0 then
         local peak = peaks(run.kernels)
         print(("\nThe device reads %.1f GB/s and computes %.1f GFLOP/s in f32"):format(peak.read, peak.compute))

@@ -414,9 +414,12 @@ static VkResult VKAPI_CALL fake_CreateComputePipelines(VkDevice device, VkPipeli
                                                        const VkAllocationCallbacks *callbacks,
                                                        VkPipeline *out)
 {
-    (void)device, (void)cache, (void)n, (void)infos, (void)callbacks;
+    (void)device, (void)cache, (void)n, (void)callbacks;
     *out = VK_NULL_HANDLE;
     MAY_FAIL(CreateComputePipelines);
+    const VkPipelineCreationFeedbackCreateInfoEXT *f = infos->pNext;
+    if (f && f->sType == VK_STRUCTURE_TYPE_PIPELINE_CREATION_FEEDBACK_CREATE_INFO_EXT)
+        f->pPipelineCreationFeedback->flags = fake.feedback;
     *out = object_new("Pipeline");
     return VK_SUCCESS;
 }

@@ -33,6 +33,7 @@ struct fake {
     VkResult fail_with;
     uint64_t lookups, missing_at; /* the n-th function asked for does not exist */
     const char *failed;           /* the last that did, or that is missing */
+    VkPipelineCreationFeedbackFlagsEXT feedback; /* on each pipeline */
     bool hold;                    /* submissions never end */
     unsigned objects;             /* that live */
     unsigned wrong;               /* destroyed twice or never made */

@@ -739,6 +739,43 @@ static void test_lent(void **state)
     close_card(&o);
 }
 
+/* What the driver says of its cache, if it has the extension for it or Vulkan 1.3. */
+static void test_cached(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t api;
+        VkPipelineCreationFeedbackFlagsEXT said;
+        enum gpu_cached cached;
+    } rows[] = {
+        {VK_API_VERSION_1_3, 0, GPU_CACHED_UNKNOWN},
+        {VK_API_VERSION_1_3, VK_PIPELINE_CREATION_FEEDBACK_VALID_BIT_EXT, GPU_CACHED_NO},
+        {VK_API_VERSION_1_3,
+         VK_PIPELINE_CREATION_FEEDBACK_VALID_BIT_EXT |
+             VK_PIPELINE_CREATION_FEEDBACK_APPLICATION_PIPELINE_CACHE_HIT_BIT_EXT,
+         GPU_CACHED_YES},
+        {VK_API_VERSION_1_1, VK_PIPELINE_CREATION_FEEDBACK_VALID_BIT_EXT, GPU_CACHED_UNKNOWN},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct fake_device made = small_card;
+        struct gpu_error error;
+        struct gpu *gpu;
+        struct gpu_device *device;
+        struct gpu_kernel *kernel;
+        made.api = rows[i].api;
+        fake_reset(&made, 1);
+        fake.feedback = rows[i].said;
+        assert_int_equal(loader_open(&gpu, NULL, fake_get_instance_proc_addr, &error), GPU_OK);
+        assert_int_equal(gpu_device_open(&device, gpu, 0, NULL, 0, &error), GPU_OK);
+        assert_int_equal(gpu_kernel_create(device, &kernel, &desc, &error), GPU_OK);
+        assert_int_equal(gpu_kernel_cached(kernel), rows[i].cached);
+        gpu_kernel_free(device, kernel);
+        gpu_device_close(device);
+        gpu_close(gpu);
+        assert_int_equal(fake.objects, 0);
+    }
+}
+
 static void test_null(void **state)
 {
     (void)state;
@@ -766,7 +803,7 @@ int main(void)
         cmocka_unit_test(test_no_host_memory), cmocka_unit_test(test_each_function_missing),
         cmocka_unit_test(test_lost),           cmocka_unit_test(test_fences_are_reused),
         cmocka_unit_test(test_time),           cmocka_unit_test(test_lent),
-        cmocka_unit_test(test_null),
+        cmocka_unit_test(test_cached),         cmocka_unit_test(test_null),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

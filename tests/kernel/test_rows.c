@@ -86,13 +86,13 @@ static void norm_rows(void **state)
     }
 }
 
-/* Centered, with a bias, added, in the middle of longer rows: all that layers ask for. */
-static void try_norm_kind(struct bench *b, uint32_t dim, uint32_t kind)
+/* Centered, with a bias, added, in the middle of longer rows, in parts: all that layers ask for. */
+static void try_norm_kind(struct bench *b, uint32_t dim, uint32_t parts, uint32_t kind)
 {
     struct llm_error error = {0};
     enum { N = 4 };
     const bool centered = kind & 1, bias = kind & 2, add = kind & 4, inside = kind & 8;
-    const uint32_t stride = ops_stride(dim) + 64, at = inside ? 32 : 0;
+    const uint32_t stride = ops_stride(dim * parts) + 64, at = inside ? 32 : 0;
     struct gpu_buffer in = bench_buffer(b, N * stride * 4), out = bench_buffer(b, N * stride * 4),
                       terms = bench_buffer(b, 2 * 8192 * 4);
     struct bench_step s = bench_step(b, N, N, 1, 1);
@@ -109,22 +109,24 @@ static void try_norm_kind(struct bench *b, uint32_t dim, uint32_t kind)
                               .centered = centered,
                               .add = add,
                               .stride = stride,
-                              .at = at};
+                              .at = at,
+                              .parts = parts};
     struct gpu_commands *c = bench_begin(b);
     bench_ok(ops_norm(b->ops, c, &in, &norm, dim, &s.step, false, N, &error), &error);
     bench_run(b, c);
     double *want = malloc(dim * sizeof *want);
     assert_non_null(want);
-    for (uint32_t i = 0; i < N; i++) {
-        const float *row = x + (size_t)i * stride + at, *old = before + (size_t)i * stride + at;
+    for (uint32_t i = 0; i < N * parts; i++) {
+        const uint32_t term = i % parts * dim, from = i / parts * stride + at + term;
+        const float *row = x + from, *old = before + from;
         double mean = 0, sum = 0;
         for (uint32_t k = 0; k < dim && centered; k++) mean += (double)row[k] / dim;
         for (uint32_t k = 0; k < dim; k++) sum += pow((double)row[k] - mean, 2);
         for (uint32_t k = 0; k < dim; k++)
-            want[k] = ((double)row[k] - mean) / sqrt(sum / dim + 1e-5) * (double)gain[k] +
-                      (bias ? (double)gain[8192 + k] : 0) + (add ? (double)old[k] : 0);
-        assert_true(bench_nmse(y + (size_t)i * stride + at, want, dim) <= 1e-12);
-        assert_true(y[(size_t)i * stride + at + dim] == old[dim]);
+            want[k] = ((double)row[k] - mean) / sqrt(sum / dim + 1e-5) * (double)gain[term + k] +
+                      (bias ? (double)gain[8192 + term + k] : 0) + (add ? (double)old[k] : 0);
+        assert_true(bench_nmse(y + from, want, dim) <= 1e-12);
+        if (i % parts + 1 == parts) assert_true(y[from + dim] == old[dim]);
     }
     free(want);
     free(before);
@@ -136,7 +138,8 @@ static void norm_kinds(void **state)
 {
     const uint32_t dims[] = {4, 172, 576, 8192};
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
-        for (uint32_t kind = 0; kind < 16; kind++) try_norm_kind(*state, dims[i], kind);
+        for (uint32_t kind = 0; kind < 16; kind++) try_norm_kind(*state, dims[i], 1, kind);
+    for (uint32_t kind = 0; kind < 16; kind++) try_norm_kind(*state, 24, 5, kind);
 }
 
 static uint32_t best_of(const float *x, uint32_t n)

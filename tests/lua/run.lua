@@ -4,7 +4,7 @@
 local folder = arg[0]:match "^(.*)[/\\]" or "."
 local files = {
     "json", "template", "load", "text", "vocabularies", "session", "generation", "chat", "overflow", "embed",
-    "callbacks", "save", "objects", "errors", "hostile", "selftest", "leaks",
+    "callbacks", "save", "objects", "errors", "annotations", "hostile", "selftest", "leaks",
 }
 
 local passed, failed, current = 0, 0, ""

@@ -160,12 +160,17 @@ t.test("by hand", function()
     m:close()
 end)
 
--- The part that sorts a reply, by itself: what the small model says holds no marks.
-t.test("marks", function()
+-- The parts that sort a reply, by themselves: what the small model says holds no marks.
+local function load_parts()
     local core = {}
-    for _, name in ipairs { "template_text", "reasoning" } do
+    for _, name in ipairs { "template_text", "tool_calls", "reasoning" } do
         assert(loadfile(t.folder .. "/../../lua/" .. name .. ".lua"))(llm, core)
     end
+    return core
+end
+
+t.test("marks", function()
+    local core = load_parts()
     local replies = {
         { "", "Hello <think>no</think>", nil, "Hello <think>no</think>" },
         { "", "<think>\nLet me see.\n\nYes.\n</think>\n\nAnswer.\n", "Let me see.\n\nYes.", "Answer.\n" },
@@ -224,14 +229,69 @@ t.test("marks", function()
     harmony = core.read_reply("", core.text_with_marks(model, ids, hidden))
     t.check(harmony.reasoning == nil and harmony.text == "Yes", "no thought", llm.json.encode(harmony))
     t.equal(core.text_with_marks(model, model:tokenize "plain", hidden), nil, "no marks")
-    local call = '<tool_call>\n{"name": "f", "arguments": {"x": 1}}\n</tool_call>'
-    local read = core.read_reply("", "Well.\n" .. call .. "\n" .. call, true)
-    t.check(#read.tool_calls == 2 and read.tool_calls[1]["function"].name == "f"
-        and read.tool_calls[2]["function"].arguments.x == 1, "tool calls")
-    t.equal(read.text, "Well.", "and the text without them")
-    t.check(core.read_reply("", '{"name": "f", "parameters": {}}', true).tool_calls[1].type == "function", "as Llama")
-    t.equal(core.read_reply("", '<tool_call>{"name": 1}</tool_call>', true).tool_calls, nil, "no call")
-    t.equal(core.read_reply("", call).text, call, "not asked for")
+end)
+
+-- Calls as published models write them: what the whole reply gives, and the stream, byte by byte.
+t.test("tool calls", function()
+    local core = load_parts()
+    local tools = { { type = "function", ["function"] = { name = "f", parameters = {
+        type = "object", properties = { x = { type = "integer" }, s = { type = "string" } } } } } }
+    local hermes = '<tool_call>\n{"name": "f", "arguments": {"x": 1}}\n</tool_call>'
+    local one, two = '[{"f":{"x":1}}]', '[{"f":{"x":1}},{"f":{"x":1}}]'
+    local cases = {
+        { "Hermes, Qwen", hermes, one }, { "two", "Well.\n" .. hermes .. "\n" .. hermes, two, "Well." },
+        { "text around", "A\n\n" .. hermes .. "\n B ", one, "AB " }, { "not closed", hermes:sub(1, -13), one },
+        { "Qwen Coder", "<tool_call>\n<function=f>\n<parameter=x>\n1\n</parameter>\n<parameter=s>\n2\n</parameter>\n"
+            .. "</function>\n</tool_call>", '[{"f":{"s":"2","x":1}}]' },
+        { "GLM", "Hm.\n<tool_call>f\n<arg_key>x</arg_key>\n<arg_value>1</arg_value>\n</tool_call>", one, "Hm." },
+        { "GLM without arguments", "<tool_call>f\n</tool_call>", '[{"f":{}}]' },
+        { "Llama", '{"name": "f", "parameters": {"x": 1}}', one },
+        { "Llama's python tag", '<|python_tag|>{"type": "function", "name": "f", "parameters": {"x": 1}}', one },
+        { "Mistral", '[TOOL_CALLS][{"name": "f", "arguments": {"x": 1}, "id": "abcdefghi"}]', one },
+        { "Granite", '<|tool_call|>[{"name": "f", "arguments": {"x": 1}}]', one },
+        { "Command R", 'Ok.<|START_ACTION|>[\n{"tool_call_id": "0", "tool_name": "f", "parameters": {"x": 1}}\n]'
+            .. "<|END_ACTION|>", one, "Ok." },
+        { "Apertus", '<|tools_prefix|>[{"f": {"x": 1}}]<|tools_suffix|>', one },
+        { "gpt-oss", 'to=functions.f<|channel|>commentary json<|message|>{"x": 1}', one },
+        { "gpt-oss, thinking", "<|channel|>analysis<|message|>Hm.<|start|>assistant<|channel|>commentary "
+            .. 'to=functions.f json<|message|>{"x": 1}', one, "", "Hm." },
+        { "DeepSeek R1", "<think>Hm.</think>\n<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n"
+            .. '```json\n{"x": 1}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>', one, "", "Hm." },
+        { "Kimi", "<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>"
+            .. '{"x": 1}<|tool_call_end|><|tool_calls_section_end|>', one },
+        { "no call", '<tool_call>{"name": 1}</tool_call>', nil, '<tool_call>{"name": 1}</tool_call>' },
+        { "an object", '{"x": 1}', nil, '{"x": 1}' }, { "a named one", '{"name": "Bob"}', nil, '{"name": "Bob"}' },
+        { "half a mark", "a <tool_c", nil, "a <tool_c" }, { "blanks", "a \n", nil, "a \n" },
+        { "a brace", "{", nil, "{" },
+        { "a mark that is none", "a\n<tool_call>x y</tool_call> b", nil, "a\n<tool_call>x y</tool_call> b" },
+    }
+    local function listed(calls)
+        local list = calls and {}
+        for i, call in ipairs(calls or {}) do
+            list[i] = { [call["function"].name] = call["function"].arguments }
+        end
+        return list and llm.json.encode(list)
+    end
+    for _, case in ipairs(cases) do
+        local name, reply, calls, text, reasoning = case[1], case[2], case[3], case[4] or "", case[5]
+        local whole = core.read_reply("", reply, tools)
+        t.equal(listed(whole.tool_calls), calls, name)
+        t.equal(whole.text, text, name .. ": text")
+        t.equal(whole.reasoning, reasoning, name .. ": reasoning")
+        local kinds, splits = { text = "", reasoning = "", tool = "" }, core.new_splitter("", tools)
+        local function emit(piece, kind)
+            t.check(piece ~= "", name .. ": pieces are not empty")
+            kinds[kind] = kinds[kind] .. piece
+        end
+        for byte in reply:gmatch "." do splits:feed(byte, emit) end
+        splits:finish(emit)
+        t.equal(listed(splits.calls), calls, name .. ", byte by byte")
+        t.equal(kinds.text, text, name .. ": text byte by byte")
+        t.equal(kinds.tool ~= "", calls ~= nil, name .. ": its kind")
+    end
+    local mistral = core.read_reply("", cases[10][2], tools).tool_calls[1]
+    t.check(mistral.id == "abcdefghi" and mistral.type == "function", "the id that the model gave")
+    t.check(core.read_reply("", hermes).text == hermes, "not asked for")
 end)
 
 t.test("reasoning", function()

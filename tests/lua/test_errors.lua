@@ -21,7 +21,21 @@ local generate = {
         refused = { 5, "x", { x = 1 }, { [-1] = 1 }, { [512] = 1 }, { [1.5] = 1 }, { [1] = "x" }, { [1] = nan } },
         taken = { {}, { [0] = 1 }, { [511] = -huge } },
     },
-    logprobs = { refused = { -1, 1.5, "1", true, nan }, taken = { 0, 1, 5 } },
+    logprobs = { refused = { -1, 1.5, "1", true, nan, 257 }, taken = { 0, 1, 5, 256 } },
+    dry = {
+        refused = { 1, true, "x", { 1 }, { multiplier = -1 }, { base = 0.5 }, { length = 0 }, { length = 1.5 },
+            { multiplier = nan }, { base = huge }, { multiplier = "1" }, { lenght = 2 } },
+        taken = { {}, { multiplier = 0 }, { multiplier = 2, base = 1, length = 1 } },
+    },
+    xtc = {
+        refused = { 1, true, { probability = 1.5 }, { probability = -1 }, { threshold = 2 }, { threshold = nan },
+            { p = 1 } },
+        taken = { {}, { probability = 0 }, { probability = 1, threshold = 0 } },
+    },
+    mirostat = {
+        refused = { 2, { tau = -1 }, { tau = huge }, { eta = 2 }, { eta = "0.1" }, { mu = 1 } },
+        taken = { {}, { tau = 0 }, { tau = 3, eta = 0.2 } },
+    },
     on_piece = { refused = { 5, "x", {}, true }, taken = { function() end } },
     overflow = { refused = { 5, "dorp", true, {} }, taken = { "stop" } },
     priority = { refused = { 1.5, "1", nan, huge }, taken = { -1, 0, 1 } },
@@ -41,7 +55,7 @@ local loads = {
     progress = { refused = { 1, "x", {}, true }, taken = { function() end } },
     read = { refused = { 1, "x", {}, true, function() end } }, -- without size
     size = { refused = { -1, 1.5, "x", nan, huge } },
-    cache = { refused = { 5, {}, print }, taken = { false } },
+    cache = { refused = { 5, {}, print, "a\0b" }, taken = { false } },
     yield = { refused = { 1, "true" }, taken = { false, true } },
 }
 
@@ -93,21 +107,25 @@ t.test("options are one table with names", function()
     end
     t.raises("names", m.generate, m, "Once", { 5 })
     t.raises("names", m.generate, m, "Once", { [true] = 5 })
-    t.raises("unknown option 'zzzzzzzzzz'", m.generate, m, "Once", { zzzzzzzzzz = 1 })
+    t.raises("unknown option 'zzzzzzzzzz' for generate %(known: max_tokens temperature .*yield", m.generate, m, "Once",
+        { zzzzzzzzzz = 1 })
+    t.raises("did you mean 'vocab_only'", llm.load, t.stories, { vocab = true })
+    t.raises("unknown option 'lenght' for dry of generate %(did you mean 'length'", m.generate, m, "Once",
+        { dry = { lenght = 2 } })
     t.raises("unknown option", m.generate, m, "Once", { [("x"):rep(10000)] = 1 })
     t.raises("unknown option", m.generate, m, "Once", { ["\0"] = 1 })
     t.check(m:generate("Once", setmetatable({ max_tokens = 1 }, {})))
 end)
 
 t.test("numbers in messages are written as people do", function()
-    t.raises("integer from 0 to 1024 expected, got 1000000000%)", m.generate, m, "Once", { logprobs = 1e9 })
+    t.raises("integer from 0 to 256 expected, got 1000000000%)", m.generate, m, "Once", { logprobs = 1e9 })
     t.raises("number from 0 to 1 expected, got 1.5%)", m.generate, m, "Once", { top_p = 1.5 })
     t.raises("integer from 0 to 2147483647 expected, got %-1%)", m.generate, m, "Once", { top_k = -1 })
     t.raises("integer from 0 up expected, got 0.5%)", m.generate, m, "Once", { max_tokens = 0.5 })
 end)
 
 t.test("options that come later say so", function()
-    local later = { dry = {}, xtc = {}, mirostat = {}, grammar = "x", schema = {}, tools = {}, sampler = {} }
+    local later = { grammar = "x", schema = {}, tools = {}, sampler = {} }
     for name, value in pairs(later) do
         t.fails("unsupported", m:generate("Once", { [name] = value }))
     end

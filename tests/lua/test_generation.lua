@@ -137,6 +137,8 @@ t.test("seeds", function()
     local a, result = m:generate(t.prompt, { temperature = 1, max_tokens = 30 })
     t.equal(run(result.seed), a)
     t.check(run(-1) == run(-1))
+    local _, told = m:generate(t.prompt, { seed = -1, max_tokens = 1 })
+    t.equal(told.seed, -1)
     local _, other = m:generate(t.prompt, { max_tokens = 1 })
     t.check(other.seed ~= result.seed)
 end)
@@ -355,6 +357,47 @@ t.test("speculative changes no text", function()
         s:close()
         other:close()
     end
+end)
+
+-- Places where four tokens stand that stood before, none of them one at which a repetition ends.
+local function repetitions(ids)
+    local seen, n = {}, 0
+    for i = 4, #ids do
+        local four = table.concat(ids, " ", i - 3, i)
+        local plain = true
+        for k = i - 3, i do plain = plain and m:detokenize { ids[k] }:find "^[^\n:\"*]+$" end
+        if plain and seen[four] then n = n + 1 end
+        seen[four] = true
+    end
+    return n
+end
+
+t.test("dry, xtc, mirostat", function()
+    local function run(options)
+        local s = assert(m:session())
+        local got = assert(s:generate("Once upon a time", copy(endless, options)))
+        local ids = s:tokens()
+        s:close()
+        return got, ids
+    end
+    local plain, ids = run {}
+    t.check(repetitions(ids) > 5, repetitions(ids))
+    local dry, others = run { dry = { multiplier = 1000, length = 3 } }
+    t.equal(repetitions(others), 0, dry)
+    t.equal(run { dry = { multiplier = 1000, length = 3 }, speculative = true }, dry)
+    t.equal(run { dry = { multiplier = 0 }, xtc = {}, mirostat = {} }, plain) -- temperature 0: the best token
+    local all = { { xtc = {} }, { xtc = { probability = 1, threshold = 0 } }, { mirostat = {} }, { dry = {} } }
+    for _, options in ipairs(all) do
+        local sampled = copy(options, { temperature = 1, seed = 5, max_tokens = 60 })
+        local got = run(sampled)
+        t.equal(run(sampled), got)
+        t.equal(run(copy(sampled, { speculative = true })), got)
+        t.check(got ~= run { temperature = 1, seed = 5, max_tokens = 60 } or options.dry, got)
+    end
+    local s = assert(m:session { xtc = { probability = 2 / 3 }, mirostat = { tau = 4 } })
+    t.check(s:generate("Once", { max_tokens = 2 }))
+    t.raises("xtc", m.session, m, { xtc = { probability = 2 } })
+    s:close()
 end)
 
 t.test("sampling", function()

@@ -56,10 +56,16 @@ t.test("info", function()
     t.same(i.eos_tokens, { 2 })
     t.equal(i.file_bytes, #bytes)
     t.check(i.parameters > 250000 and i.parameters < 320000, i.parameters)
+    local p = i.pipelines
+    t.check(p.made >= 0 and p.cached <= p.reported and p.reported <= p.made and p.ms >= 0)
     t.check(i.memory.weights > 0 and i.memory.kv_per_token > 0 and i.memory.kv > 0 and i.memory.scratch >= 0)
     t.check(type(i.device) == "table" and i.device.index >= 1)
     t.equal(m.info, i)
     t.equal(assert(m:session()).capacity, 128)
+    -- all of them are there for the next model, and nothing later makes one
+    local other = assert(t.load { context = 128 })
+    t.equal(other.info.pipelines.made, 0)
+    other:close()
     m:close()
 end)
 

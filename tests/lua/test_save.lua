@@ -1,4 +1,5 @@
 local t = ...
+local llm = require "llm"
 local m = t.exact { context = 128 }
 local more = { temperature = 0, max_tokens = 12 }
 local s = assert(m:session())
@@ -105,6 +106,45 @@ t.test("into a shorter context, or another cache", function()
     r = assert(other:restore(small))
     t.same(r:tokens(), held)
     other:close()
+end)
+
+t.test("jobs that are begun inside a callback go on outside of it", function()
+    local other, jobs = assert(m:session()), {}
+    other:feed(t.prompt)
+    local options = { max_tokens = 1, on_piece = function()
+        jobs.blob, jobs.restored = other:save { async = true }, m:restore(small, { async = true })
+        jobs.best, jobs.dropped = other:logits(1, { async = true }), other:save { async = true }
+        jobs.bad = m:restore("x", { async = true })
+        for _, job in pairs(jobs) do t.equal(job:poll(), "running") end
+    end }
+    t.check(m:generate("Once", options))
+    jobs.dropped:cancel()
+    t.fails("cancelled", jobs.dropped:poll())
+    t.fails("bad_state", jobs.bad:poll())
+    local state, best = jobs.best:wait(10)
+    t.equal(state, "done")
+    t.equal(best[1][1], other:logits(1)[1][1])
+    local blob, restored
+    state, blob = jobs.blob:wait(10)
+    t.equal(state, "done")
+    t.same(assert(m:restore(blob)):tokens(), other:tokens())
+    state, restored = jobs.restored:wait(10)
+    t.equal(state, "done")
+    t.same(restored:tokens(), held)
+    other:close()
+end)
+
+t.test("jobs whose session is closed are cancelled", function()
+    local function closed(start)
+        local other = assert(m:session())
+        other:feed(t.prompt)
+        local job = start(other)
+        while llm.update(10) do end
+        other:close()
+        t.fails("cancelled", job:wait(10))
+    end
+    closed(function(other) return other:feed(" there", { async = true }) end)
+    closed(function(other) return other:logits(1, { async = true }) end)
 end)
 
 t.test("misuse raises", function()

@@ -50,6 +50,10 @@ t.test("count", function()
     t.equal(m:count "Once upon a time", 5)
     t.equal(m:count(t.prompt), 5)
     t.equal(m:count "", 1)
+    for _, ids in ipairs { { 512 }, { -1 }, { 1, "2" }, { 1.5 }, { "x" } } do
+        t.raises("model:count", m.count, m, ids)
+    end
+    t.equal(m:count {}, 0)
     t.fails("unsupported", m:count { { role = "user", content = "x" } })
 end)
 

@@ -93,6 +93,28 @@ llm_model *load_shape(const struct model_shape *shape, const struct llm_load_opt
     return model;
 }
 
+llm_model *open_limited(struct memory_file *file, uint32_t context, uint64_t kv_tokens)
+{
+    struct llm_load_options o;
+    load_defaults(&o);
+    o.context = context;
+    o.kv_tokens = kv_tokens;
+    llm_model *model;
+    OK(load(file, &o, &model));
+    return model;
+}
+
+void assert_said(llm_status status, llm_status expected, const char *what, const char *a,
+                 const char *b)
+{
+    if (status != expected)
+        fail_msg("%s: %s, expected %s (%s)", what, llm_status_name(status),
+                 llm_status_name(expected), error.message);
+    if ((a && !strstr(error.message, a)) || (b && !strstr(error.message, b)))
+        fail_msg("%s: \"%s\" does not say \"%s\" and \"%s\"", what, error.message, a ? a : "",
+                 b ? b : "");
+}
+
 struct memory_file read_file(const char *path)
 {
     struct memory_file f = {NULL, 0};

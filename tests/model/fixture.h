@@ -42,6 +42,11 @@ llm_status load(struct memory_file *file, const struct llm_load_options *o, llm_
 llm_model *load_shape(const struct model_shape *shape, const struct llm_load_options *o,
                       struct memory_file *file);
 struct memory_file read_file(const char *path);
+/* With these limits, or it fails. */
+llm_model *open_limited(struct memory_file *file, uint32_t context, uint64_t kv_tokens);
+/* The status is the expected one, and the error says a and b, either of which may be NULL. */
+void assert_said(llm_status status, llm_status expected, const char *what, const char *a,
+                 const char *b);
 
 /* The same ids for the same seed. */
 void random_ids(int32_t *ids, size_t n, uint32_t vocab, uint32_t seed);

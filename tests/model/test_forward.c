@@ -1,55 +1,10 @@
 /* The logits of whole models against a forward pass in double precision. */
 #include "fixture.h"
 
+#include "agreement.h"
 #include "edit.h"
-#include "reference.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
-
-static struct reference *open_reference(const struct memory_file *file)
-{
-    struct reference *r = reference_open(file->data, file->size, &error);
-    if (!r) fail_msg("reference: %s", error.message);
-    return r;
-}
-
-struct agreement {
-    double mean;       /* divergence in nats */
-    uint32_t n, other; /* positions; those where the best token is another one */
-};
-
-/* The best token is another where the reference sees more than a hair between the two. */
-static void compare(struct agreement *a, const struct reference *r, const double *expected,
-                    const float *logits, uint32_t vocab)
-{
-    int32_t ours = best_of(logits, vocab), theirs = reference_best(r, expected);
-    a->mean += (divergence(expected, logits, vocab) - a->mean) / ++a->n;
-    a->other += ours != theirs && expected[theirs] - expected[ours] > 1e-3;
-}
-
-/* A prompt of n_prompt ids in one piece, then the rest one by one. */
-static struct agreement agree(llm_model *model, const struct memory_file *file, const int32_t *ids,
-                              size_t n_prompt, size_t n)
-{
-    struct reference *r = open_reference(file);
-    reference_choose_rope(r, 128);
-    uint32_t vocab = reference_vocab(r);
-    double *expected = malloc(vocab * sizeof *expected);
-    assert_non_null(expected);
-    llm_session *s = open_session(model);
-    struct agreement a = {0};
-    for (size_t done = 0, take = n_prompt; done < n; done += take, take = 1) {
-        feed(s, ids + done, take);
-        assert_true(reference_eval(r, ids + done, take, expected));
-        float *logits = logits_of(s, vocab);
-        compare(&a, r, expected, logits, vocab);
-        free(logits);
-    }
-    llm_session_free(s);
-    free(expected);
-    reference_free(r);
-    return a;
-}
 
 static void assert_agreement(const struct agreement *a, double limit, const char *name)
 {

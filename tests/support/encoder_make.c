@@ -14,6 +14,8 @@ const struct encoder_shape encoder_shapes[] = {
      .positions = true},
     {SIZES(2, 64, 4), .name = "nomic-bert", .arch = "nomic-bert", .pooling = 1, .n_types = 2,
      .fused = true, .gated = true, .rope_base = 1000},
+    {SIZES(4, 64, 4), .name = "nomic-bert-moe", .arch = "nomic-bert-moe", .pooling = 1,
+     .n_types = 1, .fused = true, .bias = true, .rope_base = 10000, .experts = 6},
     {SIZES(4, 64, 4), .name = "modern-bert", .arch = "modern-bert", .pooling = 1, .fused = true,
      .before = true, .gated = true, .joint = true, .window = 16, .rope_base = 160000},
 };
@@ -81,6 +83,35 @@ static void norm(struct maker *m, const char *name)
     if (!m->shape->before) vector(m, in_layer(m, full, name, "bias"), m->shape->dim, 0);
 }
 
+static void stack(struct maker *m, const char *name, uint64_t cols, uint64_t rows)
+{
+    const uint64_t dims[] = {cols, rows, m->shape->experts}, n = cols * rows * dims[2];
+    float *weights = malloc(n * sizeof *weights);
+    char full[64];
+    if (!weights) abort();
+    for (size_t i = 0; i < n; i++) weights[i] = sqrtf(3 / (float)cols) * model_uniform(&m->random);
+    gguf_write_tensor(&m->out, in_layer(m, full, name, "weight"), m->shape->type, 3, dims, weights);
+    free(weights);
+}
+
+static void experts(struct maker *m)
+{
+    const struct encoder_shape *s = m->shape;
+    char full[64];
+    tensor(m, in_layer(m, full, "ffn_gate_inp", "weight"), QUANT_F32, s->dim, s->experts, 0,
+           sqrtf(3 / (float)s->dim));
+    stack(m, "ffn_up_exps", s->dim, s->hidden);
+    stack(m, "ffn_down_exps", s->hidden, s->dim);
+}
+
+static void feed_forward(struct maker *m)
+{
+    const struct encoder_shape *s = m->shape;
+    if (s->gated && !s->joint) matrix(m, "ffn_gate", s->dim, s->hidden);
+    matrix(m, "ffn_up", s->dim, s->joint ? 2 * s->hidden : s->hidden);
+    matrix(m, "ffn_down", s->hidden, s->dim);
+}
+
 static void layer(struct maker *m, uint32_t l)
 {
     const struct encoder_shape *s = m->shape;
@@ -95,9 +126,7 @@ static void layer(struct maker *m, uint32_t l)
     }
     matrix(m, "attn_output", s->dim, s->dim);
     norm(m, s->before ? "ffn_norm" : "attn_output_norm");
-    if (s->gated && !s->joint) matrix(m, "ffn_gate", s->dim, s->hidden);
-    matrix(m, "ffn_up", s->dim, s->joint ? 2 * s->hidden : s->hidden);
-    matrix(m, "ffn_down", s->hidden, s->dim);
+    (s->experts && l % 2 ? experts : feed_forward)(m);
     if (!s->before) norm(m, "layer_output_norm");
 }
 
@@ -142,6 +171,11 @@ static void metadata(struct maker *m)
     if (s->window) {
         gguf_write_u32(w, key(m, name, "attention.sliding_window"), s->window);
         gguf_write_f32(w, key(m, name, "rope.freq_base_swa"), 10000);
+    }
+    if (s->experts) {
+        gguf_write_u32(w, key(m, name, "expert_count"), s->experts);
+        gguf_write_u32(w, key(m, name, "expert_used_count"), 2);
+        gguf_write_u32(w, key(m, name, "moe_every_n_layers"), 2);
     }
     gguf_write_u32(w, "tokenizer.ggml.token_type_count", s->n_types);
 }

@@ -16,6 +16,7 @@ struct encoder_shape {
     bool before;       /* norms before attention and ffn, and at the end; else after them */
     bool gated, joint; /* ffn: with a gate; in one tensor with up */
     uint32_t window;
+    uint32_t experts; /* of every second layer, of which two are taken */
     float rope_base;
     uint64_t seed;
     enum quant_type type; /* of matrices */

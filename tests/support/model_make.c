@@ -116,6 +116,7 @@ enum extent {
     DIM,
     HEAD,
     HEADS,
+    KV_HEADS,
     Q,
     K,
     V,
@@ -160,6 +161,7 @@ static uint32_t extent_of(const struct model_shape *s, enum extent e)
                                 s->dim,
                                 s->head_dim,
                                 s->n_heads,
+                                s->n_kv_heads,
                                 q,
                                 k,
                                 v,
@@ -211,6 +213,8 @@ static const struct part {
     {"knlow", "attn_k_norm.weight", LOW_NORM, HEAD, ONE},
     {"qrow", "attn_q_norm.weight", NORM, Q, ONE},
     {"krow", "attn_k_norm.weight", NORM, K, ONE},
+    {"qheads", "attn_q_norm.weight", NORM, HEAD, HEADS},
+    {"kheads", "attn_k_norm.weight", NORM, HEAD, KV_HEADS},
     {"sinks", "attn_sinks.weight", BIAS, HEADS, ONE},
     {"router", "ffn_gate_inp.weight", PLAIN, DIM, EXPERTS},
     {"routerb", "ffn_gate_inp.bias", BIAS, EXPERTS, ONE},
@@ -596,6 +600,8 @@ static void write_numbers(struct maker *m)
         if (numbers[i].key) gguf_write_u32(&m->out, key(m, name, numbers[i].key), numbers[i].value);
     }
     if (s->window_period) write_window_heads(m);
+    if (s->next_layers)
+        gguf_write_u32(&m->out, key(m, name, "nextn_predict_layers"), s->next_layers);
 }
 
 static void write_experts(struct maker *m)
@@ -617,7 +623,6 @@ static void write_experts(struct maker *m)
         {"expert_group_count", e->groups, e->groups},
         {"expert_group_used_count", e->groups_used, e->groups},
         {"expert_gating_func", e->gating, e->gating},
-        {"nextn_predict_layers", s->next_layers, s->next_layers},
     };
     char name[128];
     if (e->n == 0) return;

@@ -109,23 +109,27 @@ void reference_add(double *x, const float *addend, size_t n)
     for (size_t i = 0; addend && i < n; i++) x[i] += (double)addend[i];
 }
 
-static void norm_heads(const struct reference *r, const struct layer *y, double *x,
-                       const float *each, const float *row, uint32_t n_heads)
+/* Gains: `each` for every head, `row` for all together, `own` for each its own; or NULL. */
+static void norm_heads(const struct reference *r, const struct layer *y, double *x, const float *each, const float *row,
+                       const float *own, uint32_t n_heads)
 {
+    for (uint32_t h = 0; own && h < n_heads; h++)
+        norm(r, x + h * y->head_dim, own + h * y->head_dim, NULL, x + h * y->head_dim, y->head_dim);
     if (row) norm(r, x, row, NULL, x, n_heads * y->head_dim);
     for (uint32_t h = 0; each && h < n_heads; h++)
         norm(r, x + h * y->head_dim, each, NULL, x + h * y->head_dim, y->head_dim);
 }
 
 static void turn_and_norm(const struct reference *r, const struct layer *y, double *x,
-                          const float *each, const float *row, uint32_t n_heads, uint32_t position)
+                          const float *each, const float *row, const float *own, uint32_t n_heads,
+                          uint32_t position)
 {
     const uint32_t l = (uint32_t)(y - r->layers);
     const bool plain = (r->kin->plain_every && (l + 1) % r->kin->plain_every == 0) ||
                        (r->kin->others_plain && r->window && !y->window);
-    if (!r->kin->late_norm) norm_heads(r, y, x, each, row, n_heads);
+    if (!r->kin->late_norm) norm_heads(r, y, x, each, row, own, n_heads);
     if (!plain) rotate(y->window ? &r->window_rope : &r->rope, x, n_heads, y->head_dim, position);
-    if (r->kin->late_norm) norm_heads(r, y, x, each, row, n_heads);
+    if (r->kin->late_norm) norm_heads(r, y, x, each, row, own, n_heads);
 }
 
 /* added = o(attention(in)) */
@@ -143,8 +147,8 @@ static void attention(struct reference *r, struct layer *y, const double *in, ui
     reference_add(value, y->v_bias, v_width);
     for (uint32_t h = 0; r->kin->gemma4 && h < y->n_kv_heads; h++)
         norm(r, value + h * y->v_dim, NULL, NULL, value + h * y->v_dim, y->v_dim);
-    turn_and_norm(r, y, r->q, y->q_norm, y->q_row, r->n_heads, position);
-    turn_and_norm(r, y, key, y->k_norm, y->k_row, y->n_kv_heads, position);
+    turn_and_norm(r, y, r->q, y->q_norm, y->q_row, y->q_heads, r->n_heads, position);
+    turn_and_norm(r, y, key, y->k_norm, y->k_row, y->k_heads, y->n_kv_heads, position);
     const double heat =
         1 + r->temperature * log(1 + floor((double)position / r->rope.original_context));
     for (uint32_t i = 0; i < heads && r->temperature > 0; i++) r->q[i] *= heat;

@@ -1,6 +1,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "error.h"
 #include "reference_impl.h"
@@ -31,6 +32,24 @@ llm_status reference_read_router(struct reference *r, const struct gguf *g, stru
     r->weights_scale = (double)scale;
     r->n_layers -= left_out;
     return LLM_OK;
+}
+
+/* Gates and ups of a stack whose matrices are both, gates first. */
+static void split_gate_up(const struct reference *r, struct reference_experts *e,
+                          const struct gguf *g, const uint8_t *data, uint32_t l)
+{
+    const size_t n = r->n_experts, one = (size_t)r->expert_hidden * r->dim;
+    char name[64];
+    snprintf(name, sizeof name, "blk.%u.ffn_gate_up_exps.weight", l);
+    float *both = reference_weights(g, data, name, r->dim, 2 * (uint64_t)r->expert_hidden * n);
+    if (!both) return;
+    e->gates = reference_must(malloc(n * one * sizeof(float)));
+    e->ups = reference_must(malloc(n * one * sizeof(float)));
+    for (size_t i = 0; i < n; i++) {
+        memcpy(e->gates + i * one, both + 2 * i * one, one * sizeof(float));
+        memcpy(e->ups + i * one, both + (2 * i + 1) * one, one * sizeof(float));
+    }
+    free(both);
 }
 
 void reference_read_experts(const struct reference *r, struct reference_experts *e,
@@ -66,6 +85,7 @@ void reference_read_experts(const struct reference *r, struct reference_experts 
         *tensors[i].out = reference_weights(g, data, name, tensors[i].cols, tensors[i].rows);
     }
     e->shared = (uint32_t)shared;
+    if (n && !e->gates) split_gate_up(r, e, g, data, l);
 }
 
 void reference_free_experts(struct reference_experts *e)

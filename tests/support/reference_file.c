@@ -364,6 +364,8 @@ static llm_status read_layer(struct reference *r, const struct gguf *g, const ui
         {"attn_k_norm.weight", &y->k_norm, y->head_dim, 1, false},
         {"attn_q_norm.weight", &y->q_row, q, 1, false},
         {"attn_k_norm.weight", &y->k_row, k, 1, false},
+        {"attn_q_norm.weight", &y->q_heads, r->head_dim, r->n_heads, false},
+        {"attn_k_norm.weight", &y->k_heads, r->head_dim, r->n_kv_heads, false},
         {"attn_output.bias", &y->attn_output_bias, dim, 1, false},
         {"attn_sinks.weight", &y->sinks, r->n_heads, 1, false},
         {"ffn_up.bias", &y->up_bias, hidden, 1, false},
@@ -389,7 +391,9 @@ static llm_status read_layer(struct reference *r, const struct gguf *g, const ui
     if (y->q_norm) { /* one head's rows are also of its length */
         free(y->q_row);
         free(y->k_row);
-        y->q_row = y->k_row = NULL;
+        free(y->q_heads);
+        free(y->k_heads);
+        y->q_row = y->k_row = y->q_heads = y->k_heads = NULL;
     }
     if (!y->ffn_norm && y->attn_norm) r->parallel = true;
     y->scale = scale ? *scale : 1;
@@ -484,6 +488,8 @@ void reference_free(struct reference *r)
                        y->k_norm,
                        y->q_row,
                        y->k_row,
+                       y->q_heads,
+                       y->k_heads,
                        y->attn_output,
                        y->attn_output_bias,
                        y->attn_post,

@@ -25,6 +25,7 @@ struct layer {
     float *q_bias, *k_bias, *v_bias;
     float *q_norm, *k_norm;                /* (head_dim) each */
     float *q_row, *k_row;                  /* or of all heads together */
+    float *q_heads, *k_heads;              /* or of each head its own, (heads, head_dim) */
     float *attn_output, *attn_output_bias; /* (dim, heads * v_dim) */
     float *attn_post;                      /* (dim), of what is added to x */
     float *ffn_norm, *ffn_norm_bias;       /* (dim) */

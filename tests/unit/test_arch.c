@@ -122,6 +122,23 @@ static void shapes_changed(void **state)
     }
 }
 
+/* Biases come before norms, and norms of each head's own gains before what adds biases. */
+static void biases_of_normed_heads(void **state)
+{
+    (void)state;
+    struct peer_model m = {.name = "stablelm", .shape = model_shape_small};
+    struct llm_error error = {.size = sizeof error};
+    struct blueprint b;
+    m.shape.arch = "stablelm";
+    m.shape.vocab = PEER_VOCAB;
+    m.shape.layer = "norm1 norm1b q k kb v qheads kheads o gate up down";
+    struct header h = open_header(&m);
+    assert_int_equal(arch_read(&b, &h.g, PEER_VOCAB, &alloc, &error), LLM_UNSUPPORTED);
+    assert_non_null(strstr(error.message, "layer 0 has biases"));
+    arch_free(&b);
+    close_header(&h);
+}
+
 static void memory_out(void **state)
 {
     (void)state;
@@ -147,6 +164,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_changed),
         cmocka_unit_test(shapes_changed),
+        cmocka_unit_test(biases_of_normed_heads),
         cmocka_unit_test(memory_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
