@@ -170,8 +170,8 @@ static llm_status record_row_norms(struct forward *f, struct gpu_commands *c,
                                   .stride = s->stride,
                                   .at = parts[i].at,
                                   .parts = n_parts};
-        TRY(ops_norm(f->ops, c, &f->qkv, &norm, parts[i].n_heads * s->head_dim / n_parts,
-                     &f->step, false, n, error));
+        TRY(ops_norm(f->ops, c, &f->qkv, &norm, parts[i].n_heads * s->head_dim / n_parts, &f->step,
+                     false, n, error));
         gpu_commands_barrier(c);
     }
     return LLM_OK;

@@ -110,8 +110,8 @@ void reference_add(double *x, const float *addend, size_t n)
 }
 
 /* Gains: `each` for every head, `row` for all together, `own` for each its own; or NULL. */
-static void norm_heads(const struct reference *r, const struct layer *y, double *x, const float *each, const float *row,
-                       const float *own, uint32_t n_heads)
+static void norm_heads(const struct reference *r, const struct layer *y, double *x,
+                       const float *each, const float *row, const float *own, uint32_t n_heads)
 {
     for (uint32_t h = 0; own && h < n_heads; h++)
         norm(r, x + h * y->head_dim, own + h * y->head_dim, NULL, x + h * y->head_dim, y->head_dim);
