@@ -17,6 +17,13 @@ if(TARGET llm)
   install(FILES ${PROJECT_BINARY_DIR}/llm-config.cmake ${PROJECT_BINARY_DIR}/llm-config-version.cmake
     DESTINATION ${package})
 
+  # The file finds its prefix from where it lies, which cmake --install --prefix may choose.
+  set(prefix ${CMAKE_INSTALL_PREFIX})
+  if(NOT IS_ABSOLUTE ${CMAKE_INSTALL_LIBDIR})
+    file(RELATIVE_PATH up /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+    string(REGEX REPLACE "/$" "" up ${up})
+    set(prefix "\${pcfiledir}/${up}")
+  endif()
   configure_file(cmake/llm.pc.in ${PROJECT_BINARY_DIR}/llm.pc @ONLY)
   install(FILES ${PROJECT_BINARY_DIR}/llm.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endif()

@@ -12,6 +12,9 @@ local function fail(...)
     os.exit(1)
 end
 
+local usage = "usage: chat.lua FILE.gguf [--system TEXT] [--device D] [--context N] [--temperature T] [--max-tokens N]"
+    .. " [--seed N] [--set NAME=VALUE] [--quiet]"
+
 local function read_arguments(list)
     local takes = { system = "text", device = "text", context = "number", temperature = "number",
         ["max-tokens"] = "number", seed = "number", set = "text" }
@@ -32,6 +35,9 @@ local function read_arguments(list)
             else
                 settings[name:gsub("-", "_")] = value
             end
+        elseif name == "help" then
+            print(usage)
+            os.exit(0)
         elseif name then
             fail("unknown option --%s", name)
         else
@@ -43,7 +49,7 @@ end
 
 read_arguments(arg)
 if not settings.model then
-    print "usage: chat.lua FILE.gguf [--system TEXT] [--device D] [--context N] [--temperature T] [--max-tokens N]"
+    print(usage)
     os.exit(2)
 end
 local model, message = llm.load(settings.model,

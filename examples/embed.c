@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "llm.h"
 
@@ -31,9 +32,10 @@ static void preload(lua_State *L)
 
 int main(int argc, char **argv)
 {
-    if (argc < 2) {
-        fprintf(stderr, "usage: %s FILE.gguf [script.lua]\n", argv[0]);
-        return 2;
+    const int help = argc > 1 && strcmp(argv[1], "--help") == 0;
+    if (argc < 2 || help) {
+        fprintf(help ? stdout : stderr, "usage: %s FILE.gguf [script.lua]\n", argv[0]);
+        return help ? 0 : 2;
     }
     lua_State *L = luaL_newstate();
     if (!L) return EXIT_FAILURE;

@@ -15,11 +15,16 @@ local cast = {
 local interrupted = { name = "Bard", prompt = ("The bard sang of the sea and the long road home. "):rep(8) }
 
 local settings = { tokens = 48 }
+local usage = "usage: npc.lua FILE.gguf [--compare] [--tokens N] [--device D] [--quiet]"
+
 local function read_arguments(list)
     local i = 1
     while i <= #list do
         local key = list[i]:match "^%-%-(%a+)$"
-        if key == "compare" or key == "quiet" then
+        if key == "help" then
+            print(usage)
+            os.exit(0)
+        elseif key == "compare" or key == "quiet" then
             settings[key] = true
         elseif key == "tokens" or key == "device" then
             i = i + 1
@@ -117,7 +122,7 @@ end
 
 read_arguments(arg)
 if not settings.model then
-    print "usage: npc.lua FILE.gguf [--compare] [--tokens N] [--device D] [--quiet]"
+    print(usage)
     os.exit(2)
 end
 local model = assert(llm.load(settings.model, { device = settings.device, kv_tokens = 4096, context = 512 }))

@@ -52,9 +52,10 @@ static int stream(llm_session *session, const char *text, struct llm_error *erro
 
 int main(int argc, char **argv)
 {
-    if (argc < 2) {
-        fprintf(stderr, "usage: %s FILE.gguf [prompt]\n", argv[0]);
-        return 2;
+    const int help = argc > 1 && strcmp(argv[1], "--help") == 0;
+    if (argc < 2 || help) {
+        fprintf(help ? stdout : stderr, "usage: %s FILE.gguf [prompt]\n", argv[0]);
+        return help ? 0 : 2;
     }
     struct llm_error error = {.size = sizeof error};
     llm *root = NULL;

@@ -22,7 +22,13 @@ static uint64_t extent_of(const struct hparams *h, uint32_t l, enum arch_extent 
     case Q_ROWS: return (uint64_t)h->n_heads * heads.head_dim;
     case K_ROWS: return (uint64_t)heads.n_kv_heads * heads.head_dim;
     case V_ROWS: return (uint64_t)heads.n_kv_heads * heads.v_dim;
-    case ATTENDED: return (uint64_t)h->n_heads * heads.v_dim;
+    case ATTENDED: return (uint64_t)h->n_heads * (h->latent ? h->ranks.value : heads.v_dim);
+    case QUERIES: return (uint64_t)h->n_heads * h->ranks.key;
+    case PLAIN_KEY: return h->ranks.key - h->ropes[0].dims;
+    case Q_RANK: return h->ranks.q;
+    case RANK: return h->v_dim;
+    case VALUE: return h->ranks.value;
+    case PLAIN_VALUES: return h->n_heads * (extent_of(h, l, PLAIN_KEY) + h->ranks.value);
     case QKV_ROWS:
         return extent_of(h, l, Q_ROWS) + extent_of(h, l, K_ROWS) + extent_of(h, l, V_ROWS);
     case HEAD: return heads.head_dim;
@@ -33,7 +39,7 @@ static uint64_t extent_of(const struct hparams *h, uint32_t l, enum arch_extent 
     case N_TYPES: return h->n_types;
     case ROPE_PAIRS: return h->ropes[0].dims / 2;
     case N_HEADS: return h->n_heads;
-    case N_KV_HEADS: return h->n_kv_heads;
+    case N_KV_HEADS: return heads.n_kv_heads;
     case N_EXPERTS: return h->router.n_experts;
     case EXPERT_HIDDEN: return h->expert_hidden;
     case TWO_EXPERT_HIDDEN: return 2 * (uint64_t)h->expert_hidden;
@@ -69,8 +75,9 @@ static llm_status check_shape(const struct blueprint *b, const struct tensor_rul
                               const struct gguf_tensor *t, const char *name,
                               struct llm_error *error)
 {
-    uint64_t rows = extent_of(&b->h, l, rule->rows), cols = extent_of(&b->h, l, rule->cols),
-             n = rule->flags & STACKED ? b->h.router.n_experts : 1;
+    uint64_t rows = extent_of(&b->h, l, rule->rows), cols = extent_of(&b->h, l, rule->cols), n = 1;
+    if (rule->flags & STACKED) n = b->h.router.n_experts;
+    if (rule->flags & STACKED_HEADS) n = b->h.n_heads;
     if (t->dims[0] != cols || t->dims[1] != rows || t->dims[2] != n || t->dims[3] != 1)
         return error_set(error, LLM_BAD_MODEL,
                          "the tensor %s is %" PRIu64 " x %" PRIu64 " x %" PRIu64 " x %" PRIu64
@@ -158,7 +165,7 @@ rows_of_stack(struct gguf_tensor *view, const struct gguf_tensor *t, uint64_t fr
     return view;
 }
 
-static llm_status split_fused(struct blueprint *b, uint32_t groups, struct llm_error *error)
+static llm_status split_fused(struct blueprint *b, uint64_t groups, struct llm_error *error)
 {
     if (!(groups & (FUSED_QKV | FUSED_UP | GEMMA4_PARTS))) return LLM_OK;
     b->views = alloc_zero(b->alloc, b->h.n_layers, ARCH_VIEWS * sizeof *b->views);
@@ -194,7 +201,7 @@ static llm_status split_fused(struct blueprint *b, uint32_t groups, struct llm_e
 }
 
 /* The groups that take others' places where the first layer has their tensor: so must all. */
-static uint32_t as_in_file(const struct arch *arch, const struct gguf *g, uint32_t groups)
+static uint64_t as_in_file(const struct arch *arch, const struct gguf *g, uint64_t groups)
 {
     if (gguf_tensor(g, "blk.0.attn_qkv.weight")) {
         if (groups & QKV) groups ^= QKV | FUSED_QKV;
@@ -243,11 +250,11 @@ static llm_status refuse_others(const struct blueprint *b, const struct gguf *g,
     return LLM_OK;
 }
 
-static llm_status find_tensors(struct blueprint *b, const struct gguf *g, uint32_t *groups,
+static llm_status find_tensors(struct blueprint *b, const struct gguf *g, uint64_t *groups,
                                struct llm_error *error)
 {
-    const uint32_t may = as_in_file(b->arch, g, b->arch->may) &
-                         ~(uint32_t)(SECOND_NORM | EXPERTS | SHARED | OWN_GAINS);
+    const uint64_t may =
+        as_in_file(b->arch, g, b->arch->may) & ~(SECOND_NORM | EXPERTS | SHARED | OWN_GAINS);
     uint64_t n_taken = 0;
     *groups = as_in_file(b->arch, g, b->arch->tensors);
     if (b->h.router.n_experts) *groups |= EXPERTS;
@@ -274,7 +281,7 @@ static llm_status find_tensors(struct blueprint *b, const struct gguf *g, uint32
 }
 
 /* The ffn of layers with one norm is given what attention is given. */
-static llm_status find_parallel(struct blueprint *b, uint32_t groups, struct llm_error *error)
+static llm_status find_parallel(struct blueprint *b, uint64_t groups, struct llm_error *error)
 {
     const struct gguf_tensor **first = b->layers[0];
     if (first[SLOT_ATTN_NORM] && (!first[SLOT_FFN_NORM] || groups & SECOND_NORM))
@@ -298,6 +305,21 @@ static llm_status refuse_biases(const struct blueprint *b, struct llm_error *err
     return LLM_OK;
 }
 
+/* Where a layer may do without v. */
+static llm_status take_k_as_v(struct blueprint *b, struct llm_error *error)
+{
+    if (!(b->arch->traits & GEMMA4_HEADS)) return LLM_OK;
+    for (uint32_t l = 0; l < b->h.n_layers; l++) {
+        const struct gguf_tensor **slots = b->layers[l];
+        if (slots[SLOT_V]) continue;
+        if (slots[SLOT_K]->dims[1] != extent_of(&b->h, l, V_ROWS))
+            return error_set(error, LLM_BAD_MODEL,
+                             "the tensor blk.%" PRIu32 ".attn_v.weight is missing", l);
+        slots[SLOT_V] = slots[SLOT_K];
+    }
+    return LLM_OK;
+}
+
 llm_status arch_read(struct blueprint *b, const struct gguf *g, uint32_t n_vocab,
                      const struct alloc *alloc, struct llm_error *error)
 {
@@ -308,22 +330,16 @@ llm_status arch_read(struct blueprint *b, const struct gguf *g, uint32_t n_vocab
     b->layers = alloc_zero(alloc, b->h.n_layers, sizeof *b->layers);
     if (!b->layers)
         return error_memory(error, "the list of layers", b->h.n_layers * sizeof *b->layers);
-    uint32_t groups = 0;
+    uint64_t groups = 0;
     TRY(find_tensors(b, g, &groups, error));
     if (!b->tensors[SLOT_ROPE_LONG] != !b->tensors[SLOT_ROPE_SHORT])
         return error_set(
             error, LLM_BAD_MODEL,
             "of the tensors rope_factors_long.weight and rope_factors_short.weight one is missing");
     TRY(find_parallel(b, groups, error));
+    TRY(arch_split_latent(b, error));
     TRY(split_fused(b, groups, error));
-    for (uint32_t l = 0; l < b->h.n_layers; l++) {
-        const struct gguf_tensor **slots = b->layers[l];
-        if (slots[SLOT_V]) continue;
-        if (slots[SLOT_K]->dims[1] != extent_of(&b->h, l, V_ROWS))
-            return error_set(error, LLM_BAD_MODEL,
-                             "the tensor blk.%" PRIu32 ".attn_v.weight is missing", l);
-        slots[SLOT_V] = slots[SLOT_K];
-    }
+    TRY(take_k_as_v(b, error));
     return refuse_biases(b, error);
 }
 

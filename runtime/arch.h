@@ -27,12 +27,20 @@ struct head_sizes {
     uint32_t n_kv_heads, head_dim, v_dim;
 };
 
+/* Latent attention: the sizes of what its products make (arch_latent.c). */
+struct ranks {
+    uint32_t q;          /* numbers that q is made of, 0: it is one product */
+    uint32_t key, value; /* of a head, before k_b is absorbed into q and after v_b */
+    bool fused; /* k_b, transposed, and v_b lie head after head in one tensor of the file */
+};
+
 struct hparams {
     uint32_t n_layers, dim, hidden, n_heads, n_kv_heads, vocab, context;
     uint32_t head_dim, v_dim;       /* of a head of q and k, and of v */
     struct head_sizes window_heads; /* of layers with a window; all 0: those of the others */
-    bool latent;      /* v is the first v_dim numbers of k: see struct attention_shape */
-    uint32_t rope_at; /* the first dimension of a head that turns */
+    bool latent;        /* v is the first v_dim numbers of k: see struct attention_shape */
+    uint32_t rope_at;   /* the first dimension of a head that turns */
+    struct ranks ranks; /* where latent */
     float norm_eps, attention_scale;
     float head_eps;           /* of the norm of each head of q and k */
     float attention_softcap;  /* of q * k; 0: none */
@@ -91,10 +99,14 @@ enum arch_slot {
     SLOT_SHARED_GATE,
     SLOT_SHARED_UP,
     SLOT_SHARED_DOWN,
+    SLOT_Q_A,
+    SLOT_Q_B,
     N_LAYER_MATRICES,
     SLOT_EXPERT_GATE = N_LAYER_MATRICES, /* a matrix for each expert */
     SLOT_EXPERT_UP,
     SLOT_EXPERT_DOWN,
+    SLOT_K_B, /* a matrix for each head */
+    SLOT_V_B,
     END_LAYER_STACKS,
     SLOT_ATTN_NORM = END_LAYER_STACKS,
     SLOT_FFN_NORM,
@@ -119,7 +131,10 @@ enum arch_slot {
     SLOT_DENSE_POST,  /* of what it makes, and of what they make */
     SLOT_EXPERT_POST,
     SLOT_LAYER_SCALE, /* of x when the layer has added to it: read on the host */
-    SLOT_Q_BIAS,      /* from here on parts of struct head_terms */
+    SLOT_Q_A_NORM,
+    SLOT_KV_A_NORM,
+    SLOT_KV_B,   /* of all heads, until it is split */
+    SLOT_Q_BIAS, /* from here on parts of struct head_terms */
     SLOT_K_BIAS,
     SLOT_V_BIAS,
     SLOT_Q_NORM,
@@ -129,7 +144,8 @@ enum arch_slot {
     SLOT_QKV = SLOT_Q,
     SLOT_GATE_UP = SLOT_GATE,
     SLOT_EXPERT_GATE_UP = SLOT_EXPERT_GATE,
-    SLOT_QKV_BIAS = SLOT_Q_BIAS
+    SLOT_QKV_BIAS = SLOT_Q_BIAS,
+    SLOT_KV_A = SLOT_K /* keys and values of all heads as few numbers, and the rotated key */
 };
 
 enum { ARCH_VIEWS = 10 };

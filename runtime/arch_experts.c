@@ -35,6 +35,12 @@ static llm_status read_groups(struct router *r, const struct gguf *g, const char
     return LLM_OK;
 }
 
+/* Files of GLM 4.7 Flash made before the key was are told by their sizes, as in llama.cpp. */
+static bool is_early_glm(const struct hparams *h)
+{
+    return h->latent && (h->n_layers == 47 || h->n_layers == 48) && h->vocab == 154880;
+}
+
 static llm_status read_gate(struct blueprint *b, const struct gguf *g, struct llm_error *error)
 {
     /* By the number that the key has. */
@@ -54,6 +60,7 @@ static llm_status read_gate(struct blueprint *b, const struct gguf *g, struct ll
         return error_set(error, LLM_UNSUPPORTED,
                          "%s.expert_gating_func is %" PRIu32 " (1 to 3 are supported)", arch, gate);
     if (gate) r->gate = gates[gate];
+    else if (is_early_glm(&b->h)) r->gate = ROUTER_SIGMOID;
     snprintf(key, sizeof key, "%s.expert_weights_norm", arch);
     TRY(gguf_get_bool(g, key, &r->normalise, error));
     snprintf(key, sizeof key, "%s.expert_weights_scale", arch);
@@ -80,7 +87,7 @@ static llm_status read_layers(struct blueprint *b, const struct gguf *g, struct 
                          b->arch->name, h->router.n_experts);
     const struct gguf_tensor *up = tensor_of(g, first, "ffn_up_exps"),
                              *shared = tensor_of(g, first, "ffn_up_shexp");
-    const uint32_t groups = b->arch->tensors | b->arch->may;
+    const uint64_t groups = b->arch->tensors | b->arch->may;
     if (up && up->dims[1] <= UINT32_MAX) h->expert_hidden = (uint32_t)up->dims[1];
     TRY(read_number(g, b->arch->name, "expert_feed_forward_length", &h->expert_hidden, error));
     if (shared && groups & SHARED) {
@@ -99,7 +106,7 @@ llm_status arch_read_experts(struct blueprint *b, const struct gguf *g, struct l
 {
     const char *arch = b->arch->name;
     struct router *r = &b->h.router;
-    const uint32_t all = b->arch->tensors & EXPERTS, may = b->arch->may & EXPERTS;
+    const uint64_t all = b->arch->tensors & EXPERTS, may = b->arch->may & EXPERTS;
     uint32_t n = 0;
     TRY(read_number(g, arch, "expert_count", &n, error));
     if (n == 0 && !all) return LLM_OK;

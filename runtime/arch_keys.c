@@ -91,17 +91,21 @@ static llm_status read_softcaps(struct blueprint *b, const struct gguf *g, struc
     return LLM_OK;
 }
 
-/* The length is the trained context, as the rope has it. */
+/* The length is the trained context, as the rope has it, unless a key has another. */
 static llm_status read_temperature(struct blueprint *b, const struct gguf *g,
                                    struct llm_error *error)
 {
     struct hparams *h = &b->h;
+    char key[128];
     TRY(read_scale(g, b->arch->name, "attention.temperature_scale", false, &h->temperature, error));
     h->temperature_length = h->ropes[0].original_context;
+    snprintf(key, sizeof key, "%s.attention.temperature_length", b->arch->name);
+    TRY(gguf_get_u32(g, key, &h->temperature_length, error));
     if (h->temperature != 0 && h->temperature_length == 0)
         return error_set(error, LLM_BAD_MODEL,
-                         "%s.rope.scaling.original_context_length is 0, but q has a temperature",
-                         b->arch->name);
+                         "q has a temperature, but %s and "
+                         "%s.rope.scaling.original_context_length are 0",
+                         key, b->arch->name);
     return LLM_OK;
 }
 
@@ -323,6 +327,7 @@ static llm_status read_sizes(struct blueprint *b, const struct gguf *g, struct l
     h->v_dim = h->head_dim;
     snprintf(key, sizeof key, "%s.attention.value_length", arch);
     TRY(gguf_get_u32(g, key, &h->v_dim, error));
+    if (b->arch->tensors & LATENT) return arch_read_latent(b, g, error);
     return check_heads(h->head_dim, h->v_dim, error);
 }
 
@@ -388,6 +393,7 @@ llm_status arch_read_keys(struct blueprint *b, const struct gguf *g, uint32_t n_
     if (a->traits & SOFTCAPS) TRY(read_softcaps(b, g, error));
     h->n_ropes = 1;
     TRY(rope_from_gguf(&h->ropes[0], g, a->name, h->head_dim, error));
+    if (h->latent) arch_scale_latent(h);
     if (a->traits & TEMPERATURE) TRY(read_temperature(b, g, error));
     if (a->activation == ACTIVATION_XIELU) TRY(read_xielu(b, g, error));
     if (a->traits & PARALLEL_KEY) {

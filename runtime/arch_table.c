@@ -83,6 +83,8 @@ const struct arch arch_table[] = {
     {"bailingmoe2", FUSED_QKV | PRE_NORMS | GATED | HEAD_NORM | EXPERTS,
      .may = SHARED | CHOICE_BIAS, .traits = NEOX | NEXT_LAYERS, .router = {.keys = true}},
     {"deepseek", LLAMA | EXPERTS, .may = SHARED | ROPE_FREQS, .router = {.keys = true}},
+    {"deepseek2", LATENT | PRE_NORMS | GATED, .may = EXPERTS | SHARED | CHOICE_BIAS,
+     .traits = TEMPERATURE, .router = {.keys = true}},
     {"minimax-m2", LLAMA | ROW_NORM | EXPERTS | CHOICE_BIAS, .traits = NEOX,
      .router = {.gate = ROUTER_SIGMOID, .normalise = true, .keys = true}},
     {"hunyuan-moe", LLAMA | HEAD_NORM | EXPERTS, .may = SHARED, .traits = NEOX | LATE_HEAD_NORM,
@@ -108,6 +110,11 @@ const uint32_t arch_n = sizeof arch_table / sizeof *arch_table;
 #define LAYER_VECTOR(name, slot, dim, group)                                                       \
     {                                                                                              \
         "blk.%u." name, slot, ONE, dim, EACH_LAYER | F32, group, 0                                 \
+    }
+/* Which of them there must be, arch_latent.c knows. */
+#define LATENT_PART(name, slot, rows, cols, flags)                                                 \
+    {                                                                                              \
+        "blk.%u." name, slot, rows, cols, EACH_LAYER | OPTIONAL | (flags), LATENT, 0               \
     }
 /* In layers without experts, and in those with some. */
 #define DENSE(name, slot, rows, cols, flags, group)                                                \
@@ -150,6 +157,15 @@ const struct tensor_rule arch_rules[] = {
     LAYER("attn_q.weight", SLOT_Q, Q_ROWS, DIM, QKV),
     LAYER("attn_k.weight", SLOT_K, K_ROWS, DIM, QKV),
     {"blk.%u.attn_v.weight", SLOT_V, V_ROWS, DIM, EACH_LAYER | OR_K, QKV, 0},
+    LATENT_PART("attn_q.weight", SLOT_Q, QUERIES, DIM, 0),
+    LATENT_PART("attn_q_a.weight", SLOT_Q_A, Q_RANK, DIM, 0),
+    LATENT_PART("attn_q_a_norm.weight", SLOT_Q_A_NORM, ONE, Q_RANK, F32),
+    LATENT_PART("attn_q_b.weight", SLOT_Q_B, QUERIES, Q_RANK, 0),
+    LAYER("attn_kv_a_mqa.weight", SLOT_KV_A, K_ROWS, DIM, LATENT),
+    LAYER_VECTOR("attn_kv_a_norm.weight", SLOT_KV_A_NORM, RANK, LATENT),
+    LATENT_PART("attn_k_b.weight", SLOT_K_B, RANK, PLAIN_KEY, STACKED_HEADS),
+    LATENT_PART("attn_v_b.weight", SLOT_V_B, VALUE, RANK, STACKED_HEADS),
+    LATENT_PART("attn_kv_b.weight", SLOT_KV_B, PLAIN_VALUES, RANK, 0),
     LAYER_VECTOR("attn_q.bias", SLOT_Q_BIAS, Q_ROWS, QKV_BIAS),
     LAYER_VECTOR("attn_k.bias", SLOT_K_BIAS, K_ROWS, QKV_BIAS),
     LAYER_VECTOR("attn_v.bias", SLOT_V_BIAS, V_ROWS, QKV_BIAS),

@@ -109,6 +109,7 @@ llm_status check_step(struct trial *b, struct step *step, struct llm_error *erro
     step->rope = take(&size, (uint64_t)step->max_rows * step->rope_pairs * 2 * sizeof(float));
     step->pages = take(&size, step->max_pages * sizeof(uint32_t));
     step->outputs = take(&size, step->max_outputs * sizeof(uint32_t));
+    step->tops = take(&size, step->max_outputs * sizeof(struct step_top));
     step->attention = take(&size, step_attention_size(step->max_rows));
     TRY(check_buffer(b, size, GPU_MEMORY_STEP, &buffer, error));
     memset(buffer->map, 0, (size_t)buffer->size);
@@ -158,7 +159,8 @@ llm_status check_open(struct trial *b, struct ops *ops, bool timed, struct llm_e
                         .device = ops->kernels->device,
                         .alloc = ops->alloc,
                         .random = 88172645463325252u};
-    TRY_GPU(gpu_commands_create(b->device, &b->c, timed, &gpu_error_), error);
+    TRY_GPU(gpu_commands_create(b->device, &b->c, timed ? GPU_COMMANDS_TIMED : 0, &gpu_error_),
+            error);
     return LLM_OK;
 }
 
@@ -232,10 +234,34 @@ static void name_product(const struct ops *ops, const struct check *t, char out[
         kernels_name(ways[t->way].module, ways[t->way].spec, ways[t->way].n_spec, out);
 }
 
-void check_name(const struct ops *ops, const struct check *t, char out[CHOICE_NAME])
+/* What it has beyond heads and cache is a letter each. */
+static void name_attention(const struct check *t, char out[CHOICE_NAME])
 {
     const struct attention_shape *s = &t->shape;
+    const struct {
+        bool has;
+        char letter;
+    } extras[] = {
+        {t->bias, 'b'},          {t->head_norm, 'n'},   {t->late, 'l'},
+        {t->value_norm, 'v'},    {s->window != 0, 'w'}, {s->softcap != 0, 'c'},
+        {s->sinks != NULL, 's'}, {s->q_scaled, 't'},    {t->short_context, '1'},
+    };
+    enum { N = sizeof extras / sizeof *extras };
+    char letters[N + 1];
+    int n = 0;
+    for (int i = 0; i < N; i++)
+        if (extras[i].has) letters[n++] = extras[i].letter;
+    letters[n] = 0;
     char value[16] = "";
+    if (s->v_dim != s->head_dim)
+        snprintf(value, sizeof value, "%c%" PRIu32, s->latent ? ':' : '/', s->v_dim);
+    snprintf(out, CHOICE_NAME, "attention %s %" PRIu32 "%s %" PRIu32 "/%" PRIu32 "%s%s%s",
+             kv_names[s->kv], s->head_dim, value, s->n_heads, s->n_kv_heads,
+             t->out == VALUES_INT ? " int" : "", n ? " " : "", letters);
+}
+
+void check_name(const struct ops *ops, const struct check *t, char out[CHOICE_NAME])
+{
     memset(out, 0, CHOICE_NAME);
     switch (t->kind) {
     case CHECK_PRODUCT:
@@ -244,19 +270,29 @@ void check_name(const struct ops *ops, const struct check *t, char out[CHOICE_NA
     case CHECK_EMBED:
         snprintf(out, CHOICE_NAME, "embed %s", quant_info((uint32_t)t->type)->name);
         break;
-    case CHECK_NORM: snprintf(out, CHOICE_NAME, "norm %s", value_names[t->out]); break;
-    case CHECK_ARGMAX: snprintf(out, CHOICE_NAME, "argmax"); break;
-    case CHECK_ATTENTION:
-        if (s->v_dim != s->head_dim)
-            snprintf(value, sizeof value, "%c%" PRIu32, s->latent ? ':' : '/', s->v_dim);
-        snprintf(out, CHOICE_NAME, "attention %s %" PRIu32 "%s %" PRIu32 "/%" PRIu32 "%s%s%s%s",
-                 kv_names[s->kv], s->head_dim, value, s->n_heads, s->n_kv_heads,
-                 t->out == VALUES_INT ? " int" : "", t->bias ? " bias" : "",
-                 t->value_norm  ? " norms"
-                 : t->head_norm ? " norm"
-                                : "",
-                 t->short_context ? " short" : "");
+    case CHECK_NORM:
+        snprintf(out, CHOICE_NAME, "norm %s%s%s%s", value_names[t->out],
+                 t->centered ? " centered" : "", t->bias ? " bias" : "", t->added ? " added" : "");
         break;
+    case CHECK_ARGMAX: snprintf(out, CHOICE_NAME, "argmax"); break;
+    case CHECK_TOP: snprintf(out, CHOICE_NAME, "top"); break;
+    case CHECK_ATTENTION: name_attention(t, out); break;
+    case CHECK_ROUTER:
+        snprintf(out, CHOICE_NAME,
+                 "router %" PRIu32 "/%" PRIu32 " %" PRIu32 " %d %d %d %d x%" PRIu32,
+                 t->router.n_used, t->router.n_experts, t->router.n_groups, (int)t->router.gate,
+                 t->router.normalise, t->logit_bias + 2 * t->choice_bias + 4 * t->expert_scales,
+                 (int)t->router.shared, t->columns);
+        break;
+    case CHECK_EXPERTS:
+        snprintf(out, CHOICE_NAME, "experts %s%s%s %d x%" PRIu32,
+                 quant_info((uint32_t)t->type)->name,
+                 t->gated        ? " gated"
+                 : t->gate_waits ? " up"
+                                 : "",
+                 t->bias ? " bias" : "", (int)t->activation.kind, t->columns);
+        break;
+    case CHECK_COMBINE: snprintf(out, CHOICE_NAME, "combine"); break;
     }
 }
 
@@ -273,10 +309,16 @@ llm_status check_run(struct ops *ops, const struct check *t, struct verdict *v, 
         [CHECK_EMBED] = check_embed,
         [CHECK_NORM] = check_norm,
         [CHECK_ARGMAX] = check_argmax,
+        [CHECK_TOP] = check_top,
         [CHECK_ATTENTION] = check_attention,
+        [CHECK_ROUTER] = check_router,
+        [CHECK_EXPERTS] = check_experts,
+        [CHECK_COMBINE] = check_combine,
     };
     struct trial b;
     struct ops apart = *ops;
+    apart.check = NULL;
+    apart.require = NULL;
     *v = (struct verdict){.state = CHOICE_UNKNOWN};
     check_name(ops, t, v->name);
     /* With pipelines of its own: llvmpipe finds on disk only what a pipeline compiles first, and

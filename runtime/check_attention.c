@@ -15,7 +15,8 @@ struct scene {
     struct attention_shape s; /* with few KV heads, stride and places filled in */
     struct head_terms terms;
     struct step step;
-    struct gpu_buffer *qkv, *k, *v, *partial, *out, *data;
+    struct gpu_buffer *qkv, *k, *v, *partial, *out, *data, *sinks;
+    struct gpu_range all_sinks;
     float *before; /* qkv */
     const uint32_t *asked;
     uint32_t n_asked, n_rows, n_pages, max_groups;
@@ -45,8 +46,12 @@ static llm_status make(struct trial *b, const struct check *t, struct scene *e,
     e->terms = (struct head_terms){.data = {e->data, 0, 0},
                                    .bias = t->bias,
                                    .norm = t->head_norm,
-                                   .value_norm = t->value_norm,
-                                   .eps = 0.01f};
+                                   .eps = 0.01f,
+                                   .late = t->late,
+                                   .value_norm = t->value_norm};
+    TRY(check_floats(b, s->n_heads, &e->sinks, error));
+    e->all_sinks = (struct gpu_range){e->sinks, 0, s->n_heads * sizeof(float)};
+    if (s->sinks) s->sinks = &e->all_sinks;
     TRY(check_buffer(b, e->n_pages * ops_k_page_size(s), GPU_MEMORY_READBACK, &e->k, error));
     e->v = e->k;
     if (!s->latent)
@@ -61,6 +66,12 @@ static llm_status make(struct trial *b, const struct check *t, struct scene *e,
 static float *turns_of(const struct scene *e, uint32_t row)
 {
     return (float *)((char *)e->step.buffer.map + e->step.rope) + row * e->step.rope_pairs * 2;
+}
+
+/* What q is scaled by: ops.h, q_scaled. */
+static float *factor_of(const struct scene *e, uint32_t row)
+{
+    return turns_of(e, row) + (e->step.rope_pairs - 2) * 2;
 }
 
 /* The rows that are asked for, then the others. */
@@ -88,6 +99,7 @@ static void fill_step(struct trial *b, struct scene *e)
             turns_of(e, row)[2 * p] = (float)cos(angle);
             turns_of(e, row)[2 * p + 1] = (float)sin(angle);
         }
+        *factor_of(e, row) = 1 + 0.5f * (float)(i % 3);
     }
     ops_step_end(b->ops, &e->step, ops_attention_columns(b->ops, &e->s), e->n_asked);
 }
@@ -105,7 +117,7 @@ static void head_of(const struct scene *e, uint32_t row, uint32_t at, uint32_t d
     }
     const double scale = 1 / sqrt(squares / dim + (double)e->terms.eps);
     for (uint32_t d = 0; d < dim; d++)
-        out[d] = in[d] *= (norm ? scale : 1) * (gain ? (double)gain[d] : 1);
+        out[d] = in[d] *= (norm ? scale : 1) * (gain && !e->terms.late ? (double)gain[d] : 1);
     const float *turns = turns_of(e, row);
     for (uint32_t p = 0; turn && p < s->rope_dim / 2; p++) {
         const uint32_t u = s->rope_at + (s->rope_neox ? p : 2 * p),
@@ -114,37 +126,51 @@ static void head_of(const struct scene *e, uint32_t row, uint32_t at, uint32_t d
         out[u] = in[u] * c - in[w] * i;
         out[w] = in[u] * i + in[w] * c;
     }
+    for (uint32_t d = 0; gain && e->terms.late && d < dim; d++) out[d] *= (double)gain[d];
 }
 
-/* Softmax summed as it comes, with the largest score so far (Milakov and Gimelshein 2018). */
+/* Softmax summed as it comes, with the largest score so far (Milakov and Gimelshein 2018); v NULL:
+ * a score that has no value. */
+struct sum {
+    double most, weights, values[MOST_DIMS];
+};
+
+static void add_score(struct sum *sum, double score, const double *v, uint32_t n)
+{
+    const double top = score > sum->most ? score : sum->most, before = exp(sum->most - top),
+                 weight = exp(score - top);
+    for (uint32_t d = 0; d < n; d++)
+        sum->values[d] = sum->values[d] * before + (v ? weight * v[d] : 0);
+    sum->weights = sum->weights * before + weight;
+    sum->most = top;
+}
+
 static void attend(const struct scene *e, uint32_t position, uint32_t head, double out[MOST_DIMS])
 {
     const struct attention_shape *s = &e->s;
-    const uint32_t kv = head / (s->n_heads / s->n_kv_heads);
+    const uint32_t kv = head / (s->n_heads / s->n_kv_heads), n = s->head_dim;
     const float *gains = (const float *)e->data->map + s->stride;
-    const float *q_gain = e->terms.norm ? gains : NULL,
-                *k_gain = e->terms.norm ? gains + s->head_dim : NULL;
-    double q[MOST_DIMS], k[MOST_DIMS], v[MOST_DIMS], most = -INFINITY, sum = 0;
-    head_of(e, e->row_of[position], s->q + head * s->head_dim, s->head_dim, e->terms.norm, q_gain,
-            true, q);
-    memset(out, 0, MOST_DIMS * sizeof *out);
-    for (uint32_t p = 0; p <= position; p++) {
+    const bool norm = e->terms.norm;
+    const float *q_gain = norm ? gains : NULL, *k_gain = norm ? gains + n : NULL;
+    const double factor = s->q_scaled ? (double)*factor_of(e, e->row_of[position]) : 1,
+                 cap = (double)s->softcap;
+    const uint32_t first = s->window && position >= s->window ? position - s->window + 1 : 0;
+    double q[MOST_DIMS], k[MOST_DIMS], v[MOST_DIMS];
+    struct sum sum = {.most = -INFINITY};
+    head_of(e, e->row_of[position], s->q + head * n, n, norm, q_gain, true, q);
+    for (uint32_t p = first; p <= position; p++) {
         double score = 0;
-        head_of(e, e->row_of[p], s->k + kv * s->head_dim, s->head_dim, e->terms.norm, k_gain, true,
-                k);
+        head_of(e, e->row_of[p], s->k + kv * n, n, norm, k_gain, true, k);
         if (s->latent) memcpy(v, k, sizeof v);
         else
             head_of(e, e->row_of[p], s->v + kv * s->v_dim, s->v_dim, e->terms.value_norm, NULL,
                     false, v);
-        for (uint32_t d = 0; d < s->head_dim; d++) score += q[d] * k[d];
-        score *= (double)s->scale;
-        const double top = score > most ? score : most, before = exp(most - top),
-                     weight = exp(score - top);
-        for (uint32_t d = 0; d < s->v_dim; d++) out[d] = out[d] * before + weight * v[d];
-        sum = sum * before + weight;
-        most = top;
+        for (uint32_t d = 0; d < n; d++) score += q[d] * k[d];
+        score *= (double)s->scale * factor;
+        add_score(&sum, cap != 0 ? cap * tanh(score / cap) : score, v, s->v_dim);
     }
-    for (uint32_t d = 0; d < s->v_dim; d++) out[d] /= sum;
+    if (s->sinks) add_score(&sum, (double)((const float *)e->sinks->map)[head], NULL, s->v_dim);
+    for (uint32_t d = 0; d < s->v_dim; d++) out[d] = sum.values[d] / sum.weights;
 }
 
 static void compare(struct trial *b, const struct check *t, const struct scene *e)

@@ -1,4 +1,5 @@
 /* Which checks the kernels of one model call for. */
+#include <math.h>
 #include <string.h>
 
 #include "check_impl.h"
@@ -40,49 +41,45 @@ static llm_status require(struct ops *ops, const struct check *t, struct llm_err
     return ops_refuse(ops, name, error);
 }
 
-static struct attention_shape few_heads(const struct attention_shape *s)
+/* A layer's attention with few heads; its scale, window, cap and sinks are the check's own. */
+static struct check attention_of(const struct forward *f, uint32_t l)
 {
-    const uint32_t kv_heads = s->n_kv_heads < 2 ? s->n_kv_heads : 2;
-    return (struct attention_shape){.n_heads = s->n_heads / s->n_kv_heads * kv_heads,
-                                    .n_kv_heads = kv_heads,
-                                    .head_dim = s->head_dim,
-                                    .v_dim = s->v_dim,
-                                    .latent = s->latent,
-                                    .rope_at = s->rope_at,
-                                    .rope_dim = s->rope_dim,
-                                    .rope_neox = s->rope_neox,
-                                    .kv = s->kv,
-                                    .scale = s->scale};
-}
-
-/* Most layers are like one before them. */
-static llm_status require_attention(const struct forward *f, uint32_t l, struct llm_error *error)
-{
-    const struct layer_weights *w = &f->weights->layers[l];
+    static const struct gpu_range some_sinks;
     const struct attention_shape s = forward_shape(f, l);
-    const struct check t = {.kind = CHECK_ATTENTION,
-                            .out = s.v_dim % 32 ? VALUES_F32 : ops_values(f->ops, &w->o),
-                            .shape = few_heads(&s),
-                            .bias = w->terms.bias,
-                            .head_norm = w->terms.norm,
-                            .value_norm = w->terms.value_norm,
-                            .short_context = f->max_positions <= ATTENTION_GROUP};
-    return require(f->ops, &t, error);
+    const struct layer_weights *w = &f->weights->layers[l];
+    const uint32_t kv_heads = s.n_kv_heads < 2 ? s.n_kv_heads : 2;
+    return (struct check){
+        .kind = CHECK_ATTENTION,
+        .out = s.latent || s.v_dim % 32 ? VALUES_F32 : ops_values(f->ops, &w->o),
+        .shape = {.n_heads = s.n_heads / s.n_kv_heads * kv_heads,
+                  .n_kv_heads = kv_heads,
+                  .head_dim = s.head_dim,
+                  .v_dim = s.v_dim,
+                  .latent = s.latent,
+                  .rope_at = s.rope_at,
+                  .rope_dim = s.rope_dim,
+                  .rope_neox = s.rope_neox,
+                  .kv = s.kv,
+                  .scale = 1 / sqrtf((float)s.head_dim),
+                  .window = s.window ? 100 : 0,
+                  .softcap = s.softcap != 0 ? 0.25f : 0,
+                  .sinks = w->sinks.buffer ? &some_sinks : NULL,
+                  .q_scaled = s.q_scaled},
+        .bias = w->terms.bias,
+        .head_norm = w->terms.norm,
+        .late = w->terms.norm && w->terms.late,
+        .value_norm = w->terms.norm && w->terms.value_norm,
+        .short_context = f->max_positions <= ATTENTION_GROUP,
+    };
 }
 
 llm_status check_forward(struct forward *f, struct llm_error *error)
 {
-    const struct weights *w = f->weights;
-    const struct layer_weights *layer = &w->layers[0];
-    const struct check checks[] = {
-        {.kind = CHECK_EMBED, .type = w->embed.type, .cols = 512},
-        {.kind = CHECK_NORM, .out = ops_values(f->ops, &w->output)},
-        {.kind = CHECK_NORM, .out = ops_values(f->ops, &layer->qkv[0])},
-        {.kind = CHECK_ARGMAX},
-    };
-    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
-        TRY(require(f->ops, &checks[i], error));
-    for (uint32_t l = 0; l < f->h.n_layers; l++) TRY(require_attention(f, l, error));
+    for (uint32_t l = 0; l < f->h.n_layers; l++) {
+        const struct check t = attention_of(f, l);
+        TRY(require(f->ops, &t, error));
+    }
     f->ops->check = judge_product;
+    f->ops->require = require;
     return LLM_OK;
 }

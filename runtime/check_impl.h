@@ -58,9 +58,19 @@ llm_status check_norm(struct trial *b, const struct check *t, struct verdict *v,
                       struct llm_error *error);
 llm_status check_argmax(struct trial *b, const struct check *t, struct verdict *v,
                         struct llm_error *error);
+llm_status check_top(struct trial *b, const struct check *t, struct verdict *v,
+                     struct llm_error *error);
 llm_status check_attention(struct trial *b, const struct check *t, struct verdict *v,
                            struct llm_error *error);
 
+llm_status check_router(struct trial *b, const struct check *t, struct verdict *v,
+                        struct llm_error *error);
+llm_status check_experts(struct trial *b, const struct check *t, struct verdict *v,
+                         struct llm_error *error);
+llm_status check_combine(struct trial *b, const struct check *t, struct verdict *v,
+                         struct llm_error *error);
+
+double check_activate(const struct activation *a, double v);
 enum values check_y_values(const struct check *t); /* else it is the norm's that t->out says */
 uint32_t check_ways(const struct ops *ops, const struct check *t, struct way ways[OPS_WAYS]);
 /* Sets t->way to the one that ops_multiply takes now. */

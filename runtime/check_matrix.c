@@ -48,7 +48,7 @@ static double dot(const struct problem *p, const struct check *t, uint32_t matri
     return sum;
 }
 
-static double activate(const struct activation *a, double v)
+double check_activate(const struct activation *a, double v)
 {
     const double p = (double)a->a[0], q = (double)a->a[1], beta = (double)a->a[2];
     switch (a->kind) {
@@ -73,7 +73,7 @@ static double made_of(const struct problem *p, const struct check *t, uint32_t r
     const double before = (double)p->before[row * ROWS + r];
     double v = dot(p, t, 0, row, r);
     if (t->bias) v += (double)((const float *)p->bias->map)[r];
-    v = t->into == INTO_GATE ? v * activate(a, before) : activate(a, v);
+    v = t->into == INTO_GATE ? v * check_activate(a, before) : check_activate(a, v);
     if (t->kind == CHECK_GATED) v *= dot(p, t, 1, row, r);
     return t->into == INTO_SUM ? v + before : v;
 }
@@ -139,41 +139,78 @@ llm_status check_embed(struct trial *b, const struct check *t, struct verdict *v
     TRY(check_buffer(b, n * t->cols * sizeof(float), GPU_MEMORY_READBACK, &out, error));
     for (uint32_t i = 0; i < n; i++)
         ((struct step_row *)((char *)step.buffer.map + step.rows))[i].token = (i * 37 + 5) % ROWS;
+    for (uint32_t i = 0; i < n; i++)
+        ((struct step_row *)((char *)step.buffer.map + step.rows))[i].position = i;
     TRY(ops_embed(b->ops, b->c, &w, scale, &step, out, n, error));
+    gpu_commands_barrier(b->c);
+    TRY(ops_embed_add(b->ops, b->c, &w, EMBED_BY_POSITION, &step, out, n, error));
     TRY(check_submit(b, error));
     v->bound = 1e-12f;
     const float *got = out->map;
     for (uint32_t i = 0; i < n * t->cols; i++) {
         const uint32_t token = (i / t->cols * 37 + 5) % ROWS;
         check_compare(b, (double)got[i],
-                      (double)values[token * t->cols + i % t->cols] * (double)scale);
+                      (double)values[token * t->cols + i % t->cols] * (double)scale +
+                          (double)values[i]);
     }
     return LLM_OK;
+}
+
+static const float sum_scale = 0.75f; /* of a norm's sum */
+enum { NORM_DIM = 320, NORM_PARTS = 2, NORM_ROW = NORM_DIM * NORM_PARTS, NORM_ROWS = 3 };
+
+/* A part of a row; gain and bias are its own. */
+static void compare_norm(struct trial *b, const struct check *t, double eps, const float *x,
+                         const float *gain, const float *bias, const float *before,
+                         const float *out)
+{
+    double mean = 0, squares = 0;
+    for (uint32_t k = 0; k < NORM_DIM && t->centered; k++) mean += (double)x[k] / NORM_DIM;
+    for (uint32_t k = 0; k < NORM_DIM; k++)
+        squares += ((double)x[k] - mean) * ((double)x[k] - mean);
+    const double scale = 1 / sqrt(squares / NORM_DIM + eps);
+    for (uint32_t k = 0; k < NORM_DIM; k++) {
+        double want = ((double)x[k] - mean) * scale * (double)gain[k];
+        if (t->bias) want += (double)bias[k];
+        if (t->added) want = (want + (double)before[k]) * (double)sum_scale;
+        check_compare(b, check_value(out, t->out, k), want);
+    }
 }
 
 llm_status check_norm(struct trial *b, const struct check *t, struct verdict *v,
                       struct llm_error *error)
 {
-    enum { DIM = 608, N = 3 };
-    const float eps = 1e-5f;
+    const uint32_t n = NORM_ROWS * NORM_ROW;
     const struct step step = {.max_rows = 1};
-    struct gpu_buffer *in, *gain, *out;
-    TRY(check_floats(b, N * DIM, &in, error));
-    TRY(check_floats(b, DIM, &gain, error));
-    TRY(check_buffer(b, N * DIM * sizeof(float), GPU_MEMORY_READBACK, &out, error));
-    const struct gpu_range range = {gain, 0, DIM * sizeof(float)};
-    const struct norm norm = {.gain = &range, .out = out, .values = t->out, .eps = eps};
-    TRY(ops_norm(b->ops, b->c, in, &norm, DIM, &step, false, N, error));
+    struct gpu_buffer *in, *gain, *bias, *out;
+    float *before;
+    TRY(check_floats(b, n, &in, error));
+    TRY(check_floats(b, NORM_ROW, &gain, error));
+    TRY(check_floats(b, NORM_ROW, &bias, error));
+    TRY(check_floats(b, n, &out, error));
+    TRY(check_memory(b, n * sizeof(float), &before, error));
+    memcpy(before, out->map, n * sizeof(float));
+    for (uint32_t k = 0; k < n; k++) ((float *)in->map)[k] += 0.5f; /* a mean to be taken away */
+    const struct gpu_range gains = {gain, 0, NORM_ROW * sizeof(float)},
+                           biases = {bias, 0, NORM_ROW * sizeof(float)};
+    const struct norm norm = {.gain = &gains,
+                              .bias = t->bias ? &biases : NULL,
+                              .out = out,
+                              .values = t->out,
+                              .eps = 1e-5f,
+                              .centered = t->centered,
+                              .add = t->added,
+                              .stride = NORM_ROW,
+                              .scale = sum_scale,
+                              .parts = NORM_PARTS};
+    TRY(ops_norm(b->ops, b->c, in, &norm, NORM_DIM, &step, false, NORM_ROWS, error));
     TRY(check_submit(b, error));
     v->bound = t->out == VALUES_INT ? 1e-4f : 1e-12f;
-    for (uint32_t row = 0; row < N; row++) {
-        const float *x = (const float *)in->map + row * DIM, *g = gain->map;
-        double sum = 0;
-        for (uint32_t k = 0; k < DIM; k++) sum += (double)x[k] * (double)x[k];
-        const double scale = 1 / sqrt(sum / DIM + (double)eps);
-        for (uint32_t k = 0; k < DIM; k++)
-            check_compare(b, check_value((const float *)out->map + row * DIM, t->out, k),
-                          (double)x[k] * scale * (double)g[k]);
+    for (uint32_t i = 0; i < NORM_ROWS * NORM_PARTS; i++) {
+        const uint32_t own = i % NORM_PARTS * NORM_DIM, at = i * NORM_DIM;
+        compare_norm(b, t, (double)norm.eps, (const float *)in->map + at,
+                     (const float *)gain->map + own, (const float *)bias->map + own, before + at,
+                     (const float *)out->map + at);
     }
     return LLM_OK;
 }
@@ -196,5 +233,53 @@ llm_status check_argmax(struct trial *b, const struct check *t, struct verdict *
     v->bound = 0;
     for (uint32_t row = 0; row < ROWS_OF; row++)
         check_compare(b, ((const uint32_t *)out->map)[row], row * 1700 + 40);
+    return LLM_OK;
+}
+
+/* Whether the items are logits, the best of them among them. */
+static bool has_best(const struct top *top, const float *x, uint32_t n_logits, uint32_t best)
+{
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < top->n && i < TOP_ROOM; i++) {
+        const struct top_item *item = &top->items[i];
+        uint32_t better = 0;
+        if (item->id >= n_logits || item->logit != x[item->id]) return false;
+        for (uint32_t k = 0; k < n_logits; k++) better += x[k] > item->logit;
+        found += better < best;
+    }
+    return found >= best;
+}
+
+llm_status check_top(struct trial *b, const struct check *t, struct verdict *v,
+                     struct llm_error *error)
+{
+    enum { N = 5000, ROWS_OF = 2, BEST = 50 };
+    const uint32_t stride = ops_stride(N);
+    struct step step = {.max_rows = 1, .max_outputs = ROWS_OF, .max_pages = 1, .rope_pairs = 2};
+    struct gpu_buffer *logits, *groups, *out;
+    (void)t;
+    TRY(check_step(b, &step, error));
+    TRY(check_floats(b, ROWS_OF * stride, &logits, error));
+    TRY(check_buffer(b, ROWS_OF * ops_top_scratch(), GPU_MEMORY_READBACK, &groups, error));
+    TRY(check_buffer(b, ROWS_OF * sizeof(struct top), GPU_MEMORY_READBACK, &out, error));
+    struct step_top *wanted = (void *)((char *)step.buffer.map + step.tops);
+    for (uint32_t row = 0; row < ROWS_OF; row++)
+        wanted[row] = (struct step_top){.k = BEST, .n_named = 1, .named = {row + 70}};
+    TRY(ops_top(b->ops, b->c, logits, N, &step, groups, out, ROWS_OF, error));
+    TRY(check_submit(b, error));
+    v->bound = 1e-10f;
+    for (uint32_t row = 0; row < ROWS_OF; row++) {
+        const float *x = (const float *)logits->map + row * stride;
+        const struct top *top = (const struct top *)out->map + row;
+        double want = 0, got = 0;
+        float most = x[0];
+        for (uint32_t i = 0; i < N; i++) most = fmaxf(most, x[i]);
+        for (uint32_t i = 0; i < N; i++) want += exp((double)x[i] - (double)most);
+        for (uint32_t i = 0; i < TOP_PARTS; i++) got += (double)top->sums[i];
+        check_compare(b, got, want);
+        check_compare(b, (double)top->most, (double)most);
+        check_compare(b, (double)top->named[0], (double)x[row + 70]);
+        check_compare(b, has_best(top, x, N, BEST), 1);
+    }
     return LLM_OK;
 }

@@ -1,6 +1,7 @@
 #include "forward.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "gpu_error.h"
@@ -68,6 +69,10 @@ static struct attention_shape shape_of(const struct hparams *h, uint32_t l, uint
         .q_scaled = h->temperature != 0,
     };
     weights_qkv_layout(h, l, &s.stride, &s.k, &s.v);
+    if (h->latent) {
+        s.turned = s.v + h->ranks.key - s.rope_dim;
+        s.turned_each = h->ranks.key;
+    }
     return s;
 }
 
@@ -130,7 +135,7 @@ uint64_t forward_page_size(const struct hparams *h, uint32_t kv, uint64_t *large
 }
 
 struct scratch {
-    uint64_t x, added, beside, qkv, attended, hidden, partial, logits, best;
+    uint64_t x, added, beside, qkv, attended, hidden, partial, logits, best, groups, top;
 };
 
 static struct scratch scratch_sizes(const struct hparams *h, const struct attention_shape *s,
@@ -148,6 +153,8 @@ static struct scratch scratch_sizes(const struct hparams *h, const struct attent
         .partial = ops_partial_size(s, n_rows, c->context),
         .logits = n_outputs * ops_stride(h->vocab) * sizeof(float),
         .best = n_outputs * sizeof(uint32_t),
+        .groups = n_outputs * ops_top_scratch(),
+        .top = n_outputs * sizeof(struct top),
     };
 }
 
@@ -156,7 +163,8 @@ uint64_t forward_scratch_size(const struct hparams *h, const struct forward_conf
     struct attention_shape s = widest_shape(h, c->kv);
     struct scratch n = scratch_sizes(h, &s, c);
     return 3 * n.x + n.added + n.beside + n.qkv + n.attended + n.hidden + n.partial + 2 * n.logits +
-           2 * n.best + experts_scratch_size(h, max_rows(h, &s, c));
+           (1 + FORWARD_SLOTS) * n.best + n.groups + 2 * n.top +
+           experts_scratch_size(h, max_rows(h, &s, c)) + latent_scratch_size(h, max_rows(h, &s, c));
 }
 
 /* ---- opening ---- */
@@ -178,7 +186,8 @@ static void layout_step(struct step *step, const struct hparams *h, uint32_t n_r
     step->rope_size = aligned((uint64_t)n_rows * step->rope_pairs * 2 * sizeof(float));
     step->pages = step->rope + h->n_ropes * step->rope_size;
     step->outputs = aligned(step->pages + (uint64_t)max_tables * sizeof(uint32_t));
-    step->attention = aligned(step->outputs + FORWARD_MAX_OUTPUTS * sizeof(uint32_t));
+    step->tops = aligned(step->outputs + FORWARD_MAX_OUTPUTS * sizeof(uint32_t));
+    step->attention = aligned(step->tops + FORWARD_MAX_OUTPUTS * sizeof(struct step_top));
 }
 
 static llm_status take_buffers(struct forward *f, const struct forward_config *c,
@@ -204,8 +213,11 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
         {&f->partial, n.partial, GPU_MEMORY_DEVICE},
         {&f->logits, n.logits, GPU_MEMORY_DEVICE},
         {&f->best, n.best, GPU_MEMORY_DEVICE},
+        {&f->groups, n.groups, GPU_MEMORY_DEVICE},
+        {&f->top, n.top, GPU_MEMORY_DEVICE},
         {&f->logits_host, n.logits, GPU_MEMORY_READBACK},
-        {&f->best_host, n.best, GPU_MEMORY_READBACK},
+        {&f->best_host, FORWARD_SLOTS * n.best, GPU_MEMORY_READBACK},
+        {&f->top_host, n.top, GPU_MEMORY_READBACK},
         {&f->states_host, n.x, GPU_MEMORY_READBACK},
         {&f->step.buffer, f->step.attention + step_attention_size(f->step.max_rows),
          GPU_MEMORY_STEP},
@@ -216,7 +228,12 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
                                   &gpu_error_),
                 error);
     }
+    for (uint32_t i = 0; i + 1 < FORWARD_SLOTS && !f->h.encoder; i++)
+        TRY_GPU(gpu_buffer_create(f->gpu, &f->slots[i], f->step.buffer.size, GPU_MEMORY_STEP,
+                                  &gpu_error_),
+                error);
     TRY(experts_open(&f->experts, f->gpu, &f->h, f->step.max_rows, error));
+    TRY(latent_open(&f->latent, f->gpu, &f->h, f->step.max_rows, error));
     for (uint32_t l = 0; l < f->h.n_layers; l++) {
         struct kv_layer *kv = &f->kv[l];
         const struct attention_shape s = forward_shape(f, l);
@@ -243,13 +260,14 @@ static llm_status run_now(struct forward *f, struct gpu_commands *c, struct llm_
 static llm_status clear_buffers(struct forward *f, struct llm_error *error)
 {
     struct gpu_commands *c;
-    TRY_GPU(gpu_commands_create(f->gpu, &c, false, &gpu_error_), error);
+    TRY_GPU(gpu_commands_create(f->gpu, &c, 0, &gpu_error_), error);
     struct gpu_buffer *const all[] = {&f->x,   &f->normed,   &f->added, &f->beside,
                                       &f->qkv, &f->attended, &f->hidden};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (all[i]->size) gpu_commands_fill(c, all[i], 0, all[i]->size, 0);
     }
     experts_clear(&f->experts, c);
+    latent_clear(&f->latent, c);
     llm_status status = run_now(f, c, error);
     gpu_commands_free(f->gpu, c);
     return status;
@@ -294,15 +312,22 @@ void forward_free(struct forward *f)
         plan_free(f, &f->layers[i]);
         plan_free(f, &f->heads[i]);
         gpu_commands_free(f->gpu, f->read_logits[i]);
+        gpu_commands_free(f->gpu, f->read_top[i]);
         gpu_commands_free(f->gpu, f->read_states[i]);
+        for (uint32_t slot = 0; slot < FORWARD_SLOTS; slot++) {
+            gpu_commands_free(f->gpu, f->read_best[slot][i]);
+            gpu_commands_free(f->gpu, f->follow[slot][i]);
+        }
     }
     ops_free(f->ops);
     struct gpu_buffer *const all[] = {
-        &f->x,           &f->added,     &f->beside,      &f->normed,     &f->qkv,
-        &f->attended,    &f->hidden,    &f->partial,     &f->logits,     &f->best,
-        &f->logits_host, &f->best_host, &f->states_host, &f->step.buffer};
+        &f->x,      &f->added,   &f->beside,   &f->normed,      &f->qkv,         &f->attended,
+        &f->hidden, &f->partial, &f->logits,   &f->best,        &f->logits_host, &f->best_host,
+        &f->groups, &f->top,     &f->top_host, &f->states_host, &f->step.buffer};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) gpu_buffer_free(f->gpu, all[i]);
+    for (uint32_t i = 0; i + 1 < FORWARD_SLOTS; i++) gpu_buffer_free(f->gpu, &f->slots[i]);
     experts_free(&f->experts, f->gpu);
+    latent_free(&f->latent, f->gpu);
     for (uint32_t l = 0; f->kv && l < f->h.n_layers; l++) gpu_buffer_free(f->gpu, &f->kv[l].buffer);
     if (f->kv) alloc_free(f->alloc, f->kv, f->h.n_layers * sizeof *f->kv);
     memset(f, 0, sizeof *f);
@@ -310,13 +335,19 @@ void forward_free(struct forward *f)
 
 /* ---- recording ---- */
 
+/* Where a slot's best tokens lie. */
+static uint32_t best_at(uint32_t slot, uint32_t output)
+{
+    return slot * FORWARD_MAX_OUTPUTS + output;
+}
+
 static llm_status new_segment(struct forward *f, struct plan *p, struct llm_error *error)
 {
     if (!p->segments) p->segments = alloc_zero(f->alloc, f->h.n_layers + 1, sizeof *p->segments);
     if (!p->segments)
         return error_memory(error, "a plan", (f->h.n_layers + 1) * sizeof *p->segments);
-    TRY_GPU(gpu_commands_create(f->gpu, &p->segments[p->n_segments], f->profile, &gpu_error_),
-            error);
+    const uint32_t flags = GPU_COMMANDS_AGAIN | (f->profile ? GPU_COMMANDS_TIMED : 0u);
+    TRY_GPU(gpu_commands_create(f->gpu, &p->segments[p->n_segments], flags, &gpu_error_), error);
     p->n_segments++;
     return LLM_OK;
 }
@@ -339,25 +370,94 @@ static llm_status record_head(struct forward *f, uint32_t bucket, struct llm_err
     TRY(new_segment(f, p, error));
     struct gpu_commands *c = p->segments[0];
     TRY(layer_record_head(f, c, n, error));
-    gpu_commands_barrier(c);
-    TRY(ops_argmax(f->ops, c, &f->logits, f->h.vocab, &f->best, n, error));
-    gpu_commands_barrier(c);
-    gpu_commands_copy(c, &f->best, 0, &f->best_host, 0, n * sizeof(uint32_t));
     TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
+    return LLM_OK;
+}
 
-    TRY_GPU(gpu_commands_create(f->gpu, &f->read_logits[bucket], false, &gpu_error_), error);
-    c = f->read_logits[bucket];
+static llm_status record_read_logits(struct forward *f, uint32_t bucket, struct llm_error *error)
+{
+    TRY_GPU(gpu_commands_create(f->gpu, &f->read_logits[bucket], 0, &gpu_error_), error);
+    struct gpu_commands *c = f->read_logits[bucket];
     gpu_commands_barrier(c);
     gpu_commands_copy(c, &f->logits, 0, &f->logits_host, 0,
-                      (uint64_t)n * ops_stride(f->h.vocab) * sizeof(float));
+                      (uint64_t)bucket_rows(bucket) * ops_stride(f->h.vocab) * sizeof(float));
     TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
+    return LLM_OK;
+}
+
+static llm_status record_read_top(struct forward *f, uint32_t bucket, struct llm_error *error)
+{
+    const uint32_t n = bucket_rows(bucket);
+    TRY_GPU(gpu_commands_create(f->gpu, &f->read_top[bucket], 0, &gpu_error_), error);
+    struct gpu_commands *c = f->read_top[bucket];
+    gpu_commands_barrier(c);
+    TRY(ops_top(f->ops, c, &f->logits, f->h.vocab, &f->step, &f->groups, &f->top, n, error));
+    gpu_commands_barrier(c);
+    gpu_commands_copy(c, &f->top, 0, &f->top_host, 0, n * sizeof(struct top));
+    TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
+    return LLM_OK;
+}
+
+static llm_status record_read_best(struct forward *f, uint32_t slot, uint32_t bucket,
+                                   struct llm_error *error)
+{
+    TRY_GPU(gpu_commands_create(f->gpu, &f->read_best[slot][bucket], 0, &gpu_error_), error);
+    struct gpu_commands *c = f->read_best[slot][bucket];
+    const uint32_t n = bucket_rows(bucket);
+    TRY(ops_argmax(f->ops, c, &f->logits, f->h.vocab, &f->best, n, error));
+    gpu_commands_barrier(c);
+    gpu_commands_copy(c, &f->best, 0, &f->best_host, best_at(slot, 0) * sizeof(uint32_t),
+                      n * sizeof(uint32_t));
+    TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
+    return LLM_OK;
+}
+
+/* A step that follows another one: what its slot says of its rows, and the best tokens of the other
+ * one as theirs. */
+static llm_status record_follow(struct forward *f, uint32_t slot, uint32_t bucket,
+                                struct llm_error *error)
+{
+    const struct step *s = &f->step;
+    const struct gpu_buffer *from = &f->slots[slot - 1];
+    const uint64_t n = bucket_rows(bucket), pairs = 2 * sizeof(float);
+    TRY_GPU(gpu_commands_create(f->gpu, &f->follow[slot][bucket], 0, &gpu_error_), error);
+    struct gpu_commands *c = f->follow[slot][bucket];
+    const struct {
+        uint64_t at, size;
+    } parts[] = {
+        {s->rows, n * sizeof(struct step_row)},
+        {s->pages, n * s->max_pages / s->max_outputs * sizeof(uint32_t)},
+        {s->outputs, n * sizeof(uint32_t)},
+        {s->attention, step_attention_size(s->max_rows)},
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        gpu_commands_copy(c, from, parts[i].at, &s->buffer, parts[i].at, parts[i].size);
+    for (uint32_t i = 0; i < f->h.n_ropes; i++) {
+        const uint64_t at = s->rope + i * s->rope_size;
+        gpu_commands_copy(c, from, at, &s->buffer, at, n * s->rope_pairs * pairs);
+    }
+    gpu_commands_barrier(c);
+    for (uint32_t i = 0; i < n; i++)
+        gpu_commands_copy(c, &f->best, i * sizeof(uint32_t), &s->buffer,
+                          s->rows + i * sizeof(struct step_row) + offsetof(struct step_row, token),
+                          sizeof(uint32_t));
+    TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
+    return LLM_OK;
+}
+
+static llm_status record_slots(struct forward *f, uint32_t bucket, struct llm_error *error)
+{
+    for (uint32_t slot = 0; slot < FORWARD_SLOTS; slot++) {
+        if (!f->read_best[slot][bucket]) TRY(record_read_best(f, slot, bucket, error));
+        if (slot && !f->follow[slot][bucket]) TRY(record_follow(f, slot, bucket, error));
+    }
     return LLM_OK;
 }
 
 static llm_status record_states(struct forward *f, uint32_t bucket, struct llm_error *error)
 {
     uint32_t n = bucket_rows(bucket);
-    TRY_GPU(gpu_commands_create(f->gpu, &f->read_states[bucket], false, &gpu_error_), error);
+    TRY_GPU(gpu_commands_create(f->gpu, &f->read_states[bucket], 0, &gpu_error_), error);
     struct gpu_commands *c = f->read_states[bucket];
     const struct gpu_buffer *states;
     TRY(layer_record_states(f, c, n, &states, error));
@@ -370,8 +470,12 @@ static llm_status record_states(struct forward *f, uint32_t bucket, struct llm_e
 llm_status forward_record_plan(struct forward *f, uint32_t bucket, struct llm_error *error)
 {
     if (!f->layers[bucket].n_segments) TRY(record_layers(f, bucket, error));
-    if (!f->h.encoder && ops_buckets[bucket] <= FORWARD_MAX_OUTPUTS && !f->heads[bucket].n_segments)
-        TRY(record_head(f, bucket, error));
+    if (!f->h.encoder && ops_buckets[bucket] <= FORWARD_MAX_OUTPUTS) {
+        if (!f->heads[bucket].n_segments) TRY(record_head(f, bucket, error));
+        if (!f->read_logits[bucket]) TRY(record_read_logits(f, bucket, error));
+        if (!f->read_top[bucket]) TRY(record_read_top(f, bucket, error));
+        TRY(record_slots(f, bucket, error));
+    }
     if (!f->read_states[bucket]) TRY(record_states(f, bucket, error));
     return LLM_OK;
 }
@@ -385,13 +489,19 @@ llm_status forward_record(struct forward *f, struct llm_error *error)
 
 /* ---- a step ---- */
 
-static void *step_at(const struct forward *f, uint64_t offset)
+static const struct gpu_buffer *slot_buffer(const struct forward *f, uint32_t slot)
 {
-    return (char *)f->step.buffer.map + offset;
+    return slot ? &f->slots[slot - 1] : &f->step.buffer;
 }
 
-void forward_begin(struct forward *f, uint32_t bucket)
+static void *step_at(const struct forward *f, uint64_t offset)
 {
+    return (char *)slot_buffer(f, f->slot)->map + offset;
+}
+
+void forward_begin(struct forward *f, uint32_t bucket, uint32_t slot)
+{
+    f->slot = slot;
     struct step_row *rows = step_at(f, f->step.rows);
     for (uint32_t i = 0; i < bucket_rows(bucket); i++)
         rows[i] = (struct step_row){0, STEP_NO_ROW, 0, 0};
@@ -431,17 +541,32 @@ void forward_set_outputs(struct forward *f, const uint32_t *rows, uint32_t n,
                          uint32_t output_bucket)
 {
     uint32_t *outputs = step_at(f, f->step.outputs);
-    for (uint32_t i = 0; i < bucket_rows(output_bucket); i++) outputs[i] = rows[i < n ? i : 0];
+    for (uint32_t i = 0; i < bucket_rows(output_bucket); i++) {
+        outputs[i] = rows[i < n ? i : 0];
+        forward_wanted(f, i)->k = 0;
+    }
+}
+
+struct step_top *forward_wanted(const struct forward *f, uint32_t output)
+{
+    return (struct step_top *)step_at(f, f->step.tops) + output;
 }
 
 void forward_end(struct forward *f, uint32_t bucket)
 {
-    ops_step_end(f->ops, &f->step, f->columns, bucket_rows(bucket));
+    struct step step = f->step;
+    step.buffer = *slot_buffer(f, f->slot);
+    ops_step_end(f->ops, &step, f->columns, bucket_rows(bucket));
 }
 
-uint32_t forward_best(const struct forward *f, uint32_t output)
+uint32_t forward_best(const struct forward *f, uint32_t slot, uint32_t output)
 {
-    return ((const uint32_t *)f->best_host.map)[output];
+    return ((const uint32_t *)f->best_host.map)[best_at(slot, output)];
+}
+
+const struct top *forward_top(const struct forward *f, uint32_t output)
+{
+    return (const struct top *)f->top_host.map + output;
 }
 
 const float *forward_logits(const struct forward *f, uint32_t output)
@@ -458,16 +583,17 @@ llm_status forward_warm(struct forward *f, struct llm_error *error)
 {
     const uint32_t row = 0;
     uint64_t ticket;
-    forward_begin(f, 0);
+    forward_begin(f, 0, 0);
     forward_set_outputs(f, &row, 1, 0);
     forward_end(f, 0);
     TRY_GPU(
         gpu_submit(f->gpu, f->layers[0].segments, f->layers[0].n_segments, &ticket, &gpu_error_),
         error);
-    if (!f->h.encoder)
-        TRY_GPU(
-            gpu_submit(f->gpu, f->heads[0].segments, f->heads[0].n_segments, &ticket, &gpu_error_),
-            error);
+    if (!f->h.encoder) {
+        struct gpu_commands *const rest[] = {f->heads[0].segments[0], f->read_best[0][0],
+                                             f->read_top[0]};
+        TRY_GPU(gpu_submit(f->gpu, rest, 3, &ticket, &gpu_error_), error);
+    }
     TRY_GPU(gpu_wait(f->gpu, ticket, UINT64_MAX, &gpu_error_), error);
     const double begun = os_clock();
     TRY_GPU(gpu_submit(f->gpu, f->layers[0].segments, 1, &ticket, &gpu_error_), error);
@@ -494,7 +620,7 @@ static struct page_part page_part(struct forward *f, uint32_t page, uint32_t i)
 llm_status forward_copy_pages(struct forward *f, const struct kv_copy *copies, uint32_t n,
                               struct gpu_commands **out, struct llm_error *error)
 {
-    TRY_GPU(gpu_commands_create(f->gpu, out, false, &gpu_error_), error);
+    TRY_GPU(gpu_commands_create(f->gpu, out, 0, &gpu_error_), error);
     gpu_commands_barrier(*out);
     for (uint32_t c = 0; c < n; c++) {
         for (uint32_t i = 0; i < 2 * f->h.n_layers; i++) {
@@ -533,7 +659,7 @@ llm_status forward_page_read(struct forward *f, uint32_t page, void *out, struct
             error);
     struct gpu_error gpu_error = {{0}};
     llm_status status =
-        gpu_failed(gpu_commands_create(f->gpu, &c, false, &gpu_error), &gpu_error, error);
+        gpu_failed(gpu_commands_create(f->gpu, &c, 0, &gpu_error), &gpu_error, error);
     if (status == LLM_OK) {
         uint64_t done = 0;
         for (uint32_t i = 0; i < 2 * f->h.n_layers; i++) {

@@ -6,6 +6,7 @@
 
 #include "experts.h"
 #include "kv.h"
+#include "latent.h"
 #include "ops.h"
 #include "weights.h"
 
@@ -14,7 +15,8 @@ enum {
     FORWARD_MAX_TEXT = 2048,
     FORWARD_MAX_ROWS = 128,
     FORWARD_MAX_OUTPUTS = 16,
-    FORWARD_N_BUCKETS = 12
+    FORWARD_N_BUCKETS = 12,
+    FORWARD_SLOTS = 5
 };
 
 /* The layers' commands for one number of rows, or the output matrix' for one number of outputs. */
@@ -40,13 +42,20 @@ struct forward {
     uint32_t columns; /* the most that a layer's attention has */
     const struct alloc *alloc;
 
+    /* The plans read `step`. Slot 0 is the very same, written by the host while nothing is in
+     * flight; the others hold the data of steps that follow while one is: the device copies them.
+     */
     struct step step;
+    struct gpu_buffer slots[FORWARD_SLOTS - 1];
+    uint32_t slot;                   /* that forward_set_... write to */
     struct gpu_buffer added, beside; /* what a layer adds to x, before its norm, and of that what
                                         experts make: (max rows, stride) f32 */
     struct gpu_buffer x, normed, qkv, attended, hidden, partial; /* (max rows, stride) f32 */
     struct expert_scratch experts;
+    struct latent_scratch latent;
     struct gpu_buffer logits, best; /* (max outputs, stride of vocab) f32; (max outputs) u32 */
-    struct gpu_buffer logits_host, best_host, states_host;
+    struct gpu_buffer groups, top;  /* ops_top's (max outputs) */
+    struct gpu_buffer logits_host, best_host, top_host, states_host;
     struct kv_layer *kv; /* (n_layers) */
     uint32_t n_pages, max_positions;
     uint64_t page_size; /* of all layers */
@@ -55,6 +64,12 @@ struct forward {
     struct plan layers[FORWARD_N_BUCKETS], heads[FORWARD_N_BUCKETS];
     struct gpu_commands
         *read_logits[FORWARD_N_BUCKETS], /* copies what a head has computed to logits_host */
+        *read_top[FORWARD_N_BUCKETS],    /* or what is wanted of it to top_host */
+        *read_best[FORWARD_SLOTS]
+                  [FORWARD_N_BUCKETS],             /* or finds the best tokens of a slot's step */
+        *follow[FORWARD_SLOTS][FORWARD_N_BUCKETS], /* before the layers of a slot's step: each row's
+                                                      token is the best one of the last step's
+                                                      output of the same number */
         *read_states[FORWARD_N_BUCKETS]; /* the norm of all rows that layers have computed, to
                                             states_host */
 };
@@ -98,8 +113,9 @@ double forward_seconds(const struct forward *f, uint32_t bucket);
 uint32_t forward_take(const struct forward *f, uint32_t n, uint32_t *bucket);
 uint32_t forward_output_bucket(uint32_t n);
 
-/* The step's data; nothing may be in flight. Rows that are not set are padding. */
-void forward_begin(struct forward *f, uint32_t bucket);
+/* The data of a slot's step, which is not in flight, with slot 0 nothing is. Rows that are not set
+ * are padding. */
+void forward_begin(struct forward *f, uint32_t bucket, uint32_t slot);
 void forward_set_row(struct forward *f, uint32_t row, uint32_t token, uint32_t position,
                      uint32_t table, uint32_t last);
 /* Copies a sequence's pages to the step's page tables from entry `table` on; the caller counts
@@ -108,10 +124,13 @@ void forward_set_table(struct forward *f, uint32_t table, const struct kv_sequen
 uint32_t forward_max_tables(const struct forward *f);
 void forward_set_outputs(struct forward *f, const uint32_t *rows, uint32_t n,
                          uint32_t output_bucket);
+/* What read_top gives of an output, to be filled in; forward_set_outputs wants nothing of any. */
+struct step_top *forward_wanted(const struct forward *f, uint32_t output);
 void forward_end(struct forward *f, uint32_t bucket);
 
-/* After the head's plan, or after read_logits: */
-uint32_t forward_best(const struct forward *f, uint32_t output);
+/* After read_best, read_top, or read_logits: */
+uint32_t forward_best(const struct forward *f, uint32_t slot, uint32_t output);
+const struct top *forward_top(const struct forward *f, uint32_t output);
 const float *forward_logits(const struct forward *f, uint32_t output); /* (vocab) */
 /* After read_states: what the head would be given for a row, before the scale of logits. (dim) */
 const float *forward_states(const struct forward *f, uint32_t row);

@@ -1,6 +1,7 @@
 #include "generation.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "error.h"
@@ -85,7 +86,7 @@ void generation_settle(llm_generation *g)
 
 /* ---- a token ---- */
 
-static llm_status keep_logprobs(llm_generation *g, const float *logits, double logprob)
+static llm_status keep_logprobs(llm_generation *g, const struct output *o, double logprob)
 {
     const struct alloc *a = alloc_of(g);
     if (!g->n_logprobs) return LLM_OK;
@@ -99,8 +100,10 @@ static llm_status keep_logprobs(llm_generation *g, const float *logits, double l
         alloc_grow(a, g->logprobs, &g->logprobs_capacity, n * g->n_logprobs, sizeof *all);
     if (!all) return error_memory(&g->error, "log-probabilities", n * g->n_logprobs * sizeof *all);
     g->logprobs = all;
-    sampler_best(logits, tokenizer_info(g->model->tokenizer)->n_tokens,
-                 all + (n - 1) * g->n_logprobs, g->n_logprobs);
+    struct llm_logprob *best = all + (n - 1) * g->n_logprobs;
+    if (o->top) sampler_best_top(o->top, best, g->n_logprobs);
+    else
+        sampler_best(o->values, tokenizer_info(g->model->tokenizer)->n_tokens, best, g->n_logprobs);
     return LLM_OK;
 }
 
@@ -161,15 +164,27 @@ static llm_status add_token(llm_generation *g, int32_t id, double logprob)
     return add_piece(g, id, logprob);
 }
 
-static llm_status pick(llm_generation *g, int32_t best, const float *logits, int32_t *id,
-                       double *logprob)
+/* As run->wants. Drafts lie behind the session's tokens, and count where they were right. */
+static bool run_wants(struct run *run, uint32_t position, struct step_top *wanted)
 {
-    *id = best;
+    llm_generation *g = (llm_generation *)run;
+    struct step_top w;
+    w.k = sampler_wants(g->sampler, g->session->tokens, position + 1, g->n_logprobs, w.named,
+                        &w.n_named);
+    memcpy(wanted, &w, offsetof(struct step_top, named) + w.n_named * sizeof *w.named);
+    return w.k > 0;
+}
+
+static llm_status pick(llm_generation *g, const struct output *o, int32_t *id, double *logprob)
+{
+    const int32_t *tokens = g->session->tokens;
+    const uint32_t n = g->session->n_tokens;
+    *id = o->best;
     *logprob = 0;
     if (g->run.argmax) return LLM_OK;
-    TRY(sampler_pick(g->sampler, logits, g->session->tokens, g->session->n_tokens,
-                     g->session->n_tokens, id, logprob, &g->error));
-    return keep_logprobs(g, logits, *logprob);
+    if (o->top) TRY(sampler_pick_top(g->sampler, o->top, tokens, n, n, id, logprob, &g->error));
+    else TRY(sampler_pick(g->sampler, o->values, tokens, n, n, id, logprob, &g->error));
+    return keep_logprobs(g, o, *logprob);
 }
 
 /* ---- drafts: what followed the same tokens before ---- */
@@ -220,7 +235,7 @@ static bool accept(llm_generation *g, uint32_t place, int32_t id)
 
 /* The token that follows position. Where a draft had another one, what was computed for those
  * behind it is cut off. */
-static void run_output(struct run *run, uint32_t position, int32_t best, const float *logits)
+static void run_output(struct run *run, uint32_t position, const struct output *o)
 {
     llm_generation *g = (llm_generation *)run;
     llm_session *s = g->session;
@@ -232,7 +247,7 @@ static void run_output(struct run *run, uint32_t position, int32_t best, const f
     int32_t id;
     double logprob;
     bool right = false;
-    llm_status status = pick(g, best, logits, &id, &logprob);
+    llm_status status = pick(g, o, &id, &logprob);
     if (status == LLM_OK) {
         right = accept(g, position + 1, id);
         status = add_token(g, id, logprob);
@@ -241,7 +256,8 @@ static void run_output(struct run *run, uint32_t position, int32_t best, const f
     bool ends =
         status != LLM_OK || g->finish || llm_session_closed(s) || s->n_tokens == s->capacity;
     if (right && !ends) return; /* the next output is there, or on its way */
-    session_cut_cache(s, position + 1);
+    /* Not what steps in flight have taken, unless they are for nothing. */
+    if (ends || s->kv.length > position + 1) session_cut_cache(s, position + 1);
     g->run.upto = s->kv.length; /* nothing left: the run ends */
     if (ends) return;
     g->run.upto = s->n_tokens + draft(g);
@@ -277,6 +293,20 @@ static bool wants_more(const llm_generation *g)
            !llm_session_closed(g->session);
 }
 
+/* The run computes what the session holds, for the token after it. The last token to write, by its
+ * number or for want of room, needs no row. */
+static void aim(llm_generation *g)
+{
+    llm_session *s = g->session;
+    int64_t left = s->capacity - s->n_tokens;
+    if (g->max_tokens >= 0 && g->max_tokens - g->n_tokens < left)
+        left = g->max_tokens - g->n_tokens;
+    g->run.upto = s->n_tokens;
+    g->run.outputs_from = s->n_tokens - 1;
+    g->run.ahead =
+        g->run.argmax && !g->speculative && left > 0 ? s->n_tokens + (uint32_t)left - 1 : 0;
+}
+
 /* True where the run goes on. */
 static bool goes_on(llm_generation *g)
 {
@@ -285,8 +315,7 @@ static bool goes_on(llm_generation *g)
     g->status = make_room(g, &g->error);
     if (!wants_more(g) || s->n_tokens == s->capacity || s->n_tokens == 0) return false;
     if (s->kv.length > s->n_tokens - 1) session_cut_cache(s, s->n_tokens - 1);
-    g->run.upto = s->n_tokens;
-    g->run.outputs_from = s->n_tokens - 1;
+    aim(g);
     scheduler_add(&g->model->scheduler, &g->run);
     return true;
 }
@@ -380,8 +409,12 @@ static void set_goal(llm_generation *g)
     llm_session *s = g->session;
     bool reads_only = g->feed || g->max_tokens == 0 || s->n_tokens == s->capacity;
     g->run.rows = (struct rows){s->tokens, &s->kv};
-    g->run.upto = reads_only ? s->n_tokens - 1 : s->n_tokens;
-    g->run.outputs_from = reads_only ? s->n_tokens : s->n_tokens - 1;
+    aim(g);
+    if (reads_only) {
+        g->run.upto = s->n_tokens - 1;
+        g->run.outputs_from = s->n_tokens;
+    }
+    g->run.wants = run_wants;
     g->run.output = run_output;
     g->run.end = run_end;
     if (s->kv.length > s->n_tokens - 1) session_cut_cache(s, s->n_tokens - 1);

@@ -6,11 +6,10 @@
 
 #include "args.h"
 #include "blob.h"
+#include "crew.h"
 #include "gpu_error.h"
 #include "kernels_spirv.h"
 #include "os.h"
-
-enum { MAKERS = 4 /* threads, at most */ };
 
 struct module_info {
     const char *name;
@@ -129,28 +128,25 @@ llm_status kernels_want(struct kernels *k, enum module module, const uint32_t *s
     return status;
 }
 
-static void make_wanted(void *user)
+static void make_wanted(void *user, uint32_t at)
 {
     struct kernels *k = user;
     os_lock(k->lock);
-    for (size_t i = 0; i < k->n; i++) {
-        if (k->items[i].state == KERNEL_WANTED) make(k, i, NULL);
-    }
+    if (k->items[at].state == KERNEL_WANTED) make(k, at, NULL);
     os_unlock(k->lock);
 }
 
 void kernels_make_wanted(struct kernels *k)
 {
-    struct os_thread *threads[MAKERS - 1] = {NULL};
-    uint32_t n = 0, makers = os_processors();
+    uint32_t n_wanted = 0;
     os_lock(k->lock);
-    for (size_t i = 0; i < k->n; i++) n += k->items[i].state == KERNEL_WANTED;
+    const uint32_t n = (uint32_t)k->n;
+    for (uint32_t i = 0; i < n; i++) n_wanted += k->items[i].state == KERNEL_WANTED;
     os_unlock(k->lock);
-    if (makers > MAKERS) makers = MAKERS;
-    if (makers > n) makers = n;
-    for (uint32_t i = 1; i < makers; i++) threads[i - 1] = os_thread_start(make_wanted, k);
-    make_wanted(k);
-    for (uint32_t i = 1; i < makers; i++) os_thread_join(threads[i - 1]);
+    if (n_wanted == 0) return;
+    struct crew *crew = crew_open(k->alloc, n_wanted - 1);
+    crew_run(crew, make_wanted, k, n);
+    crew_free(crew);
 }
 
 struct kernel_counts kernels_count(struct kernels *k)

@@ -33,7 +33,9 @@ static bool shares_norm(const struct forward *f, const struct layer_weights *w)
 static struct rows attention_rows(const struct forward *f, const struct layer_weights *w)
 {
     if (!w->attn_norm.buffer) return (struct rows){&f->x, VALUES_F32};
+    const struct weight *q_a = &w->latent.q_a;
     enum values values = all_values(f, w->qkv, w->n_qkv);
+    if (q_a->buffer && ops_values(f->ops, q_a) == VALUES_F32) values = VALUES_F32;
     if (shares_norm(f, w) && ffn_values(f, w) == VALUES_F32) values = VALUES_F32;
     return (struct rows){&f->normed, values};
 }
@@ -138,9 +140,10 @@ static struct gpu_range v_pages(const struct forward *f, uint32_t l)
     return (struct gpu_range){&kv->buffer, kv->v_at, kv->v_size * f->n_pages};
 }
 
-static llm_status record_qkv(struct forward *f, struct gpu_commands *c, uint32_t stride,
-                             const struct layer_weights *w, uint32_t n, struct llm_error *error)
+static llm_status record_qkv(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t stride,
+                             uint32_t n, struct llm_error *error)
 {
+    const struct layer_weights *w = &f->weights->layers[l];
     const struct rows rows = attention_rows(f, w);
     for (uint32_t i = 0; i < w->n_qkv; i++) {
         if (i)
@@ -149,6 +152,7 @@ static llm_status record_qkv(struct forward *f, struct gpu_commands *c, uint32_t
         TRY(ops_matrix(f->ops, c, &w->qkv[i], rows.buffer, rows.values, &f->qkv, stride,
                        w->qkv_at[i], false, n, error));
     }
+    if (f->h.latent) return latent_record_qk(f, c, l, rows.buffer, rows.values, n, error);
     return LLM_OK;
 }
 
@@ -197,16 +201,21 @@ static llm_status record_attention(struct forward *f, struct gpu_commands *c, ui
 {
     const struct layer_weights *w = &f->weights->layers[l];
     struct attention_shape shape = forward_shape(f, l);
-    const struct rows attended = {&f->attended,
-                                  shape.v_dim % 32 ? VALUES_F32 : ops_values(f->ops, &w->o)};
+    const bool rounds = !shape.latent && shape.v_dim % 32 == 0;
+    const struct rows attended = {shape.latent ? &f->latent.values : &f->attended,
+                                  rounds ? ops_values(f->ops, &w->o) : VALUES_F32};
     struct norm next = ffn_norm(f, w);
     if (w->sinks.buffer) shape.sinks = &w->sinks;
-    TRY(record_qkv(f, c, shape.stride, w, n, error));
+    TRY(record_qkv(f, c, l, shape.stride, n, error));
     gpu_commands_barrier(c);
     if (f->h.parallel && next.gain->buffer) /* before x changes */
         TRY(record_norm(f, c, &f->x, &next, n, error));
     TRY(record_heads(f, c, l, &shape, attended.values, n, error));
     gpu_commands_barrier(c);
+    if (f->h.latent) {
+        TRY(latent_record_values(f, c, l, n, error));
+        gpu_commands_barrier(c);
+    }
     if (f->h.norms_after)
         return record_normed_sum(f, c, &w->o, &attended, &f->x, &f->normed, &w->attn_post,
                                  &w->attn_post_bias, n, error);

@@ -1,6 +1,7 @@
 #include "model.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "blob.h"
@@ -337,15 +338,26 @@ void llm_model_free(llm_model *m)
 
 /* ---- the pump ---- */
 
-bool model_pump(llm_model *m)
+static void settle_all(llm_model *m)
 {
-    if (!m->device) return false;
     for (llm_session *s = m->sessions, *next; s; s = next) {
         next = s->next;
         if (s->current) generation_settle(s->current);
         if (s->task) task_settle(s->task);
     }
-    bool moved = scheduler_pump(&m->scheduler);
+}
+
+/* All steps that were in flight, at most. Between them a cancel counts, as it does between pumps.
+ */
+bool model_pump(llm_model *m)
+{
+    bool moved = false;
+    if (!m->device) return false;
+    for (int i = 0; i < SCHEDULER_STEPS; i++) {
+        settle_all(m);
+        moved |= scheduler_pump(&m->scheduler);
+        if (!scheduler_has_outputs(&m->scheduler)) break;
+    }
     if (m->scheduler.plan_was_new) leave_watch(m->root);
     m->scheduler.plan_was_new = false;
     return moved;
@@ -356,9 +368,10 @@ bool model_has_work(const llm_model *m)
     return m->device && scheduler_has_work(&m->scheduler);
 }
 
-bool model_in_flight(const llm_model *m)
+double model_in_flight_since(const llm_model *m)
 {
-    return m->device && m->scheduler.flight.n_slices > 0;
+    const struct scheduler *s = &m->scheduler;
+    return m->device && s->n_slices ? s->slices[0].submitted : (double)INFINITY;
 }
 
 void model_wait(llm_model *m, double seconds)
@@ -368,9 +381,9 @@ void model_wait(llm_model *m, double seconds)
 
 void model_wait_idle(const llm_model *m)
 {
-    const struct flight *f = &m->scheduler.flight;
-    for (uint32_t i = 0; m->device && i < f->n_slices; i++)
-        gpu_wait(m->device->gpu, f->slices[i].ticket, 10000000000u, NULL);
+    const struct scheduler *s = &m->scheduler;
+    for (uint32_t i = 0; m->device && i < s->n_slices; i++)
+        gpu_wait(m->device->gpu, s->slices[i].ticket, 10000000000u, NULL);
 }
 
 llm_status model_check(const llm_model *m, struct llm_error *error)

@@ -44,7 +44,8 @@ void model_open(llm_model *m, struct load *ld);
 
 bool model_pump(llm_model *m);
 bool model_has_work(const llm_model *m);
-bool model_in_flight(const llm_model *m);
+/* When what is in flight was submitted, the first of it; infinity: nothing is. */
+double model_in_flight_since(const llm_model *m);
 void model_wait(llm_model *m, double seconds);
 /* Until nothing of it is in flight, for ten seconds at most; nothing else changes. */
 void model_wait_idle(const llm_model *m);

@@ -1,9 +1,11 @@
 #include "ops_impl.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "args.h"
+#include "check.h"
 #include "gpu_error.h"
 
 /* A software device runs a workgroup as a loop over subgroups and pays for each barrier. A GPU
@@ -12,10 +14,10 @@
  * Qualcomm) half of one would idle in attention, and the queries of two rows spill. tests/compilers
  * has the figures. */
 const struct profile ops_profiles[N_PROFILES] = {
-    [PROFILE_SOFTWARE] = {8, 0, 2, 8, 8, 8, 4, 4},
-    [PROFILE_NARROW] = {2, 32, 1024, 64, 128, 16, 2, 1},
-    [PROFILE_GPU] = {8, 64, 1024, 64, 128, 32, 4, 2},
-    [PROFILE_WIDE] = {8, 64, 1024, 64, 128, 64, 4, 1},
+    [PROFILE_SOFTWARE] = {8, 0, 2, 2, 8, 8, 8, 4, 4},
+    [PROFILE_NARROW] = {2, 32, 1024, 16, 64, 128, 16, 2, 1},
+    [PROFILE_GPU] = {8, 64, 1024, 16, 64, 128, 32, 4, 2},
+    [PROFILE_WIDE] = {8, 64, 1024, 16, 64, 128, 64, 4, 1},
 };
 
 static enum ops_profile profile_of(const struct gpu_info *info)
@@ -63,6 +65,12 @@ void ops_free(struct ops *ops)
     alloc_free(ops->alloc, ops, sizeof *ops);
 }
 
+llm_status ops_required(struct ops *ops, const struct gpu_commands *c, const struct check *t,
+                        struct llm_error *error)
+{
+    return c && ops->require ? ops->require(ops, t, error) : LLM_OK;
+}
+
 llm_status ops_kernel(const struct ops *ops, const struct gpu_commands *c, enum module module,
                       const uint32_t *spec, uint32_t n_spec, const struct gpu_kernel **out,
                       struct llm_error *error)
@@ -83,6 +91,12 @@ llm_status ops_norm(struct ops *ops, struct gpu_commands *c, const struct gpu_bu
                          "a norm of %" PRIu32 " values: not a multiple of %" PRIu32
                          ", or integers added",
                          dim, many);
+    const struct check check = {.kind = CHECK_NORM,
+                                .out = norm->values,
+                                .centered = norm->centered,
+                                .bias = norm->bias != NULL,
+                                .added = norm->add};
+    TRY(ops_required(ops, c, &check, error));
     const uint32_t spec[] = {ops->profile->norm_lanes, norm->centered, norm->bias != NULL,
                              norm->add};
     TRY(ops_kernel(ops, c, ops_pick_for(ops, MODULE_norm, norm->values), spec, 4, &kernel, error));
@@ -107,10 +121,49 @@ llm_status ops_argmax(struct ops *ops, struct gpu_commands *c, const struct gpu_
                       struct llm_error *error)
 {
     const struct gpu_kernel *kernel;
+    TRY(ops_required(ops, c, &(struct check){.kind = CHECK_ARGMAX}, error));
     TRY(ops_kernel(ops, c, ops_pick(ops, MODULE_argmax), &ops->profile->norm_lanes, 1, &kernel,
                    error));
     const struct argmax_args args = {n, ops_stride(n)};
     const struct gpu_range ranges[] = {all_of(logits), all_of(out)};
     gpu_commands_dispatch(c, kernel, ranges, &args, n_rows, 1, 1);
+    return LLM_OK;
+}
+
+/* Groups of a row's logits; their largest are sought in TOP_PARTS workgroups. */
+enum { TOP_GROUPS = 512 };
+
+uint64_t ops_top_scratch(void)
+{
+    return TOP_GROUPS * sizeof(uint32_t);
+}
+
+llm_status ops_top(struct ops *ops, struct gpu_commands *c, const struct gpu_buffer *logits,
+                   uint32_t n, const struct step *step, const struct gpu_buffer *groups,
+                   const struct gpu_buffer *out, uint32_t n_rows, struct llm_error *error)
+{
+    const struct gpu_kernel *find, *collect;
+    const uint32_t lanes = ops->profile->norm_lanes, parts = ops->profile->top_parts;
+    const uint32_t find_spec[] = {lanes, TOP_GROUPS, TOP_PARTS},
+                   spec[] = {lanes, TOP_GROUPS, parts};
+    TRY(ops_required(ops, c, &(struct check){.kind = CHECK_TOP}, error));
+    TRY(ops_kernel(ops, c, ops_pick(ops, MODULE_top_groups), find_spec, 3, &find, error));
+    TRY(ops_kernel(ops, c, ops_pick(ops, MODULE_top), spec, 3, &collect, error));
+    const uint32_t word = sizeof(uint32_t);
+    const struct top_args args = {.n = n,
+                                  .stride = ops_stride(n),
+                                  .wanted = sizeof(struct step_top) / word,
+                                  .found = sizeof(struct top) / word,
+                                  .items = offsetof(struct top, items) / word,
+                                  .names = offsetof(struct top, named) / word,
+                                  .room = TOP_ROOM};
+    const struct gpu_range ranges[] = {
+        all_of(logits),
+        {&step->buffer, step->tops, n_rows * sizeof(struct step_top)},
+        all_of(groups),
+        all_of(out)};
+    gpu_commands_dispatch(c, find, ranges, &args, TOP_PARTS, n_rows, 1);
+    gpu_commands_barrier(c);
+    gpu_commands_dispatch(c, collect, ranges, &args, parts, n_rows, 1);
     return LLM_OK;
 }

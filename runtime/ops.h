@@ -14,6 +14,7 @@
 #include "alloc.h"
 #include "llm.h"
 #include "quant.h"
+#include "top.h"
 
 /* A matrix on the device, repacked (repack.h). */
 struct weight {
@@ -43,6 +44,7 @@ struct step {
         pages; /* uint32_t (max_pages): the page tables of the sequences, one after the other */
     uint64_t outputs;   /* uint32_t (max_outputs): the row that each output belongs to; unused ones
                            repeat a valid row */
+    uint64_t tops;      /* struct step_top (max_outputs) */
     uint64_t attention; /* struct step_attention and what follows it: ops_step_end */
 };
 struct step_row {
@@ -92,8 +94,11 @@ struct attention_shape {
     bool latent; /* v is the first v_dim numbers of k: the qkv buffer and the cache have no v */
     uint32_t rope_at, rope_dim; /* dimensions of a head that are rotated; the rest is copied */
     bool rope_neox;             /* pairs (i, i + rope_dim / 2) of these; else (2i, 2i + 1) */
-    uint32_t kv;                /* LLM_KV_...: what the cache holds */
-    float scale;                /* of q * k, 1 / sqrt(head_dim) */
+    uint32_t turned,
+        turned_each; /* of q they come from another place of the row, where these of the
+                        first head lie, and from there to the next one's; each 0: not */
+    uint32_t kv;     /* LLM_KV_...: what the cache holds */
+    float scale;     /* of q * k, 1 / sqrt(head_dim) */
     uint32_t stride, q, k,
         v;           /* floats: of a row of the qkv buffer, and where q, k and v begin in it */
     uint32_t window; /* a row sees the positions less than this far from its own; 0: all */
@@ -204,5 +209,12 @@ llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct a
 llm_status ops_argmax(struct ops *ops, struct gpu_commands *c, const struct gpu_buffer *logits,
                       uint32_t n, const struct gpu_buffer *out, uint32_t n_rows,
                       struct llm_error *error);
+/* out[i], a struct top, = what the step's tops[i] wants of logits(i)[0..n); nothing is written
+ * where it wants nothing. groups: ops_top_scratch bytes for each row. Two dispatches and the
+ * barrier between them. */
+uint64_t ops_top_scratch(void);
+llm_status ops_top(struct ops *ops, struct gpu_commands *c, const struct gpu_buffer *logits,
+                   uint32_t n, const struct step *step, const struct gpu_buffer *groups,
+                   const struct gpu_buffer *out, uint32_t n_rows, struct llm_error *error);
 
 #endif

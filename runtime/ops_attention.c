@@ -47,8 +47,8 @@ llm_status ops_check_attention(const struct attention_shape *s, struct llm_error
         s->head_dim % wide == 0 && s->head_dim <= ATTENTION_MAX_K && s->v_dim &&
         s->v_dim % wide == 0 && s->v_dim <= ATTENTION_MAX_V &&
         (!s->latent || s->v_dim <= s->head_dim) && s->rope_dim % 4 == 0 && s->rope_at % 4 == 0 &&
-        s->rope_at + s->rope_dim <= s->head_dim && s->stride % 4 == 0 && s->q % 4 == 0 &&
-        s->k % 4 == 0 && s->v % 4 == 0 && s->softcap >= 0) {
+        s->turned % 4 == 0 && s->turned_each % 4 == 0 && s->rope_at + s->rope_dim <= s->head_dim &&
+        s->stride % 4 == 0 && s->q % 4 == 0 && s->k % 4 == 0 && s->v % 4 == 0 && s->softcap >= 0) {
         return LLM_OK;
     }
     return error_set(error, LLM_UNSUPPORTED,
@@ -95,6 +95,8 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
         .v_dim = s->v_dim,
         .rope_at = s->rope_at,
         .rope_dim = s->rope_dim,
+        .turned = s->turned,
+        .turned_each = s->turned_each,
         .rope_pairs = step->rope_pairs,
         .neox = s->rope_neox,
         .items = (s->n_heads + s->n_kv_heads) * (s->head_dim / 4) +

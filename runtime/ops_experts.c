@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "args.h"
+#include "check.h"
 #include "error.h"
 #include "ops_impl.h"
 #include "repack.h"
@@ -60,8 +61,7 @@ uint64_t ops_chosen_size(const struct router *r, uint32_t n_rows)
     return (uint64_t)n_rows * ops_router_slots(r) * 2 * sizeof(uint32_t);
 }
 
-/* Pairs of one expert that a workgroup takes, 0: they are too few to be put together. */
-static uint32_t columns_of(const struct ops *ops, const struct pairs *p)
+uint32_t ops_experts_columns(const struct ops *ops, const struct pairs *p)
 {
     uint32_t each = p->n_rows * p->n_used / p->n_experts, columns = 1;
     if (each < 2) return 0;
@@ -98,6 +98,14 @@ llm_status ops_route(struct ops *ops, struct gpu_commands *c, const struct route
     }
     const uint32_t terms =
         t ? (uint32_t)t->logits | (uint32_t)t->choice << 1 | (uint32_t)t->scales << 2 : 0;
+    const struct check check = {.kind = CHECK_ROUTER,
+                                .router = *r,
+                                .logit_bias = t && t->logits,
+                                .choice_bias = t && t->choice,
+                                .expert_scales = t && t->scales,
+                                .n_rows = p->n_rows,
+                                .columns = ops_experts_columns(ops, p)};
+    TRY(ops_required(ops, c, &check, error));
     const uint32_t spec[] = {ops->profile->norm_lanes,
                              r->n_experts,
                              r->n_used,
@@ -128,7 +136,7 @@ llm_status ops_route(struct ops *ops, struct gpu_commands *c, const struct route
 llm_status ops_order(struct ops *ops, struct gpu_commands *c, const struct pairs *p,
                      struct llm_error *error)
 {
-    const uint32_t columns = columns_of(ops, p);
+    const uint32_t columns = ops_experts_columns(ops, p);
     if (columns == 0) return LLM_OK;
     const struct gpu_kernel *kernel;
     const uint32_t spec[] = {ORDER_LANES, p->n_experts, columns};
@@ -142,13 +150,31 @@ llm_status ops_order(struct ops *ops, struct gpu_commands *c, const struct pairs
 
 /* ---- products ---- */
 
-struct expert_product {
-    const struct experts *first, *second; /* second: gated */
-    const struct gpu_buffer *x, *y;
-    uint32_t x_slots;
-    const struct activation *activation; /* of the gate, or NULL */
-    bool gate_waits;                     /* in y: first is up */
-};
+/* Which pairs a workgroup takes, as in mat_experts.comp. */
+enum pairs_of { ITS_OWN, IN_ORDER_OF_EXPERTS, OF_ALL };
+
+static struct experts_args args_of(const struct expert_product *p)
+{
+    const struct experts *e = p->first;
+    const bool second_bias = e->bias.buffer && p->second;
+    struct experts_args args = {
+        .blocks = ops_stride(e->one.cols) / 32,
+        .x_stride = ops_stride(e->one.cols) / 4,
+        .y_stride = ops_stride(e->one.rows) / 4,
+        .words = (uint32_t)(e->stride / 16),
+        .x_slots = p->x_slots,
+        .bias_stride = ops_stride(e->one.rows) / 4,
+        .second_bias = second_bias ? (uint32_t)((p->second->bias.offset - e->bias.offset) / 16) : 0,
+    };
+    if (!p->x_parts) return args;
+    args.x_stride = p->x_parts->each / 4;
+    args.x_at = p->x_parts->at / 4;
+    args.x_row = p->x_parts->stride / 4;
+    args.y_stride = p->y_parts->each / 4;
+    args.y_at = p->y_parts->at / 4;
+    args.y_row = p->y_parts->stride / 4;
+    return args;
+}
 
 static llm_status check_experts(const struct experts *e, const struct pairs *pairs,
                                 struct llm_error *error)
@@ -176,13 +202,15 @@ static struct gpu_range both_biases(const struct expert_product *p)
     return range;
 }
 
-static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct expert_product *p,
-                           const struct pairs *pairs, struct llm_error *error)
+llm_status ops_experts_multiply(struct ops *ops, struct gpu_commands *c,
+                                const struct expert_product *p, const struct pairs *pairs,
+                                struct llm_error *error)
 {
     const struct gpu_kernel *kernel;
     const struct experts *e = p->first;
     const struct format_modules *m = ops_format(e->one.type);
-    const uint32_t columns = columns_of(ops, pairs), tiles = divide_up(e->one.rows, REPACK_TILE);
+    const uint32_t columns = ops_experts_columns(ops, pairs),
+                   tiles = divide_up(e->one.rows, REPACK_TILE);
     const bool bias = e->bias.buffer != NULL;
     struct gpu_range grid = {0};
     uint32_t cut = 0;
@@ -197,36 +225,43 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
                          (int)e->one.type);
     TRY(kernels_grid(ops->kernels, e->one.type, &grid, error));
     TRY(ops_tiles_a_binding(ops, &e->one, &cut, error));
+    struct check check = {.kind = CHECK_EXPERTS,
+                          .type = e->one.type,
+                          .gated = p->second != NULL,
+                          .gate_waits = p->gate_waits,
+                          .bias = bias,
+                          .columns = columns};
+    if (p->activation) check.activation = *p->activation;
+    TRY(ops_required(ops, c, &check, error));
     const uint32_t spec[] = {8,
                              minimum(ops_pieces(ops, &e->one), 16),
                              columns ? columns : 1,
                              p->second ? 2 : 1,
-                             columns > 0,
+                             p->x_parts ? OF_ALL
+                             : columns  ? IN_ORDER_OF_EXPERTS
+                                        : ITS_OWN,
                              bias,
                              p->activation ? p->activation->kind : ACTIVATION_NONE,
                              p->gate_waits};
     TRY(ops_kernel(ops, c, ops_pick(ops, m->experts), spec, 8, &kernel, error));
 
-    const uint32_t x =
-        columns ? order_entries(pairs, columns) / columns : pairs->n_rows * pairs->slots;
+    const bool ordered = columns && !p->x_parts;
+    uint32_t x = pairs->n_rows * pairs->slots;
+    if (ordered) x = order_entries(pairs, columns) / columns;
+    else if (columns) x /= columns;
+    if (x > OPS_AXIS)
+        return error_set(error, LLM_UNSUPPORTED,
+                         "%" PRIu32 " rows with %" PRIu32 " matrices each are too many at once",
+                         pairs->n_rows, pairs->slots);
+    struct experts_args args = args_of(p);
+    const uint32_t y_at = args.y_at;
     for (uint32_t buffer = 0; buffer < ops_experts_buffers(e); buffer++) {
         for (uint32_t tile = 0; tile < tiles; tile += cut) {
             const uint32_t n = minimum(cut, tiles - tile), groups = n;
-            const struct experts_args args = {
-                .rows = minimum(e->one.rows - tile * REPACK_TILE, n * REPACK_TILE),
-                .blocks = ops_stride(e->one.cols) / 32,
-                .x_stride = ops_stride(e->one.cols) / 4,
-                .y_stride = ops_stride(e->one.rows) / 4,
-                .y_at = tile * REPACK_TILE / 4,
-                .first = buffer * e->a_buffer,
-                .n = experts_in(e, buffer),
-                .words = (uint32_t)(e->stride / 16),
-                .x_slots = p->x_slots,
-                .bias_stride = ops_stride(e->one.rows) / 4,
-                .second_bias = bias && p->second
-                                   ? (uint32_t)((p->second->bias.offset - e->bias.offset) / 16)
-                                   : 0,
-            };
+            args.rows = minimum(e->one.rows - tile * REPACK_TILE, n * REPACK_TILE);
+            args.y_at = y_at + tile * REPACK_TILE / 4;
+            args.first = buffer * e->a_buffer;
+            args.n = experts_in(e, buffer);
             const struct gpu_range a = range_of(e, buffer, tile, n),
                                    ranges[] = {
                                        a,
@@ -234,7 +269,7 @@ static llm_status multiply(struct ops *ops, struct gpu_commands *c, const struct
                                        all_of(p->x),
                                        all_of(p->y),
                                        all_of(pairs->chosen),
-                                       columns ? all_of(pairs->order) : all_of(pairs->chosen),
+                                       all_of(ordered ? pairs->order : pairs->chosen),
                                        bias ? both_biases(p) : all_of(p->x),
                                        grid,
                                    };
@@ -251,21 +286,21 @@ llm_status ops_experts_gate_up(struct ops *ops, struct gpu_commands *c, const st
                                const struct pairs *pairs, const struct gpu_buffer *x,
                                const struct gpu_buffer *y, struct llm_error *error)
 {
-    struct expert_product p = {gate, up, x, y, pairs->slots, a, false};
+    struct expert_product p = {gate, up, x, y, pairs->slots, a, false, NULL, NULL};
     if (gate->one.rows != up->one.rows || gate->one.cols != up->one.cols)
         return error_set(error, LLM_UNSUPPORTED,
                          "the experts' gate (%" PRIu32 " x %" PRIu32 ") and up (%" PRIu32
                          " x %" PRIu32 ") differ",
                          gate->one.rows, gate->one.cols, up->one.rows, up->one.cols);
     TRY(check_experts(up, pairs, error));
-    if (gate->one.type == up->one.type) return multiply(ops, c, &p, pairs, error);
+    if (gate->one.type == up->one.type) return ops_experts_multiply(ops, c, &p, pairs, error);
     /* Each format by its own kernel: what becomes of the gate waits in y. */
     p.second = NULL;
-    TRY(multiply(ops, c, &p, pairs, error));
+    TRY(ops_experts_multiply(ops, c, &p, pairs, error));
     gpu_commands_barrier(c);
     p.first = up;
     p.gate_waits = true;
-    return multiply(ops, c, &p, pairs, error);
+    return ops_experts_multiply(ops, c, &p, pairs, error);
 }
 
 llm_status ops_experts_up(struct ops *ops, struct gpu_commands *c, const struct experts *up,
@@ -273,16 +308,29 @@ llm_status ops_experts_up(struct ops *ops, struct gpu_commands *c, const struct 
                           const struct gpu_buffer *x, const struct gpu_buffer *y,
                           struct llm_error *error)
 {
-    const struct expert_product p = {up, NULL, x, y, pairs->slots, a, false};
-    return multiply(ops, c, &p, pairs, error);
+    const struct expert_product p = {up, NULL, x, y, pairs->slots, a, false, NULL, NULL};
+    return ops_experts_multiply(ops, c, &p, pairs, error);
 }
 
 llm_status ops_experts_down(struct ops *ops, struct gpu_commands *c, const struct experts *down,
                             const struct pairs *pairs, const struct gpu_buffer *x,
                             const struct gpu_buffer *y, struct llm_error *error)
 {
-    const struct expert_product p = {down, NULL, x, y, 1, NULL, false};
-    return multiply(ops, c, &p, pairs, error);
+    const struct expert_product p = {down, NULL, x, y, 1, NULL, false, NULL, NULL};
+    return ops_experts_multiply(ops, c, &p, pairs, error);
+}
+
+llm_status ops_experts_all(struct ops *ops, struct gpu_commands *c, const struct experts *w,
+                           const struct parts *x, const struct parts *y, uint32_t n_rows,
+                           struct llm_error *error)
+{
+    const struct expert_product p = {w, NULL, x->buffer, y->buffer, w->n, NULL, false, x, y};
+    const struct pairs all = {.chosen = x->buffer, /* not read */
+                              .n_rows = n_rows,
+                              .n_experts = w->n,
+                              .n_used = w->n,
+                              .slots = w->n};
+    return ops_experts_multiply(ops, c, &p, &all, error);
 }
 
 llm_status ops_combine(struct ops *ops, struct gpu_commands *c, const struct pairs *p,
@@ -291,6 +339,7 @@ llm_status ops_combine(struct ops *ops, struct gpu_commands *c, const struct pai
 {
     const struct gpu_kernel *kernel;
     const uint32_t lanes = ops->profile->lanes, chunks = divide_up(dim, 4);
+    TRY(ops_required(ops, c, &(struct check){.kind = CHECK_COMBINE}, error));
     TRY(ops_kernel(ops, c, ops_pick(ops, MODULE_combine), &lanes, 1, &kernel, error));
     const struct combine_args args = {chunks, ops_stride(dim) / 4, p->slots};
     const struct gpu_range ranges[] = {all_of(p->chosen), all_of(made), all_of(to)};

@@ -69,6 +69,17 @@ llm_status ops_experts_up(struct ops *ops, struct gpu_commands *c, const struct 
 llm_status ops_experts_down(struct ops *ops, struct gpu_commands *c, const struct experts *down,
                             const struct pairs *pairs, const struct gpu_buffer *x,
                             const struct gpu_buffer *y, struct llm_error *error);
+/* Rows of which every matrix has its part: floats, multiples of 4. */
+struct parts {
+    const struct gpu_buffer *buffer;
+    uint32_t stride, at, each; /* of a row; where the first part begins; from one to the next */
+};
+/* y(row)'s part m = w_m x(row)'s part m, for each matrix m. What follows a part of x is read up to
+ * a multiple of 32 columns and must be finite; zeros follow a part of y up to a multiple of 4 rows.
+ */
+llm_status ops_experts_all(struct ops *ops, struct gpu_commands *c, const struct experts *w,
+                           const struct parts *x, const struct parts *y, uint32_t n_rows,
+                           struct llm_error *error);
 /* to(row) += sum over slots of weight * made(pair); rows of dim values. */
 llm_status ops_combine(struct ops *ops, struct gpu_commands *c, const struct pairs *pairs,
                        const struct gpu_buffer *made, const struct gpu_buffer *to, uint32_t dim,

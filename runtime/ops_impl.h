@@ -10,19 +10,28 @@ struct profile {
     uint32_t mat_columns; /* the most rows of x that a lane takes at a time */
     uint32_t mat_tile;    /* columns of the largest tile of a product of many rows, 0: none */
     uint32_t rope_groups; /* workgroups a row */
+    uint32_t top_parts;   /* that a row of logits is collected in, at most TOP_PARTS */
     uint32_t lanes, norm_lanes, attention_lanes, attention_heads,
         attention_rows; /* that share what they read of the cache */
 };
 enum ops_profile { PROFILE_SOFTWARE, PROFILE_NARROW, PROFILE_GPU, PROFILE_WIDE, N_PROFILES };
 extern const struct profile ops_profiles[N_PROFILES];
 
+struct experts;
+struct pairs;
 struct product;
 /* Leaves a verdict on a way of a product in the kernels' choices. */
 typedef llm_status (*ops_check)(struct ops *ops, const struct product *p, uint32_t n_rows,
                                 uint32_t way, struct llm_error *error);
 
+struct check;
+/* Checks what is done in one way only, unless that is known; LLM_UNSUPPORTED where it is wrong. */
+typedef llm_status (*ops_require)(struct ops *ops, const struct check *t, struct llm_error *error);
+
 struct ops {
-    ops_check check;         /* before a kernel that nothing is known of is taken; NULL: none */
+    /* Before a kernel is recorded; NULL: nothing is checked. */
+    ops_check check; /* of products, of which nothing is known */
+    ops_require require;
     struct kernels *kernels; /* of the device, not owned */
     const struct gpu_info *info;
     const struct profile *profile;
@@ -60,6 +69,20 @@ llm_status ops_multiply(struct ops *ops, struct gpu_commands *c, const struct pr
 /* Fills in the ways to make it, the default first; returns how many, 0 for an unknown format. */
 uint32_t ops_ways(const struct ops *ops, const struct product *p, uint32_t n_rows,
                   struct way ways[OPS_WAYS]);
+/* A product of experts: gate and up, or one matrix. */
+struct expert_product {
+    const struct experts *first, *second; /* second: gated */
+    const struct gpu_buffer *x, *y;
+    uint32_t x_slots;
+    const struct activation *activation;   /* of the gate, or NULL */
+    bool gate_waits;                       /* in y: first is up */
+    const struct parts *x_parts, *y_parts; /* or NULL */
+};
+llm_status ops_experts_multiply(struct ops *ops, struct gpu_commands *c,
+                                const struct expert_product *p, const struct pairs *pairs,
+                                struct llm_error *error);
+/* Pairs of one expert that a workgroup takes, 0: they are too few to be put together. */
+uint32_t ops_experts_columns(const struct ops *ops, const struct pairs *p);
 /* The one to take, by what is known of them (choices_pick), and its number. */
 llm_status ops_choose(struct ops *ops, const struct product *p, uint32_t n_rows, struct way *way,
                       uint32_t *number, struct llm_error *error);
@@ -105,6 +128,9 @@ static inline enum module ops_pick_for(const struct ops *ops, enum module module
     return out == VALUES_INT ? module + 2 : ops_pick(ops, module);
 }
 
+/* ops->require, if there are commands to be recorded. */
+llm_status ops_required(struct ops *ops, const struct gpu_commands *c, const struct check *t,
+                        struct llm_error *error);
 /* kernels_get, for commands to be recorded; without them kernels_want. */
 llm_status ops_kernel(const struct ops *ops, const struct gpu_commands *c, enum module module,
                       const uint32_t *spec, uint32_t n_spec, const struct gpu_kernel **out,

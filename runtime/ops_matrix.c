@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "args.h"
+#include "check.h"
 #include "error.h"
 #include "ops_impl.h"
 #include "repack.h"
@@ -382,6 +383,8 @@ static llm_status look_up(struct ops *ops, struct gpu_commands *c, const struct 
     if (!m)
         return error_set(error, LLM_UNSUPPORTED, "no kernel for weight format %d", (int)w->type);
     TRY(ops_tiles_a_binding(ops, w, &cut, error));
+    const struct check check = {.kind = CHECK_EMBED, .type = w->type, .cols = 512};
+    TRY(ops_required(ops, c, &check, error));
     TRY(ops_kernel(ops, c, m->embed, &lanes, 1, &kernel, error));
     TRY(kernels_grid(ops->kernels, w->type, &grid, error));
     for (uint32_t tile = 0; tile < tiles; tile += cut) {

@@ -16,6 +16,7 @@ llm_status prepare_kernels(struct forward *f, struct llm_error *error)
         if (f->h.encoder || n > FORWARD_MAX_OUTPUTS) continue;
         TRY(layer_record_head(f, NULL, n, error));
         TRY(ops_argmax(f->ops, NULL, &f->logits, f->h.vocab, &f->best, n, error));
+        TRY(ops_top(f->ops, NULL, &f->logits, f->h.vocab, &f->step, &f->groups, &f->top, n, error));
     }
     kernels_make_wanted(f->ops->kernels);
     return LLM_OK;

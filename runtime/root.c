@@ -123,15 +123,19 @@ double root_deadline(double seconds)
     return seconds < 0 ? (double)INFINITY : os_clock() + seconds;
 }
 
-/* Waits until something may have moved. A worker's news and the device's cannot be waited for at
- * once: with both, take turns. */
+/* Waits until something may have moved: what was submitted first is done first. A worker's news and
+ * the device's cannot be waited for at once: with both, take turns. */
 static void wait_for_work(llm *root, double deadline)
 {
     double seconds = deadline - os_clock();
     if (seconds <= 0) return;
     struct llm_model *busy = NULL;
-    for (llm_model *m = root->models; m && !busy; m = m->next) {
-        if (model_in_flight(m)) busy = m;
+    double first = INFINITY;
+    for (llm_model *m = root->models; m; m = m->next) {
+        const double since = model_in_flight_since(m);
+        if (since >= first) continue;
+        busy = m;
+        first = since;
     }
     if (busy) {
         model_wait(busy, root->loads && seconds > 0.002 ? 0.002 : seconds);

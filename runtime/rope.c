@@ -109,13 +109,13 @@ static const char *key(char out[128], const char *prefix, const char *name)
 }
 
 static llm_status read_numbers(struct rope *r, const struct gguf *g, const char *prefix,
-                               double *factor, double *multiplier, struct llm_error *error)
+                               double *factor, struct llm_error *error)
 {
     const struct {
         const char *name;
         double *value;
     } numbers[] = {
-        {"rope.scaling.yarn_log_multiplier", multiplier},
+        {"rope.scaling.yarn_log_multiplier", &r->log_multiplier},
         {"rope.freq_base", &r->base},
         {"rope.scale_linear", factor}, /* before scaling.factor, which counts more */
         {"rope.scaling.factor", factor},
@@ -173,10 +173,10 @@ llm_status rope_from_gguf(struct rope *r, const struct gguf *g, const char *pref
     TRY(gguf_get_u32(g, key(name, prefix, "context_length"), &r->original_context, error));
     TRY(gguf_get_u32(g, key(name, prefix, "rope.scaling.original_context_length"),
                      &r->original_context, error));
-    double factor = 1, multiplier = 0;
-    TRY(read_numbers(r, g, prefix, &factor, &multiplier, error));
+    double factor = 1;
+    TRY(read_numbers(r, g, prefix, &factor, error));
     TRY(read_scaling(r, g, prefix, factor, error));
-    if (r->scaling == ROPE_YARN && r->factor > 1 && multiplier > 0)
-        r->attn_factor /= 1 + 0.1 * multiplier * log(r->factor);
+    if (r->scaling == ROPE_YARN && r->factor > 1 && r->log_multiplier > 0)
+        r->attn_factor /= 1 + 0.1 * r->log_multiplier * log(r->factor);
     return LLM_OK;
 }

@@ -6,7 +6,8 @@
  * times in the original context; cos and sin grow by 1 + 0.1 ln(factor) (Peng et al. 2023,
  * arXiv:2309.00071, with the bounds of the ramp rounded outward as llama.cpp does). Llama 3 and
  * long rope come as factors, from a tensor of the file. cos and sin are multiplied by attn_factor
- * always, which a yarn_log_multiplier m divides by 1 + 0.1 m ln(factor) at reading. */
+ * always, which a yarn_log_multiplier m divides by 1 + 0.1 m ln(factor) at reading (for latent
+ * attention arch_latent.c has more to say). */
 #ifndef ROPE_H
 #define ROPE_H
 
@@ -24,7 +25,8 @@ struct rope {
     double factor;             /* of the context */
     uint32_t original_context; /* yarn: the trained one */
     double ext_factor, attn_factor, beta_fast, beta_slow;
-    const float *factors; /* (dims / 2) divisors or NULL; read by rope_open only */
+    double log_multiplier; /* as the key has it; 0: none */
+    const float *factors;  /* (dims / 2) divisors or NULL; read by rope_open only */
     /* Filled by rope_open. */
     double *frequencies; /* (dims / 2) radians a position */
     double magnitude;    /* of cos and sin */

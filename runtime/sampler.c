@@ -16,7 +16,7 @@ struct sampler {
     struct llm_bias *bias;
     size_t n_bias;
     float *adjusted;  /* (n_vocab) a copy of the logits, where bias or penalties change them */
-    uint32_t *counts; /* (n_vocab) of tokens in the window, zero between calls */
+    uint32_t *counts; /* (n_vocab) of tokens in the window, zero between calls; with adjusted */
     struct candidate *items;
     size_t capacity;
     struct dry dry;
@@ -108,15 +108,16 @@ static llm_status arrays_open(struct sampler *s, const struct llm_generate_optio
         }
         whole = s->bias;
     }
-    if (s->n_bias || has_penalties(s) || has_dry(s))
+    if (s->n_bias || has_penalties(s) || has_dry(s)) {
         whole = (s->adjusted = alloc_zero(s->alloc, n, sizeof *s->adjusted)) && whole;
-    if (has_penalties(s)) whole = (s->counts = alloc_zero(s->alloc, n, sizeof *s->counts)) && whole;
+        whole = (s->counts = alloc_zero(s->alloc, n, sizeof *s->counts)) && whole;
+    }
     if (has_dry(s))
         whole = (s->dry.tokens = alloc_zero(s->alloc, n, sizeof *s->dry.tokens)) && whole;
-    if (!is_greedy(s)) {
+    if (!is_greedy(s))
         s->capacity = !has_mirostat(s) && s->top_k && s->top_k < n / 2 ? 2 * (size_t)s->top_k : n;
-        whole = (s->items = alloc_zero(s->alloc, s->capacity, sizeof *s->items)) && whole;
-    }
+    if (s->capacity < TOP_ROOM + TOP_NAMED) s->capacity = TOP_ROOM + TOP_NAMED;
+    whole = (s->items = alloc_zero(s->alloc, s->capacity, sizeof *s->items)) && whole;
     return whole ? LLM_OK
                  : error_memory(error, "the sampler",
                                 n * sizeof *s->adjusted + s->capacity * sizeof *s->items);
@@ -226,18 +227,21 @@ static double random_at(uint64_t seed, uint64_t position)
 /* ---- logits as the options change them
  * ------------------------------------------------------------------------------ */
 
-/* Infinity would make NaN of every difference; -inf stays and means banned. */
-static float to_logit(double x)
+float to_logit(double x)
 {
     if (x > FLT_MAX) return FLT_MAX;
     if (x < -FLT_MAX) return x < -DBL_MAX ? -INFINITY : -FLT_MAX;
     return (float)x;
 }
 
+static size_t window_of(const struct sampler *s, size_t n_history)
+{
+    return s->last_n < 0 || (size_t)s->last_n > n_history ? n_history : (size_t)s->last_n;
+}
+
 static void penalize(struct sampler *s, const int32_t *history, size_t n_history)
 {
-    const size_t window =
-        s->last_n < 0 || (size_t)s->last_n > n_history ? n_history : (size_t)s->last_n;
+    const size_t window = window_of(s, n_history);
     const int32_t *const recent = history ? history + (n_history - window) : NULL;
     for (size_t i = 0; i < window; i++) {
         if (recent[i] >= 0 && (uint32_t)recent[i] < s->n_vocab) s->counts[recent[i]]++;
@@ -253,18 +257,49 @@ static void penalize(struct sampler *s, const int32_t *history, size_t n_history
     }
 }
 
-static const float *adjust(struct sampler *s, const float *logits, const int32_t *history,
-                           size_t n_history)
+/* Changes adjusted where names() says. */
+static void adjust(struct sampler *s, const int32_t *history, size_t n_history)
 {
-    if (!s->adjusted) return logits;
-    memcpy(s->adjusted, logits, s->n_vocab * sizeof *logits);
     for (size_t i = 0; i < s->n_bias; i++) {
         float *x = &s->adjusted[s->bias[i].id];
         *x = to_logit((double)*x + (double)s->bias[i].bias);
     }
-    if (s->counts) penalize(s, history, n_history);
+    if (has_penalties(s)) penalize(s, history, n_history);
     if (has_dry(s)) dry_apply(&s->dry, s->adjusted, s->n_vocab, history, n_history);
+}
+
+static const float *adjust_all(struct sampler *s, const float *logits, const int32_t *history,
+                               size_t n_history)
+{
+    if (!s->adjusted) return logits;
+    memcpy(s->adjusted, logits, s->n_vocab * sizeof *logits);
+    adjust(s, history, n_history);
     return s->adjusted;
+}
+
+/* False where there is no room for one more. */
+static bool name(struct sampler *s, int32_t id, uint32_t ids[TOP_NAMED], uint32_t *n)
+{
+    if (id < 0 || (uint32_t)id >= s->n_vocab || s->counts[id]) return true;
+    if (*n == TOP_NAMED) return false;
+    s->counts[id] = 1;
+    ids[(*n)++] = (uint32_t)id;
+    return true;
+}
+
+/* The ids whose logits bias and penalties change, each once; false where they are too many. */
+static bool names(struct sampler *s, const int32_t *history, size_t n_history,
+                  uint32_t ids[TOP_NAMED], uint32_t *n)
+{
+    bool all = true;
+    *n = 0;
+    for (size_t i = 0; i < s->n_bias && all; i++) all = name(s, s->bias[i].id, ids, n);
+    if (has_penalties(s)) {
+        const size_t from = n_history - window_of(s, n_history);
+        for (size_t i = from; i < n_history && all; i++) all = name(s, history[i], ids, n);
+    }
+    for (uint32_t i = 0; i < *n; i++) s->counts[ids[i]] = 0;
+    return all;
 }
 
 /* ---- order
@@ -309,6 +344,17 @@ static void select_best(struct candidate *c, size_t n, size_t k)
     }
 }
 
+/* Best first. */
+static void sort_few(struct candidate *c, size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        const struct candidate moved = c[i];
+        size_t at = i;
+        for (; at > 0 && better(&moved, &c[at - 1]); at--) c[at] = c[at - 1];
+        c[at] = moved;
+    }
+}
+
 static void heap_sink(struct candidate *c, size_t n, size_t i)
 {
     for (size_t child; (child = 2 * i + 1) < n; i = child) {
@@ -338,6 +384,17 @@ static size_t keep_share(struct candidate *c, size_t n, double share, bool stric
 /* ---- the filters, each from n candidates to fewer
  * --------------------------------------------------------------------- */
 
+/* Few of them in their order: so it does not matter what else there was to select from. */
+static size_t keep_best(struct candidate *c, size_t n, size_t k)
+{
+    if (n > k) {
+        select_best(c, n, k);
+        n = k;
+    }
+    if (k <= TOP_MOST) sort_few(c, n);
+    return n;
+}
+
 /* The top_k best logits (all when top_k is 0) that are neither banned nor NaN. Fills up, keeps the
  * best, goes on with what beats the worst of them: equal ones come later, and have higher ids. */
 static size_t filter_top_k(struct sampler *s, const float *logits)
@@ -360,9 +417,7 @@ static size_t filter_top_k(struct sampler *s, const float *logits)
         const float logit = to_logit((double)logits[i]);
         c[n++] = (struct candidate){logit, 0, logit, (int32_t)i};
     }
-    if (n <= k) return n;
-    select_best(c, n, k);
-    return k;
+    return keep_best(c, n, k);
 }
 
 /* weight = e^((logit - best) / temperature), so that the best has 1. */
@@ -430,10 +485,10 @@ static int32_t best_of(const float *logits, uint32_t n)
     return id;
 }
 
-static int32_t sample(struct sampler *s, const float *logits, uint64_t position)
+/* From the n best. -1: there is none. */
+static int32_t sample(const struct sampler *s, size_t n, uint64_t position)
 {
     struct candidate *c = s->items;
-    size_t n = filter_top_k(s, logits);
     if (n == 0) return -1;
     if (s->typical_p < 1 || s->top_p < 1 || s->min_p > 0) weigh(c, n, 1);
     if (s->typical_p < 1) n = filter_typical(&c, n, s->typical_p);
@@ -451,10 +506,9 @@ static int32_t sample(struct sampler *s, const float *logits, uint64_t position)
     return draw(c, n, random_at(s->seed, position));
 }
 
-static int32_t sample_mirostat(struct sampler *s, const float *logits, uint64_t position)
+static int32_t sample_mirostat(struct sampler *s, size_t n, uint64_t position)
 {
     struct candidate *const c = s->items;
-    size_t n = filter_top_k(s, logits);
     if (n == 0) return -1;
     weigh(c, n, s->temperature);
     n = mirostat_cut(&s->mirostat, c, n);
@@ -463,66 +517,12 @@ static int32_t sample_mirostat(struct sampler *s, const float *logits, uint64_t 
     return id;
 }
 
-/* ---- log probabilities: f32 is plenty, and four lanes wide
- * ------------------------------------------------------------ */
+/* ---- a token ---- */
 
-/* e^x for x <= 0 to seven digits: 2^n * 2^f, |f| <= 1/2. Without a branch, so that compilers
- * vectorize its loop. */
-static float exp_quick(float x)
+static llm_status no_token(const struct sampler *s, struct llm_error *error)
 {
-    const float magic = 12582912; /* 1.5 * 2^23: adding it rounds to whole numbers */
-    float t = x * 1.44269504f;
-    t = t > -126 ? t : -126; /* NaN, too */
-    const float rounded = t + magic;
-    const float f = t - (rounded - magic);
-    const float y =
-        1 + f * (0.693147181f +
-                 f * (0.240226507f +
-                      f * (0.0555041087f +
-                           f * (0.00961812911f + f * (0.00133335581f + f * 0.000154035304f)))));
-    uint32_t bits, scaled;
-    memcpy(&bits, &rounded, sizeof bits);
-    memcpy(&scaled, &y, sizeof scaled);
-    scaled += bits << 23; /* the low bits of rounded are n */
-    float result;
-    memcpy(&result, &scaled, sizeof result);
-    return result;
-}
-
-/* ln of the sum of e^logit, NaN left out; -inf when there is nothing to sum. */
-static double log_sum(const float *logits, uint32_t n)
-{
-    enum { LANES = 8, BLOCK = 512 };
-    float most[LANES], best = -INFINITY;
-    double sum = 0;
-    for (int j = 0; j < LANES; j++) most[j] = -INFINITY;
-    for (uint32_t i = 0; i + LANES <= n; i += LANES) {
-        for (uint32_t j = 0; j < LANES; j++)
-            most[j] = logits[i + j] > most[j] ? logits[i + j] : most[j];
-    }
-    for (int j = 0; j < LANES; j++) best = most[j] > best ? most[j] : best;
-    for (uint32_t i = n - n % LANES; i < n; i++) best = logits[i] > best ? logits[i] : best;
-    if (best == -INFINITY) return best;
-    best = to_logit((double)best);
-    for (uint32_t at = 0; at < n; at += BLOCK) {
-        const uint32_t size = n - at < BLOCK ? n - at : BLOCK;
-        const float *const x = logits + at;
-        float part[BLOCK];
-        for (uint32_t i = 0; i < size; i++)
-            part[i] = exp_quick((x[i] > FLT_MAX ? FLT_MAX : x[i]) - best);
-        for (uint32_t i = size; i % LANES; i++) part[i] = 0;
-        float lanes[LANES] = {0};
-        for (uint32_t i = 0; i < size; i += LANES) {
-            for (uint32_t j = 0; j < LANES; j++) lanes[j] += part[i + j];
-        }
-        for (int j = 0; j < LANES; j++) sum += (double)lanes[j];
-    }
-    return (double)best + log(sum);
-}
-
-static double log_probability(float logit, double sum)
-{
-    return logit == -INFINITY ? -INFINITY : fmin(0, (double)to_logit((double)logit) - sum);
+    return error_set(error, LLM_BAD_STATE, "no token can follow: all %u are banned or not numbers",
+                     s->n_vocab);
 }
 
 llm_status sampler_pick(struct sampler *s, const float *logits, const int32_t *history,
@@ -530,30 +530,83 @@ llm_status sampler_pick(struct sampler *s, const float *logits, const int32_t *h
                         struct llm_error *error)
 {
     assert(history || !n_history);
-    const float *const adjusted = adjust(s, logits, history, n_history);
-    const int32_t picked = is_greedy(s)      ? best_of(adjusted, s->n_vocab)
-                           : has_mirostat(s) ? sample_mirostat(s, adjusted, position)
-                                             : sample(s, adjusted, position);
-    if (picked < 0)
-        return error_set(error, LLM_BAD_STATE,
-                         "no token can follow: all %u are banned or not numbers", s->n_vocab);
-    *id = picked;
-    if (logprob) *logprob = log_probability(logits[picked], log_sum(logits, s->n_vocab));
+    const float *const adjusted = adjust_all(s, logits, history, n_history);
+    *id = is_greedy(s)      ? best_of(adjusted, s->n_vocab)
+          : has_mirostat(s) ? sample_mirostat(s, filter_top_k(s, adjusted), position)
+                            : sample(s, filter_top_k(s, adjusted), position);
+    if (*id < 0) return no_token(s, error);
+    if (logprob) *logprob = log_probability(logits[*id], log_sum(logits, s->n_vocab));
     return LLM_OK;
 }
 
-void sampler_best(const float *logits, uint32_t n_vocab, struct llm_logprob *best, uint32_t n)
+/* ---- the same from what a device has found ---- */
+
+/* A token that is among the k best once n_named logits have changed was among the k + n_named best
+ * before, or is one of those. */
+uint32_t sampler_wants(struct sampler *s, const int32_t *history, size_t n_history,
+                       uint32_t n_logprobs, uint32_t named[TOP_NAMED], uint32_t *n_named)
 {
-    uint32_t found = 0; /* best holds so many, with their logits until the end */
-    for (uint32_t i = 0; i < n_vocab && n > 0; i++) {
-        const float x = logits[i];
-        if (!(x >= -INFINITY) || (found == n && !(x > best[n - 1].logprob))) continue;
-        uint32_t at = found < n ? found++ : n - 1;
-        for (; at > 0 && best[at - 1].logprob < x; at--) best[at] = best[at - 1];
-        best[at] = (struct llm_logprob){(int32_t)i, x};
+    uint32_t k = is_greedy(s) ? 1 : s->top_k;
+    *n_named = 0;
+    if (k == 0 || k > TOP_MOST || has_dry(s) || (has_mirostat(s) && !is_greedy(s))) return 0;
+    if (s->adjusted && !names(s, history, n_history, named, n_named)) return 0;
+    k += *n_named;
+    if (k < n_logprobs) k = n_logprobs;
+    return k <= TOP_MOST ? k : 0;
+}
+
+static void add_candidate(struct sampler *s, size_t *n, uint32_t id, float x)
+{
+    const float logit = to_logit((double)x);
+    if (!(x > -INFINITY)) return;
+    s->items[(*n)++] =
+        (struct candidate){(double)(is_greedy(s) ? x : logit), 0, logit, (int32_t)id};
+}
+
+/* The items but for those that are named, then those, changed. */
+static size_t gather(struct sampler *s, const struct top *top, const uint32_t *named,
+                     uint32_t n_named)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < n_named; i++) s->counts[named[i]] = 1;
+    for (uint32_t i = 0; i < top->n; i++) {
+        const uint32_t id = top->items[i].id;
+        if (!n_named || !s->counts[id]) add_candidate(s, &n, id, top->items[i].logit);
     }
-    const double sum = log_sum(logits, n_vocab);
-    for (uint32_t i = 0; i < found; i++)
-        best[i].logprob = (float)log_probability(best[i].logprob, sum);
-    for (uint32_t i = found; i < n; i++) best[i] = (struct llm_logprob){-1, -INFINITY};
+    for (uint32_t i = 0; i < n_named; i++) {
+        s->counts[named[i]] = 0;
+        add_candidate(s, &n, named[i], s->adjusted[named[i]]);
+    }
+    return n;
+}
+
+static float plain_logit(const struct top *top, const uint32_t *named, uint32_t n_named,
+                         uint32_t id)
+{
+    for (uint32_t i = 0; i < top->n; i++)
+        if (top->items[i].id == id) return top->items[i].logit;
+    for (uint32_t i = 0; i < n_named; i++)
+        if (named[i] == id) return top->named[i];
+    return -INFINITY;
+}
+
+llm_status sampler_pick_top(struct sampler *s, const struct top *top, const int32_t *history,
+                            size_t n_history, uint64_t position, int32_t *id, double *logprob,
+                            struct llm_error *error)
+{
+    uint32_t named[TOP_NAMED], n_named = 0;
+    if (s->adjusted) {
+        names(s, history, n_history, named, &n_named);
+        for (uint32_t i = 0; i < n_named; i++) s->adjusted[named[i]] = top->named[i];
+        adjust(s, history, n_history);
+    }
+    size_t n = gather(s, top, named, n_named);
+    n = keep_best(s->items, n, is_greedy(s) ? 1 : s->top_k);
+    if (is_greedy(s)) *id = n ? s->items[0].id : -1;
+    else *id = sample(s, n, position);
+    if (*id < 0) return no_token(s, error);
+    if (logprob)
+        *logprob =
+            log_probability(plain_logit(top, named, n_named, (uint32_t)*id), top_log_sum(top));
+    return LLM_OK;
 }

@@ -7,6 +7,7 @@
 
 #include "alloc.h"
 #include "llm.h"
+#include "top.h"
 
 struct sampler;
 
@@ -31,8 +32,18 @@ bool sampler_is_argmax(const struct sampler *s);
 llm_status sampler_pick(struct sampler *s, const float *logits, const int32_t *history,
                         size_t n_history, uint64_t position, int32_t *id, double *logprob,
                         struct llm_error *error);
+/* What sampler_pick_top needs of the next logits: the best so many, and those of *n_named ids; 0:
+ * all logits are needed. n_logprobs: what sampler_best_top will be asked for. */
+uint32_t sampler_wants(struct sampler *s, const int32_t *history, size_t n_history,
+                       uint32_t n_logprobs, uint32_t named[TOP_NAMED], uint32_t *n_named);
+/* As sampler_pick, bit for bit but for the last digits of *logprob, from what sampler_wants has
+ * said for the same history; at most TOP_ROOM items. */
+llm_status sampler_pick_top(struct sampler *s, const struct top *top, const int32_t *history,
+                            size_t n_history, uint64_t position, int32_t *id, double *logprob,
+                            struct llm_error *error);
 /* The n best by plain logit, best first, ties to the lowest id, with natural log probabilities.
  * Where there are fewer (NaN is none), the rest have id -1. */
 void sampler_best(const float *logits, uint32_t n_vocab, struct llm_logprob *best, uint32_t n);
+void sampler_best_top(const struct top *top, struct llm_logprob *best, uint32_t n);
 
 #endif

@@ -17,6 +17,15 @@ struct candidate {
 double exp_same(double x);
 double log2_same(double x);
 
+/* Infinity would make NaN of every difference: it becomes the largest number. -inf stays and means
+ * banned. */
+float to_logit(double x);
+
+/* ln of the sum of e^logit, NaN left out; -inf when there is nothing to sum. */
+double log_sum(const float *logits, uint32_t n);
+double top_log_sum(const struct top *top); /* the same of all logits */
+double log_probability(float logit, double sum);
+
 /* ---- DRY ("don't repeat yourself", p-e-w 2024: text-generation-webui, pull request 5677) ---- */
 
 enum { DRY_MOST = 50 }; /* a match counts for so many tokens at most, as there */

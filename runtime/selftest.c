@@ -244,6 +244,98 @@ static llm_status try_other(struct run *r, const struct check *t, const char *op
     return r->progress(r->user, r->done / r->total, error);
 }
 
+static llm_status try_norms(struct run *r, struct llm_error *error)
+{
+    const struct check norms[] = {
+        {.kind = CHECK_NORM},
+        {.kind = CHECK_NORM, .added = true},
+        {.kind = CHECK_NORM, .centered = true, .bias = true},
+        {.kind = CHECK_NORM, .out = VALUES_INT},
+        {.kind = CHECK_NORM, .out = VALUES_INT, .centered = true, .bias = true},
+    };
+    for (size_t i = 0; i < sizeof norms / sizeof *norms; i++) {
+        if (norms[i].out == VALUES_INT && !r->ops->integers) continue;
+        TRY(try_other(r, &norms[i], "norm", error));
+    }
+    return LLM_OK;
+}
+
+/* What some models' attention has beyond the plain one. */
+static llm_status try_extras(struct run *r, struct llm_error *error)
+{
+    static const struct gpu_range some_sinks;
+    const struct attention_shape plain = {.n_heads = 6,
+                                          .n_kv_heads = 2,
+                                          .head_dim = 64,
+                                          .v_dim = 64,
+                                          .rope_dim = 64,
+                                          .rope_neox = true,
+                                          .scale = 0.125f};
+    struct check t = {.kind = CHECK_ATTENTION, .shape = plain};
+    t.shape.window = 100;
+    TRY(try_other(r, &t, "attention, window", error));
+    t.shape.softcap = 0.25f;
+    TRY(try_other(r, &t, "attention, soft cap", error));
+    t.shape.softcap = 0;
+    t.shape.sinks = &some_sinks;
+    TRY(try_other(r, &t, "attention, sinks", error));
+    t.shape = plain;
+    t.shape.q_scaled = t.head_norm = t.late = true;
+    TRY(try_other(r, &t, "attention, late gains", error));
+    t.shape.q_scaled = t.late = false;
+    t.value_norm = true;
+    TRY(try_other(r, &t, "attention, norms", error));
+    t = (struct check){.kind = CHECK_ATTENTION,
+                       .shape = {.n_heads = 16,
+                                 .n_kv_heads = 1,
+                                 .head_dim = 576,
+                                 .v_dim = 512,
+                                 .latent = true,
+                                 .rope_at = 512,
+                                 .rope_dim = 64,
+                                 .scale = 0.125f}};
+    return try_other(r, &t, "attention, latent", error);
+}
+
+static llm_status try_routers(struct run *r, struct llm_error *error)
+{
+    const struct check routers[] = {
+        {.router = {.n_experts = 8, .n_used = 2, .normalise = true, .scale = 1}},
+        {.router = {.n_experts = 60, .n_used = 4, .scale = 1, .shared = SHARED_GATED}},
+        {.router = {32, 4, 0, 0, ROUTER_SOFTMAX_CHOSEN, false, 1, SHARED_NONE}, .logit_bias = true},
+        {.router = {256, 8, 8, 4, ROUTER_SIGMOID, true, 2.5f, SHARED_PLAIN}, .choice_bias = true},
+        {.router = {.n_experts = 128, .n_used = 8, .normalise = true, .scale = 1},
+         .expert_scales = true},
+    };
+    for (size_t i = 0; i < sizeof routers / sizeof *routers; i++) {
+        struct check t = routers[i];
+        t.kind = CHECK_ROUTER;
+        for (t.n_rows = 1; t.n_rows <= 64; t.n_rows *= 64) {
+            const struct pairs p = {
+                .n_rows = t.n_rows, .n_experts = t.router.n_experts, .n_used = t.router.n_used};
+            t.columns = ops_experts_columns(r->ops, &p);
+            TRY(try_other(r, &t, "router", error));
+        }
+    }
+    return try_other(r, &(struct check){.kind = CHECK_COMBINE}, "combine", error);
+}
+
+/* Alone, and as many pairs as are taken together. */
+static llm_status try_experts(struct run *r, enum quant_type type, struct llm_error *error)
+{
+    const uint32_t most = r->ops->profile->mat_columns / 2;
+    char operation[24];
+    snprintf(operation, sizeof operation, "%s experts", quant_info((uint32_t)type)->name);
+    for (uint32_t columns = 0; columns <= most; columns += most) {
+        struct check t = {.kind = CHECK_EXPERTS, .type = type, .columns = columns};
+        TRY(try_other(r, &t, operation, error));
+        t.gated = true;
+        t.activation.kind = ACTIVATION_SILU;
+        TRY(try_other(r, &t, operation, error));
+    }
+    return LLM_OK;
+}
+
 static llm_status try_attention(struct run *r, uint32_t head_dim, uint32_t kv,
                                 struct llm_error *error)
 {
@@ -277,17 +369,20 @@ static llm_status try_all(struct run *r, struct llm_error *error)
     };
     const size_t n_types = sizeof types / sizeof *types;
     r->total = 3.0 * (double)n_types + (r->ops->integers ? 12 : 0);
-    for (enum values v = VALUES_F32; v <= (r->ops->integers ? VALUES_INT : VALUES_F32); v++)
-        TRY(try_other(r, &(struct check){.kind = CHECK_NORM, .out = v}, "norm", error));
+    TRY(try_norms(r, error));
     TRY(try_other(r, &(struct check){.kind = CHECK_ARGMAX}, "argmax", error));
+    TRY(try_other(r, &(struct check){.kind = CHECK_TOP}, "top", error));
     for (uint32_t head_dim = 64; head_dim <= 128; head_dim *= 2) {
         for (uint32_t kv = LLM_KV_F16; kv <= (head_dim == 64 ? LLM_KV_Q4_0 : LLM_KV_F32); kv++)
             TRY(try_attention(r, head_dim, kv, error));
     }
+    TRY(try_extras(r, error));
+    TRY(try_routers(r, error));
     for (size_t i = 0; i < n_types; i++) {
         if (r->s->only && strcmp(r->s->only, quant_info((uint32_t)types[i])->name) != 0) continue;
         const struct check embed = {.kind = CHECK_EMBED, .type = types[i], .cols = 512};
         TRY(try_other(r, &embed, "embed", error));
+        TRY(try_experts(r, types[i], error));
         TRY(try_format(r, types[i], error));
     }
     return LLM_OK;

@@ -292,11 +292,10 @@ struct evaluation {
     struct llm_error *error;
 };
 
-static void evaluation_output(struct run *run, uint32_t position, int32_t best, const float *logits)
+static void evaluation_output(struct run *run, uint32_t position, const struct output *output)
 {
     struct evaluation *e = (struct evaluation *)run;
-    (void)best;
-    e->output(e->user, position, logits);
+    e->output(e->user, position, output->values);
 }
 
 static void evaluation_end(struct run *run, llm_status status, const struct llm_error *error)

@@ -106,11 +106,10 @@ static llm_status begin(struct task *t, struct llm_error *error)
     return LLM_OK;
 }
 
-static void run_output(struct run *run, uint32_t position, int32_t best, const float *values)
+static void run_output(struct run *run, uint32_t position, const struct output *output)
 {
     struct task *t = of_run(run);
-    (void)best;
-    t->kind->output(t, position, values);
+    t->kind->output(t, position, output->values);
 }
 
 static void run_end(struct run *run, llm_status status, const struct llm_error *error)

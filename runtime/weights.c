@@ -4,16 +4,18 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "crew.h"
 #include "gpu_error.h"
 #include "repack.h"
 
-enum { VECTOR_ALIGNMENT = 256, BAND = 2 << 20 };
+enum { VECTOR_ALIGNMENT = 256, BAND = 2 << 20, PIECE = 64 << 10 /* of a band, for one thread */ };
 
 struct loader {
     struct weights *w;
     const struct blueprint *b;
     const struct source *source;
     struct gpu_upload *upload;
+    struct crew *crew; /* that repacks; NULL: this thread alone */
     weights_progress progress;
     void *user;
     uint64_t done, total; /* bytes in the file */
@@ -26,8 +28,14 @@ void weights_qkv_layout(const struct hparams *h, uint32_t l, uint32_t *stride, u
 {
     const struct head_sizes s = arch_heads(h, l);
     *k = ops_stride(h->n_heads * s.head_dim);
+    if (h->latent) {
+        *v = *k;
+        *k = *v + ops_stride(h->n_heads * h->ranks.key);
+        *stride = *k + ops_stride(s.head_dim);
+        return;
+    }
     *v = *k + ops_stride(s.n_kv_heads * s.head_dim);
-    *stride = *v + (h->latent ? 0 : ops_stride(s.n_kv_heads * s.v_dim));
+    *stride = *v + ops_stride(s.n_kv_heads * s.v_dim);
 }
 
 static uint64_t matrix_size(const struct gguf_tensor *t)
@@ -74,6 +82,8 @@ static const struct {
     {SLOT_EXPERT_NORM, AT(experts.norm)},
     {SLOT_EXPERT_POST, AT(experts.post)},
     {SLOT_DENSE_POST, AT(experts.dense_post)},
+    {SLOT_Q_A_NORM, AT(latent.q_norm)},
+    {SLOT_KV_A_NORM, AT(latent.k_norm)},
     {SLOT_Q_NORM, AT(q_norm)},
     {SLOT_K_NORM, AT(k_norm)}, /* the last two: of whole rows only */
 #undef AT
@@ -85,7 +95,8 @@ static int n_layer_vectors(const struct hparams *h)
     return h->row_norm ? N_LAYER_VECTORS : N_LAYER_VECTORS - 2;
 }
 
-/* The stacks of a layer with experts, and their biases. */
+/* The stacks of a layer, a matrix for each expert or head, and their biases. */
+enum { NO_SLOT = -1 };
 static const struct {
     int slot, bias;
     size_t at; /* a struct experts of struct layer_weights */
@@ -93,6 +104,8 @@ static const struct {
     {SLOT_EXPERT_GATE, SLOT_EXPERT_GATE_BIAS, offsetof(struct layer_weights, experts.gate)},
     {SLOT_EXPERT_UP, SLOT_EXPERT_UP_BIAS, offsetof(struct layer_weights, experts.up)},
     {SLOT_EXPERT_DOWN, SLOT_EXPERT_DOWN_BIAS, offsetof(struct layer_weights, experts.down)},
+    {SLOT_K_B, NO_SLOT, offsetof(struct layer_weights, latent.k_b)},
+    {SLOT_V_B, NO_SLOT, offsetof(struct layer_weights, latent.v_b)},
 };
 enum { N_LAYER_STACKS = sizeof layer_stacks / sizeof *layer_stacks };
 
@@ -103,22 +116,43 @@ static uint64_t router_terms(const struct gguf_tensor *const *t)
            (t[SLOT_EXPERT_SCALE] ? t[SLOT_EXPERT_SCALE]->dims[0] : 0);
 }
 
-/* Floats of the biases of a stack: each expert's are a row, as long as the kernels want them. */
-static uint64_t stack_biases(const struct gguf_tensor *t)
+static const struct gguf_tensor *stack_bias(const struct blueprint *b, uint32_t l, int i)
+{
+    const int slot = layer_stacks[i].bias;
+    return slot == NO_SLOT ? NULL : b->layers[l][slot];
+}
+
+/* Floats of them: each expert's are a row, as long as the kernels want them. */
+static uint64_t bias_floats(const struct gguf_tensor *t)
 {
     return t ? t->dims[1] * ops_stride((uint32_t)t->dims[0]) : 0;
 }
 
-static struct experts stack_layout(const struct gguf_tensor *t, const struct gpu_device *gpu)
+/* Whether the file has rows as columns. What it has of a format in blocks cannot be turned but as
+ * F32. */
+static bool is_turned(const struct blueprint *b, int i)
 {
-    return ops_experts_layout(gpu_device_info(gpu), t->type, (uint32_t)t->dims[1],
-                              (uint32_t)t->dims[0], (uint32_t)t->dims[2]);
+    return layer_stacks[i].slot == SLOT_K_B && b->h.ranks.fused;
 }
 
-static uint64_t stack_cost(const struct gguf_tensor *t, const struct gpu_device *gpu)
+/* No buffers where there is no stack. */
+static struct experts stack_layout(const struct blueprint *b, uint32_t l, int i,
+                                   const struct gpu_device *gpu)
 {
-    const struct experts e = stack_layout(t, gpu);
+    const struct gguf_tensor *t = b->layers[l][layer_stacks[i].slot];
+    if (!t) return (struct experts){.n = 0, .a_buffer = 1};
+    const bool turned = is_turned(b, i);
+    return ops_experts_layout(gpu_device_info(gpu), turned ? QUANT_F32 : t->type,
+                              (uint32_t)t->dims[!turned], (uint32_t)t->dims[turned],
+                              (uint32_t)t->dims[2]);
+}
+
+static uint64_t stack_cost(const struct blueprint *b, uint32_t l, int i,
+                           const struct gpu_device *gpu)
+{
+    const struct experts e = stack_layout(b, l, i, gpu);
     const uint32_t n = ops_experts_buffers(&e);
+    if (n == 0) return 0;
     return gpu_buffer_cost(gpu, ops_experts_buffer_size(&e, 0), GPU_MEMORY_DEVICE) * (n - 1) +
            gpu_buffer_cost(gpu, ops_experts_buffer_size(&e, n - 1), GPU_MEMORY_DEVICE);
 }
@@ -141,7 +175,7 @@ static uint64_t vectors_size(const struct blueprint *b)
             size += tensor_vector_size(b->layers[l][layer_vectors[i].slot]);
         size += vector_size(router_terms(b->layers[l]));
         for (int i = 0; i < N_LAYER_STACKS; i++)
-            size += vector_size(stack_biases(b->layers[l][layer_stacks[i].bias]));
+            size += vector_size(bias_floats(stack_bias(b, l, i)));
     }
     return size;
 }
@@ -161,10 +195,7 @@ uint64_t weights_size(const struct blueprint *b, const struct gpu_device *gpu,
             const struct gguf_tensor *t = b->layers[l][slot];
             if (t) size += gpu_buffer_cost(gpu, matrix_size(t), GPU_MEMORY_DEVICE);
         }
-        for (int i = 0; i < N_LAYER_STACKS; i++) {
-            const struct gguf_tensor *t = b->layers[l][layer_stacks[i].slot];
-            if (t) size += stack_cost(t, gpu);
-        }
+        for (int i = 0; i < N_LAYER_STACKS; i++) size += stack_cost(b, l, i, gpu);
     }
     return size;
 }
@@ -190,28 +221,94 @@ static llm_status fetch(struct loader *ld, uint64_t offset, size_t n, const void
     return *data ? LLM_OK : LLM_IO;
 }
 
+/* Whole tiles that are repacked at once: this many in each piece. */
+struct band {
+    enum quant_type type;
+    uint64_t cols, row_size, n_rows, tile_size, tiles;
+    const uint8_t *from;
+    uint8_t *to;
+};
+
+static void repack_piece(void *user, uint32_t piece)
+{
+    const struct band *b = user;
+    const uint64_t first = piece * b->tiles * REPACK_TILE, left = b->n_rows - first,
+                   most = b->tiles * REPACK_TILE;
+    repack_tiles(b->type, b->cols, b->from + first * b->row_size, left < most ? left : most,
+                 b->to + piece * b->tiles * b->tile_size);
+}
+
+/* Rows that are uploaded at a time: whole tiles. */
+static uint64_t band_rows(const struct loader *ld, enum quant_type type, uint64_t cols)
+{
+    size_t piece = gpu_upload_piece(ld->upload);
+    uint64_t tiles = (piece < BAND ? piece : BAND) / repack_tile_size(type, cols);
+    return (tiles ? tiles : 1) * REPACK_TILE;
+}
+
+/* A band of n rows to its place, which moves on. */
+static llm_status put_rows(struct loader *ld, enum quant_type type, uint64_t cols, uint64_t n,
+                           const void *data, struct gpu_buffer *to, uint64_t *at,
+                           struct llm_error *error)
+{
+    const uint64_t tiles = (n + REPACK_TILE - 1) / REPACK_TILE;
+    struct band band = {type,
+                        cols,
+                        cols / quant_info(type)->block * quant_info(type)->block_size,
+                        n,
+                        repack_tile_size(type, cols),
+                        0,
+                        data,
+                        NULL};
+    const size_t size = (size_t)(tiles * band.tile_size);
+    void *memory;
+    TRY_GPU(gpu_upload_begin(ld->upload, to, *at, size, &memory, &gpu_error_), error);
+    band.to = memory;
+    band.tiles = band.tile_size < PIECE ? PIECE / band.tile_size : 1;
+    crew_run(ld->crew, repack_piece, &band, (uint32_t)((tiles + band.tiles - 1) / band.tiles));
+    TRY_GPU(gpu_upload_end(ld->upload, &gpu_error_), error);
+    *at += size;
+    return LLM_OK;
+}
+
+static uint64_t minimum(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* Streams the tensor to its place at `at` in the buffer, a band of tiles at a time. */
 static llm_status stream_matrix(struct loader *ld, const struct gguf_tensor *t,
                                 struct gpu_buffer *to, uint64_t at, struct llm_error *error)
 {
-    uint64_t tile_size = repack_tile_size(t->type, t->dims[0]), row_size = t->size / t->dims[1];
-    size_t piece = gpu_upload_piece(ld->upload);
-    uint64_t tiles = (piece < BAND ? piece : BAND) / tile_size;
-    if (tiles == 0) tiles = 1;
-    for (uint64_t row = 0; row < t->dims[1]; row += tiles * REPACK_TILE) {
-        uint64_t n =
-            t->dims[1] - row < tiles * REPACK_TILE ? t->dims[1] - row : tiles * REPACK_TILE;
+    const uint64_t row_size = t->size / t->dims[1], band = band_rows(ld, t->type, t->dims[0]);
+    for (uint64_t row = 0; row < t->dims[1]; row += band) {
+        const uint64_t n = minimum(t->dims[1] - row, band);
         const void *data = NULL;
         TRY(fetch(ld, t->offset + row * row_size, (size_t)(n * row_size), &data, error));
-        size_t size = (size_t)((n + REPACK_TILE - 1) / REPACK_TILE * tile_size);
-        void *memory;
-        TRY_GPU(gpu_upload_begin(ld->upload, to, at, size, &memory, &gpu_error_), error);
-        repack_tiles(t->type, t->dims[0], data, n, memory);
-        TRY_GPU(gpu_upload_end(ld->upload, &gpu_error_), error);
-        at += size;
+        TRY(put_rows(ld, t->type, t->dims[0], n, data, to, &at, error));
         TRY(advance(ld, n * row_size, error));
     }
     return LLM_OK;
+}
+
+/* The same with rows as columns, decoded. values: twice the matrix in f32. */
+static llm_status stream_turned(struct loader *ld, const struct gguf_tensor *t, float *values,
+                                struct gpu_buffer *to, uint64_t at, struct llm_error *error)
+{
+    const uint64_t cols = t->dims[1], rows = t->dims[0], band = band_rows(ld, QUANT_F32, cols);
+    float *turned = values + rows * cols;
+    const void *data = NULL;
+    TRY(fetch(ld, t->offset, (size_t)t->size, &data, error));
+    quant_decode(t->type, data, values, (size_t)(rows * cols));
+    for (uint64_t row = 0; row < rows; row++) {
+        for (uint64_t col = 0; col < cols; col++)
+            turned[row * cols + col] = values[col * rows + row];
+    }
+    for (uint64_t row = 0; row < rows; row += band) {
+        const uint64_t n = minimum(rows - row, band);
+        TRY(put_rows(ld, QUANT_F32, cols, n, turned + row * cols, to, &at, error));
+    }
+    return advance(ld, t->size, error);
 }
 
 /* One matrix made of the rows of n tensors of one type, one below the other; all but the last are
@@ -329,9 +426,14 @@ static llm_status load_qkv(struct loader *ld, uint32_t l, enum gpu_memory memory
     const struct gguf_tensor *const *parts = ld->b->layers[l] + SLOT_Q;
     uint32_t at[3] = {0}, stride;
     weights_qkv_layout(&ld->b->h, l, &stride, &at[1], &at[2]);
+    if (ld->b->h.latent) at[0] = at[2];
     for (uint32_t i = 0; i < 3;) {
         uint32_t n = 1;
-        while (i + n < 3 && parts[i + n]->type == parts[i]->type &&
+        if (!parts[i]) {
+            i++;
+            continue;
+        }
+        while (i + n < 3 && parts[i + n] && parts[i + n]->type == parts[i]->type &&
                parts[i + n - 1]->dims[1] % REPACK_TILE == 0)
             n++;
         lw->qkv_at[lw->n_qkv] = at[i];
@@ -369,7 +471,7 @@ static llm_status load_stack_biases(struct loader *ld, const struct gguf_tensor 
     if (!t) return LLM_OK;
     const struct gguf_tensor row = {.type = t->type, .dims = {t->dims[0], 1, 1, 1}};
     const uint32_t stride = ops_stride((uint32_t)t->dims[0]);
-    *out = take_vector(ld->w, stack_biases(t));
+    *out = take_vector(ld->w, bias_floats(t));
     TRY(begin_vector(ld, out, &memory, error));
     memset(memory, 0, (size_t)out->size);
     for (uint64_t e = 0; e < t->dims[1]; e++) {
@@ -382,18 +484,18 @@ static llm_status load_stack_biases(struct loader *ld, const struct gguf_tensor 
     return LLM_OK;
 }
 
-/* The matrices of a stack, in as many buffers as they want. */
-static llm_status load_stack(struct loader *ld, const struct gguf_tensor *t, enum gpu_memory memory,
-                             struct experts *out, struct llm_error *error)
+/* The matrices of stack i, in as many buffers as they want. values: for those that are turned. */
+static llm_status load_matrices(struct loader *ld, uint32_t l, int i, enum gpu_memory memory,
+                                float *values, struct experts *out, struct llm_error *error)
 {
     struct weights *w = ld->w;
     const struct gpu_range bias = out->bias;
-    struct gguf_tensor one = *t;
-    *out = stack_layout(t, w->gpu);
+    struct gguf_tensor one = *ld->b->layers[l][layer_stacks[i].slot];
+    *out = stack_layout(ld->b, l, i, w->gpu);
     out->bias = bias;
     out->one.buffer = &w->buffers[w->n_buffers];
     one.dims[2] = 1;
-    one.size = t->size / t->dims[2];
+    one.size /= out->n;
     for (uint32_t e = 0; e < out->n; e++) {
         const uint32_t buffer = e / out->a_buffer, place = e % out->a_buffer;
         if (place == 0) {
@@ -402,10 +504,29 @@ static llm_status load_stack(struct loader *ld, const struct gguf_tensor *t, enu
                     error);
             w->n_buffers++;
         }
-        TRY(stream_matrix(ld, &one, &w->buffers[w->n_buffers - 1], place * out->stride, error));
-        one.offset += t->step ? t->step : one.size;
+        struct gpu_buffer *to = &w->buffers[w->n_buffers - 1];
+        const uint64_t at = place * out->stride;
+        if (values) TRY(stream_turned(ld, &one, values, to, at, error));
+        else TRY(stream_matrix(ld, &one, to, at, error));
+        one.offset += one.step ? one.step : one.size;
     }
     return LLM_OK;
+}
+
+static llm_status load_stack(struct loader *ld, uint32_t l, int i, enum gpu_memory memory,
+                             struct llm_error *error)
+{
+    const struct gguf_tensor *t = ld->b->layers[l][layer_stacks[i].slot];
+    struct experts *out = (void *)((char *)&ld->w->layers[l] + layer_stacks[i].at);
+    if (!t) return LLM_OK;
+    TRY(load_stack_biases(ld, stack_bias(ld->b, l, i), &out->bias, error));
+    if (!is_turned(ld->b, i)) return load_matrices(ld, l, i, memory, NULL, out, error);
+    const size_t size = (size_t)(2 * t->dims[0] * t->dims[1] * sizeof(float));
+    float *values = alloc_new(ld->w->alloc, size);
+    if (!values) return error_memory(error, "turning a matrix", size);
+    const llm_status status = load_matrices(ld, l, i, memory, values, out, error);
+    alloc_free(ld->w->alloc, values, size);
+    return status;
 }
 
 static llm_status load_experts(struct loader *ld, uint32_t l, enum gpu_memory memory,
@@ -425,12 +546,6 @@ static llm_status load_experts(struct loader *ld, uint32_t l, enum gpu_memory me
     for (size_t i = 0; i < sizeof matrices / sizeof *matrices; i++) {
         if (t[matrices[i].slot])
             TRY(load_matrix(ld, &t[matrices[i].slot], 1, memory, matrices[i].out, error));
-    }
-    for (int i = 0; i < N_LAYER_STACKS; i++) {
-        struct experts *stack = (void *)((char *)&ld->w->layers[l] + layer_stacks[i].at);
-        if (!t[layer_stacks[i].slot]) continue;
-        TRY(load_stack_biases(ld, t[layer_stacks[i].bias], &stack->bias, error));
-        TRY(load_stack(ld, t[layer_stacks[i].slot], memory, stack, error));
     }
     return LLM_OK;
 }
@@ -464,8 +579,13 @@ static llm_status load_layer(struct loader *ld, uint32_t l, enum gpu_memory memo
     }
     TRY(load_terms(ld, l, &lw->terms, error));
     TRY(load_qkv(ld, l, memory, lw, error));
+    if (t[SLOT_Q_A]) {
+        TRY(load_matrix(ld, &t[SLOT_Q_A], 1, memory, &lw->latent.q_a, error));
+        TRY(load_matrix(ld, &t[SLOT_Q_B], 1, memory, &lw->latent.q_b, error));
+    }
     TRY(load_matrix(ld, &t[SLOT_O], 1, memory, &lw->o, error));
     TRY(load_scale(ld, t[SLOT_LAYER_SCALE], &lw->scale, error));
+    for (int i = 0; i < N_LAYER_STACKS; i++) TRY(load_stack(ld, l, i, memory, error));
     if (t[SLOT_ROUTER]) TRY(load_experts(ld, l, memory, error));
     if (!t[SLOT_UP]) return LLM_OK;
     if (t[SLOT_GATE]) TRY(load_matrix(ld, &t[SLOT_GATE], 1, memory, &lw->gate, error));
@@ -533,9 +653,7 @@ static uint32_t count_buffers(const struct blueprint *b, const struct gpu_device
     uint32_t n = 4 + N_LAYER_MATRICES * b->h.n_layers;
     for (uint32_t l = 0; l < b->h.n_layers; l++) {
         for (int i = 0; i < N_LAYER_STACKS; i++) {
-            const struct gguf_tensor *t = b->layers[l][layer_stacks[i].slot];
-            if (!t) continue;
-            const struct experts e = stack_layout(t, gpu);
+            const struct experts e = stack_layout(b, l, i, gpu);
             n += ops_experts_buffers(&e);
         }
     }
@@ -560,8 +678,10 @@ llm_status weights_load(struct weights *w, const struct blueprint *b, const stru
                         .progress = progress,
                         .user = user,
                         .total = file_bytes(b)};
+    ld.crew = crew_open(alloc, UINT32_MAX);
     llm_status status = load_all(&ld, n_host_layers, error);
     gpu_upload_free(ld.upload);
+    crew_free(ld.crew);
     alloc_free(alloc, ld.scratch, ld.scratch_size);
     return status;
 }

@@ -17,6 +17,14 @@ struct expert_weights {
     struct weight shared_gate, shared_up, shared_down;
 };
 
+/* Of latent attention, beside qkv, which has the compressed k and v, and q unless q_a has a buffer.
+ */
+struct latent_weights {
+    struct weight q_a, q_b;          /* (q_rank, dim), (heads * key, q_rank) */
+    struct gpu_range q_norm, k_norm; /* of what q_a makes, and of the compressed k and v */
+    struct experts k_b, v_b;         /* of each head: (rank, key - rotated), (value, rank) */
+};
+
 /* Q, K and V lie in one matrix where their types agree, so that one dispatch computes them: n_qkv
  * of 1 to 3 matrices. */
 struct layer_weights {
@@ -33,6 +41,7 @@ struct layer_weights {
     struct expert_weights experts;   /* instead of these three (or besides: hparams.dense_too)
                                         where the router has a buffer */
     struct gpu_range sinks;
+    struct latent_weights latent;
     float scale; /* of x when all has been added to it */
 };
 
@@ -63,7 +72,8 @@ llm_status weights_load(struct weights *w, const struct blueprint *b, const stru
                         void *user, const struct alloc *alloc, struct llm_error *error);
 void weights_free(struct weights *w);
 
-/* Floats of a row of the qkv buffer in layer l, and where k and v begin (q begins at 0). */
+/* Floats of a row of the qkv buffer in layer l, and where k and v begin (q begins at 0). With
+ * latent attention v is where q lies before k_b is absorbed: heads of h.ranks.key dimensions. */
 void weights_qkv_layout(const struct hparams *h, uint32_t l, uint32_t *stride, uint32_t *k,
                         uint32_t *v);
 

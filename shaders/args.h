@@ -24,7 +24,8 @@ struct experts_args {
     uint rows, blocks, x_stride, y_stride, y_at; /* as above */
     uint first, n;          /* experts that this dispatch has */
     uint words;             /* from one expert to the next */
-    uint x_slots;           /* pairs that share a row of x */
+    uint x_slots;           /* pairs that share a row of x; or matrices, where rows have all */
+    uint x_at, x_row, y_row; /* then a row's begin there; x_stride and y_stride go from one to the next */
     uint bias_stride, second_bias; /* of an expert; where those of the second matrix begin */
 };
 
@@ -57,6 +58,7 @@ struct rope_args {
     uint stride, q, k, v;   /* of a row of qkv; where its parts begin */
     uint n_heads, n_kv_heads, n_v_heads, head_dim, v_dim;
     uint rope_at, rope_dim; /* of a head of q or k: the dimensions that turn */
+    uint turned, turned_each; /* where these lie of the first head of q, and from there to the next; each 0: there */
     uint rope_pairs;        /* of a row of cos and sin */
     uint neox;
     uint items;             /* fours of a row's q, k and v */
@@ -94,6 +96,14 @@ struct combine_args {
 
 struct argmax_args {
     uint n, stride;         /* logits a row; floats from row to row */
+};
+
+/* In words where not said otherwise. */
+struct top_args {
+    uint n, stride;         /* as above */
+    uint wanted;            /* of a struct step_top */
+    uint found, items, names; /* of a struct top; where its items and named logits begin */
+    uint room;              /* items that it holds */
 };
 
 #ifndef VULKAN

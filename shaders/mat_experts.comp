@@ -1,5 +1,5 @@
 // y(pair) = W x for pairs of a row and an expert that it chose, each with the expert's own W: COLUMNS
-// pairs of one expert at a time.
+// pairs of one expert at a time. Or every row has every matrix, as heads are.
 #version 450
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_GOOGLE_include_directive : require
@@ -12,7 +12,7 @@
 layout(local_size_x_id = 0, local_size_y_id = 1) in; // 8 lanes a tile; pieces of K
 layout(constant_id = 2) const int COLUMNS = 1;
 layout(constant_id = 3) const int MATRICES = 1;      // 2: y is gated
-layout(constant_id = 4) const bool GROUPED = false;  // pairs come in order; else workgroup x has pair x
+layout(constant_id = 4) const int PAIRS = 0;         // of a workgroup: its own; those that order has; rows of one matrix
 layout(constant_id = 5) const bool BIAS = false;     // of each expert's rows
 layout(constant_id = 6) const int ACTIVATION = 0;    // of the gate
 layout(constant_id = 7) const bool GATE_WAITS = false; // in y: of the only matrix, up
@@ -34,6 +34,9 @@ uint columns_at[COLUMNS];
 #include "mat.glsl"
 #include "experts.glsl"
 
+// As enum pairs_of has them.
+const int IN_ORDER_OF_EXPERTS = 1, OF_ALL = 2;
+
 const int SILU_CLAMPED = 7;
 
 // alpha 1.702, limit 7: transformers, modeling_gpt_oss.py
@@ -46,18 +49,39 @@ vec4 of_gate(vec4 v)
 
 vec4 of_up(vec4 v) { return ACTIVATION == SILU_CLAMPED ? clamp(v, vec4(-7.0), vec4(7.0)) + 1.0 : v; }
 
-void main()
+uint expert;
+uint places[COLUMNS]; // in y; NONE: of no pair
+
+void find_pairs()
 {
     uint pairs[COLUMNS];
     [[unroll]] for (int n = 0; n < COLUMNS; n++) {
         uint i = gl_WorkGroupID.x * uint(COLUMNS) + uint(n);
-        pairs[n] = GROUPED ? order[i] : i;
+        pairs[n] = PAIRS == IN_ORDER_OF_EXPERTS ? order[i] : i;
     }
-    if (pairs[0] == NONE) return;
-    uint expert = chosen[pairs[0]].x, local = expert - a.first;
-    if (local >= a.n) return; // another dispatch's, or none's
-    [[unroll]] for (int n = 0; n < COLUMNS; n++)
+    expert = pairs[0] == NONE ? NONE : chosen[pairs[0]].x;
+    [[unroll]] for (int n = 0; n < COLUMNS; n++) {
         columns_at[n] = (pairs[n] == NONE ? pairs[0] : pairs[n]) / a.x_slots * a.x_stride;
+        places[n] = pairs[n] == NONE ? NONE : pairs[n] * a.y_stride;
+    }
+}
+
+void find_rows()
+{
+    uint each = gl_NumWorkGroups.x / a.x_slots, row = gl_WorkGroupID.x % each * uint(COLUMNS);
+    expert = gl_WorkGroupID.x / each;
+    [[unroll]] for (int n = 0; n < COLUMNS; n++) {
+        columns_at[n] = a.x_at + (row + uint(n)) * a.x_row + expert * a.x_stride;
+        places[n] = (row + uint(n)) * a.y_row + expert * a.y_stride;
+    }
+}
+
+void main()
+{
+    if (PAIRS == OF_ALL) find_rows();
+    else find_pairs();
+    uint local = expert - a.first;
+    if (local >= a.n) return; // another dispatch's, or none's
 
     lane = gl_LocalInvocationID.x & 7u;
     uint tile = (gl_WorkGroupID.z * gl_NumWorkGroups.y + gl_WorkGroupID.y) * (gl_WorkGroupSize.x / 8) + gl_LocalInvocationID.x / 8;
@@ -71,8 +95,8 @@ void main()
         if (MATRICES == 2) second_bias = uintBitsToFloat(WORD(biases, at + a.second_bias));
     }
     [[unroll]] for (int n = 0; n < COLUMNS; n++) {
-        if (pairs[n] == NONE) continue;
-        uint y_at = pairs[n] * a.y_stride + a.y_at + row / 4;
+        if (places[n] == NONE) continue;
+        uint y_at = places[n] + a.y_at + row / 4;
         vec4 v = sums[n] + bias;
         v = GATE_WAITS ? y[y_at] * of_up(v) : of_gate(v);
         if (MATRICES == 2) v *= of_up(sums[SUMS - COLUMNS + n] + second_bias);

@@ -156,8 +156,12 @@ void serve(uint row, uvec4 r, uint page, uint head, uint t, float scale)
     bool turned = !is_v && turn < a.rope_dim;
     bool neox = turned && a.neox != 0;
     uint first = neox ? a.rope_at + turn / 2 : 4 * t, second = neox ? first + a.rope_dim / 2 : first + 2;
-    uint gain = a.stride + (is_q ? 0 : a.head_dim);
-    vec2 u = read_two(row, at_head, first, scale, !is_v, gain), w = read_two(row, at_head, second, scale, !is_v, gain);
+    uint gain = a.stride + (is_q ? 0 : a.head_dim), in_head = at_head;
+    if (is_q && a.turned_each != 0) {
+        if (!turned && !SCALED) return;
+        if (turned) in_head = a.turned + head * a.turned_each - a.rope_at;
+    }
+    vec2 u = read_two(row, in_head, first, scale, !is_v, gain), w = read_two(row, in_head, second, scale, !is_v, gain);
     if (turned) {
         vec4 turns = uintBitsToFloat(WORD(rope, row * (a.rope_pairs / 2) + turn / 4));
         vec2 p = rotate(neox ? vec2(u.x, w.x) : u, turns.xy), q = rotate(neox ? vec2(u.y, w.y) : w, turns.zw);

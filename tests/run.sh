@@ -110,6 +110,16 @@ run_readme() {
     run_lua gcc lua5.4 "$out/readme.lua" "$stories"
 }
 
+# Each example says what it takes, and that is no failure.
+run_help() {
+    for name in complete chat npc; do
+        run_lua gcc lua5.4 "examples/$name.lua" --help | grep -q "^usage: $name.lua" || return 1
+    done
+    for name in plain embed; do
+        "$out/gcc/examples/$name" --help | grep -q '^usage: ' || return 1
+    done
+}
+
 # Installs into a scratch folder and builds plain.c against it, once with pkg-config and once with find_package.
 run_install() {
     prefix=$out/installed
@@ -118,7 +128,7 @@ run_install() {
     pc=$(find "$prefix" -name llm.pc)
     # shellcheck disable=SC2046
     gcc "$root/examples/plain.c" -o "$prefix/plain" \
-        $(PKG_CONFIG_PATH=$(dirname "$pc") pkg-config --define-prefix --cflags --libs llm) || return 1
+        $(PKG_CONFIG_PATH=$(dirname "$pc") pkg-config --cflags --libs llm) || return 1
     LD_LIBRARY_PATH=$(dirname "$(dirname "$pc")") $limit "$prefix/plain" "$stories" || return 1
     cmake -S "$root/tests/install" -B "$out/consumer" -DCMAKE_PREFIX_PATH="$prefix" &&
         cmake --build "$out/consumer" && "$out/consumer/plain_llm" "$stories" && "$out/consumer/plain_static" "$stories"
@@ -183,6 +193,7 @@ stage_examples() {
     step "npc.lua" run_lua gcc lua5.4 examples/npc.lua "$stories" --compare
     step "plain.c" run_c_example plain
     step "embed.c" run_c_example embed
+    step "--help" run_help
     step "install" run_install
     step "symbols of the library" only_llm_symbols "$out/gcc/libllm.so"
     step "symbols of the module" only_llm_symbols "$out/gcc/lua/llm.so"

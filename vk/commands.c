@@ -7,14 +7,15 @@
 enum { POOL_SETS = 64, POOL_DESCRIPTORS = 8 * POOL_SETS, MAX_BUFFERS = 32 };
 
 enum gpu_status gpu_commands_create(struct gpu_device *device, struct gpu_commands **out,
-                                    bool profile, struct gpu_error *error)
+                                    uint32_t flags, struct gpu_error *error)
 {
     *out = NULL;
     if (atomic_load(&device->lost)) return device_lost(error);
     struct gpu_commands *c = host_new(&device->host, 1, sizeof *c);
     if (!c) return host_no_memory(error, "a command list");
     c->device = device;
-    c->profile = profile;
+    c->profile = flags & GPU_COMMANDS_TIMED;
+    c->again = flags & GPU_COMMANDS_AGAIN;
     const VkCommandPoolCreateInfo pool = {
         .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
         .queueFamilyIndex = device->caps.family,
@@ -32,8 +33,10 @@ enum gpu_status gpu_commands_create(struct gpu_device *device, struct gpu_comman
         result = device->vk.AllocateCommandBuffers(device->handle, &info, &c->buffer);
     }
     if (result >= 0) {
-        const VkCommandBufferBeginInfo info = {.sType =
-                                                   VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
+        const VkCommandBufferBeginInfo info = {
+            .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+            .flags = c->again ? VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT : 0u,
+        };
         call = ".BeginCommandBuffer(";
         result = device->vk.BeginCommandBuffer(c->buffer, &info);
     }

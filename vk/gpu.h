@@ -190,11 +190,15 @@ struct gpu_range {
 };
 
 /* One primary command buffer with the descriptor sets and timestamps of what it holds: recorded
- * once, submitted again and again, though never while it is pending. Errors in recording are kept
- * and reported by gpu_commands_end. */
+ * once, submitted again and again, while it is pending only where that was asked for. Errors in
+ * recording are kept and reported by gpu_commands_end. */
 struct gpu_commands;
+enum gpu_commands_flags {
+    GPU_COMMANDS_TIMED = 1, /* for gpu_commands_time */
+    GPU_COMMANDS_AGAIN = 2  /* may be submitted while it is pending */
+};
 enum gpu_status gpu_commands_create(struct gpu_device *device, struct gpu_commands **out,
-                                    bool profile, struct gpu_error *error);
+                                    uint32_t flags, struct gpu_error *error);
 /* Of a list that is NULL, this and what follows up to gpu_commands_fill record nothing. */
 void gpu_commands_dispatch(struct gpu_commands *c, const struct gpu_kernel *kernel,
                            const struct gpu_range *ranges, const void *push, uint32_t x, uint32_t y,
@@ -216,8 +220,8 @@ void gpu_commands_fill(struct gpu_commands *c, const struct gpu_buffer *to, uint
 enum gpu_status gpu_commands_end(struct gpu_commands *c, struct gpu_error *error);
 void gpu_commands_free(struct gpu_device *device, struct gpu_commands *c); /* waits */
 uint32_t gpu_commands_count(const struct gpu_commands *c);                 /* dispatches in it */
-/* After it has run, with profile: name and nanoseconds of dispatch i; 0 ns where there are no
- * timestamps. */
+/* After it has run, with GPU_COMMANDS_TIMED: name and nanoseconds of dispatch i; 0 ns where there
+ * are no timestamps. */
 const char *gpu_commands_time(struct gpu_commands *c, uint32_t i, double *nanoseconds);
 
 /* ---- submission ---- */

@@ -123,7 +123,7 @@ enum gpu_status gpu_submit(struct gpu_device *device, struct gpu_commands *const
                 error, GPU_FAILED,
                 "command list %" PRIu32 " of %" PRIu32 " was not ended without an error", i, n);
         }
-        if (gpu_done(device, list[i]->ticket) == GPU_NOT_READY) {
+        if (!list[i]->again && gpu_done(device, list[i]->ticket) == GPU_NOT_READY) {
             return host_error(error, GPU_FAILED,
                               "command list %" PRIu32 " of %" PRIu32 " is still running", i, n);
         }

@@ -268,7 +268,7 @@ struct gpu_commands {
     struct gpu_device *device;
     VkCommandPool pool;
     VkCommandBuffer buffer;
-    bool profile, ended;
+    bool profile, again, ended;
     enum gpu_status status; /* of recording; the first error stays */
     struct gpu_error error;
     uint32_t n_dispatches;

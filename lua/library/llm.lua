@@ -75,6 +75,7 @@ function llm.load(path, options) end
 function llm.load_async(path, options) end
 
 ---Pumps every load and generation of this Lua state for at most so many milliseconds. `update(0)` never waits.
+---Greedy generations (temperature 0, no penalties, biases or logprobs) may write several tokens between two calls.
 ---@param milliseconds? number
 ---@return boolean more true while work remains
 function llm.update(milliseconds) end

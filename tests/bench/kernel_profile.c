@@ -93,7 +93,6 @@ static struct work small_work(const struct profile *p, const char *kernel)
         {"norm", {"norm", 8 * dim * rows, 4 * dim * rows}},
         {"rope_store", {"rope, store", 8.0 * s->stride * rows, 3.0 * s->stride * rows}},
         {"merge", {"merge", 4 * heads * rows * (2 + p->depth / ATTENTION_GROUP), 0}},
-        {"argmax", {"argmax", 4.0 * h->vocab * p->sequences, 0}},
         {"attention", attention_work(p)},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -165,7 +164,7 @@ static llm_status fill_cache(struct profile *p, struct llm_error *error)
     const uint32_t ones = 0x3c003c00; /* in f16; small numbers in f32 */
     struct gpu_commands *c;
     double seconds;
-    TRY_GPU(gpu_commands_create(p->f.gpu, &c, false, &gpu_error_), error);
+    TRY_GPU(gpu_commands_create(p->f.gpu, &c, 0, &gpu_error_), error);
     for (uint32_t l = 0; l < p->f.h.n_layers; l++)
         gpu_commands_fill(c, &p->f.kv[l].buffer, 0, p->f.kv[l].buffer.size / 4 * 4, ones);
     struct gpu_error gpu_error = {{0}};
@@ -184,7 +183,7 @@ static void write_step(struct profile *p)
 {
     uint32_t of_sequence = p->rows / p->sequences, n_pages = pages_of(p->depth + of_sequence);
     uint32_t outputs[FORWARD_MAX_OUTPUTS], pages[4096];
-    forward_begin(&p->f, p->bucket);
+    forward_begin(&p->f, p->bucket, 0);
     for (uint32_t s = 0; s < p->sequences; s++) {
         for (uint32_t i = 0; i < n_pages; i++) pages[i] = s * n_pages + i;
         forward_set_table(&p->f, s * n_pages,

@@ -54,7 +54,7 @@ static enum gpu_status time_kernel(struct gpu_device *device, const struct gpu_k
     struct gpu_kernel *kernel;
     struct gpu_commands *c;
     TRY(gpu_kernel_create(device, &kernel, desc, error));
-    enum gpu_status status = gpu_commands_create(device, &c, true, error);
+    enum gpu_status status = gpu_commands_create(device, &c, GPU_COMMANDS_TIMED, error);
     if (status == GPU_OK) {
         gpu_commands_dispatch(c, kernel, ranges, push, groups, 1, 1);
         status = shortest(device, c, best, error);
@@ -140,7 +140,7 @@ static enum gpu_status measure(struct gpu_device *device, struct gpu_buffer *dat
     double seconds;
     TRY(gpu_buffer_create(device, data, size / 16 * 16, GPU_MEMORY_DEVICE, error));
     TRY(gpu_buffer_create(device, out, 16u << 20, GPU_MEMORY_DEVICE, error));
-    TRY(gpu_commands_create(device, &c, false, error));
+    TRY(gpu_commands_create(device, &c, 0, error));
     gpu_commands_fill(c, data, 0, data->size, 1); /* pages that are never written need not exist */
     enum gpu_status status = gpu_commands_end(c, error);
     if (status == GPU_OK) status = peaks_run(device, &c, 1, &seconds, error);

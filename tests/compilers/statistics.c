@@ -119,7 +119,7 @@ static const struct step step = {.buffer = {.size = 1u << 30},
 
 /* One operation of the runtime in one of its shapes. */
 struct operation {
-    enum { PLAIN, ADD, GATE_UP, EMBED, NORM, ROPE_STORE, ATTENTION, ARGMAX } kind;
+    enum { PLAIN, ADD, GATE_UP, EMBED, NORM, ROPE_STORE, ATTENTION, ARGMAX, TOP } kind;
     enum quant_type format;
     uint32_t n_rows, head_dim, v_dim;
     uint32_t kv;
@@ -171,6 +171,7 @@ static llm_status record(struct run *r, struct gpu_commands *c, const struct ope
     case EMBED: return ops_embed(r->ops, c, &w, 1, &step, &memory, o->n_rows, error);
     case NORM: return ops_norm(r->ops, c, &memory, &norm, DIM, &step, false, o->n_rows, error);
     case ARGMAX: return ops_argmax(r->ops, c, &memory, DIM, &memory, o->n_rows, error);
+    case TOP: return ops_top(r->ops, c, &memory, DIM, &step, &memory, &memory, o->n_rows, error);
     case ROPE_STORE:
     case ATTENTION: return record_attention(r, c, o, error);
     }
@@ -244,7 +245,9 @@ static bool run_others(struct run *r)
 {
     const struct operation norm = {.kind = NORM, .n_rows = 1};
     const struct operation argmax = {.kind = ARGMAX, .n_rows = 1};
+    const struct operation top = {.kind = TOP, .n_rows = 1};
     return run_operation(r, &norm, "norm", "1") && run_operation(r, &argmax, "argmax", "1") &&
+           run_operation(r, &top, "top", "1") &&
            run_attention(r, 64, 64, LLM_KV_F32) && run_attention(r, 64, 64, LLM_KV_F16) &&
            run_attention(r, 128, 128, LLM_KV_F32) && run_attention(r, 128, 128, LLM_KV_F16) &&
            run_attention(r, 128, 128, LLM_KV_Q8_0) && run_attention(r, 128, 128, LLM_KV_Q4_0) &&

@@ -451,7 +451,7 @@ static enum gpu_status way_record(struct way *w, struct gpu_error *error)
 {
     const struct gpu_range ranges[] = {{&w->x, 0, 0}, {&w->y, 64, 512}};
     const uint32_t push[2] = {100, 7};
-    TRY(gpu_commands_create(w->device, &w->commands, true, error));
+    TRY(gpu_commands_create(w->device, &w->commands, GPU_COMMANDS_TIMED, error));
     for (int i = 0; i < 130; i++) { /* more than one descriptor pool and one query pool hold */
         gpu_commands_dispatch(w->commands, w->kernel, ranges, push, 2, 1, 1);
         gpu_commands_barrier(w->commands);
@@ -593,7 +593,7 @@ static void test_lost(void **state)
     open_card(&o);
     struct gpu_commands *commands, *more;
     uint64_t first, second;
-    assert_int_equal(gpu_commands_create(o.device, &commands, false, &o.error), GPU_OK);
+    assert_int_equal(gpu_commands_create(o.device, &commands, 0, &o.error), GPU_OK);
     assert_int_equal(gpu_commands_end(commands, &o.error), GPU_OK);
     assert_int_equal(gpu_submit(o.device, &commands, 1, &first, &o.error), GPU_OK);
     assert_int_equal(gpu_wait(o.device, first, 0, &o.error), GPU_OK);
@@ -621,7 +621,7 @@ static void test_lost(void **state)
     assert_int_equal(gpu_buffer_create(o.device, &buffer, 10, GPU_MEMORY_STEP, &o.error), GPU_LOST);
     assert_int_equal(gpu_kernel_create(o.device, &kernel, &desc, &o.error), GPU_LOST);
     assert_int_equal(gpu_upload_create(o.device, &upload, &o.error), GPU_LOST);
-    assert_int_equal(gpu_commands_create(o.device, &more, false, &o.error), GPU_LOST);
+    assert_int_equal(gpu_commands_create(o.device, &more, 0, &o.error), GPU_LOST);
     gpu_commands_free(o.device, commands);
     close_card(&o);
 }
@@ -633,7 +633,7 @@ static void test_fences_are_reused(void **state)
     struct opened o;
     open_card(&o);
     struct gpu_commands *commands;
-    assert_int_equal(gpu_commands_create(o.device, &commands, false, &o.error), GPU_OK);
+    assert_int_equal(gpu_commands_create(o.device, &commands, 0, &o.error), GPU_OK);
     assert_int_equal(gpu_commands_end(commands, &o.error), GPU_OK);
     const unsigned before = fake.objects;
     for (uint64_t i = 1; i <= 100; i++) {
@@ -725,7 +725,7 @@ static void test_lent(void **state)
     assert_true(info->storage8);
     assert_false(info->int16); /* the device can, the lender did not enable it */
     struct gpu_commands *commands;
-    assert_int_equal(gpu_commands_create(device, &commands, false, &o.error), GPU_OK);
+    assert_int_equal(gpu_commands_create(device, &commands, 0, &o.error), GPU_OK);
     assert_int_equal(gpu_commands_end(commands, &o.error), GPU_OK);
     uint64_t ticket;
     assert_int_equal(gpu_submit(device, &commands, 1, &ticket, &o.error), GPU_OK);

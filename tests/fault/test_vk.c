@@ -94,7 +94,7 @@ static void bench_open(struct bench *b)
     OK(gpu_buffer_create(device, &b->y, 4 * N, GPU_MEMORY_READBACK, &error));
     OK(gpu_buffer_create(device, &b->counts, 64, GPU_MEMORY_STEP, &error));
     OK(gpu_kernel_create(device, &b->kernel, &desc, &error));
-    OK(gpu_commands_create(device, &b->commands, true, &error));
+    OK(gpu_commands_create(device, &b->commands, GPU_COMMANDS_TIMED, &error));
     uint32_t *x = b->x.map, *y = b->y.map;
     for (uint32_t i = 0; i < N; i++) x[i] = i;
     memset(y, 0xEE, 4 * N);
@@ -233,7 +233,7 @@ static void test_many(void **state)
     struct gpu_commands *list[40];
     for (uint32_t i = 0; i < 40; i++) {
         struct gpu_commands *c;
-        OK(gpu_commands_create(device, &c, i == 39, &error));
+        OK(gpu_commands_create(device, &c, i == 39 ? GPU_COMMANDS_TIMED : 0, &error));
         const struct gpu_range there[] = {{&b.x, 0, 0}, {&b.y, 0, 0}},
                                back[] = {{&b.y, 0, 0}, {&b.x, 0, 0}};
         for (uint32_t k = 0; k < (i == 39 ? 150u : 1u); k++) {
@@ -285,7 +285,7 @@ static void test_upload(void **state)
     }
     OK(gpu_upload_finish(upload, &error));
     struct gpu_commands *c;
-    OK(gpu_commands_create(device, &c, false, &error));
+    OK(gpu_commands_create(device, &c, 0, &error));
     gpu_commands_copy(c, &to, 0, &back, 0, total);
     OK(gpu_commands_end(c, &error));
     uint64_t ticket;
@@ -573,7 +573,7 @@ static void worker_step(struct worker *w, struct bench *b, uint32_t a)
     WORK(gpu_buffer_create(w->device, &b->x, 40000 + 4 * a, GPU_MEMORY_STEP, &w->error));
     WORK(gpu_buffer_create(w->device, &b->y, 4 * N, GPU_MEMORY_READBACK, &w->error));
     WORK(gpu_kernel_create(w->device, &b->kernel, &desc, &w->error));
-    WORK(gpu_commands_create(w->device, &b->commands, false, &w->error));
+    WORK(gpu_commands_create(w->device, &b->commands, 0, &w->error));
     uint32_t *x = b->x.map, *y = b->y.map;
     for (uint32_t i = 0; i < N; i++) x[i] = i * a;
     bench_dispatch(b, N, a);

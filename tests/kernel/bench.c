@@ -108,7 +108,7 @@ struct gpu_commands *bench_begin(struct bench *b)
 {
     struct gpu_commands *c;
     struct gpu_error error = {{0}};
-    gpu_ok(gpu_commands_create(b->device, &c, false, &error), &error);
+    gpu_ok(gpu_commands_create(b->device, &c, 0, &error), &error);
     return c;
 }
 
@@ -149,6 +149,7 @@ struct bench_step bench_step(struct bench *b, uint32_t rows, uint32_t outputs, u
     s.step.rope = take(&size, (uint64_t)rows * rope_pairs * 2 * sizeof(float));
     s.step.pages = take(&size, pages * sizeof(uint32_t));
     s.step.outputs = take(&size, outputs * sizeof(uint32_t));
+    s.step.tops = take(&size, outputs * sizeof(struct step_top));
     s.step.attention = take(&size, step_attention_size(rows));
     s.step.buffer = bench_buffer_of(b, size, GPU_MEMORY_STEP);
     char *map = s.step.buffer.map;
@@ -156,6 +157,7 @@ struct bench_step bench_step(struct bench *b, uint32_t rows, uint32_t outputs, u
     s.rope = (void *)(map + s.step.rope);
     s.pages = (void *)(map + s.step.pages);
     s.outputs = (void *)(map + s.step.outputs);
+    s.tops = (void *)(map + s.step.tops);
     return s;
 }
 

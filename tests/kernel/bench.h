@@ -48,6 +48,7 @@ struct bench_step {
     struct step_row *rows;
     float *rope;
     uint32_t *pages, *outputs;
+    struct step_top *tops;
 };
 struct bench_step bench_step(struct bench *b, uint32_t rows, uint32_t outputs, uint32_t pages,
                              uint32_t rope_pairs);

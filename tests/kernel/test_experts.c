@@ -478,6 +478,79 @@ static void expert_shapes(void **state)
     try_layer(*state, QUANT_F32, QUANT_Q8_0, oss, 96, 64, 0, true, 16);
 }
 
+/* ---- all matrices of every row ---- */
+
+/* In place: part m of a row of x lies behind that of y, whose every eighth value is not written. */
+struct all_case {
+    enum quant_type type;
+    uint32_t rows, cols, n, a_buffer;
+};
+
+static void run_all(struct bench *b, const struct all_case *t, const struct stack *s, uint32_t n,
+                    const float *before, float *after)
+{
+    struct llm_error error = {0};
+    const uint32_t y_each = t->rows + 8, x_each = t->cols + 4, x_at = 12 + t->n * y_each,
+                   stride = x_at + t->n * x_each + 32;
+    struct gpu_buffer buffer = bench_buffer(b, (uint64_t)n * stride * 4);
+    const struct parts x = {&buffer, stride, x_at, x_each}, y = {&buffer, stride, 12, y_each};
+    double off = 0, norm = 0;
+    for (uint32_t i = 0; i < n; i++)
+        memcpy((float *)buffer.map + (size_t)i * stride, before + (size_t)i * stride, stride * 4);
+    struct gpu_commands *c = bench_begin(b);
+    bench_ok(ops_experts_all(b->ops, c, &s->e, &x, &y, n, &error), &error);
+    bench_run(b, c);
+    memcpy(after, buffer.map, (size_t)n * stride * 4);
+    for (uint32_t i = 0; i < n; i++) {
+        const float *in = before + (size_t)i * stride, *out = after + (size_t)i * stride;
+        for (uint32_t k = 0; k < stride; k++) {
+            const uint32_t m = k < 12 ? t->n : (k - 12) / y_each,
+                           r = k < 12 ? 0 : (k - 12) % y_each;
+            if (m >= t->n || r >= (t->rows + 3) / 4 * 4) {
+                if (memcmp(&out[k], &in[k], 4) != 0) fail_msg("row %u: %u was written", i, k);
+            } else if (r < t->rows && (i < 2 || i + 1 == n)) {
+                const double want = exact(s, NULL, m, r, in + x_at + m * x_each);
+                off += (want - (double)out[k]) * (want - (double)out[k]);
+                norm += want * want;
+            }
+        }
+    }
+    if (!(off <= 1e-10 * norm))
+        fail_msg("%s, %u matrices of %u x %u, %u rows: NMSE %g", quant_info(t->type)->name, t->n,
+                 t->rows, t->cols, n, off / norm);
+    bench_free(b, &buffer);
+}
+
+static void all_matrices(void **state)
+{
+    static const struct all_case cases[] = {
+        {QUANT_F32, 32, 16, 4, 0},    {QUANT_F32, 512, 128, 3, 2}, {QUANT_F16, 24, 64, 16, 0},
+        {QUANT_Q8_0, 128, 512, 2, 0}, {QUANT_Q4_0, 64, 96, 5, 3},  {QUANT_Q4_K, 36, 256, 7, 0},
+        {QUANT_BF16, 40, 20, 1, 0},
+    };
+    enum { MOST = 64 };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct all_case *t = &cases[i];
+        struct stack s = make_stack(*state, t->type, t->rows, t->cols, t->n, t->a_buffer);
+        const size_t stride = 12 + t->n * (t->rows + 8 + t->cols + 4) + 32;
+        float *before = malloc(MOST * stride * 4), *first = malloc(MOST * stride * 4),
+              *now = malloc(MOST * stride * 4);
+        assert_true(before && first && now);
+        for (size_t k = 0; k < MOST * stride; k++) before[k] = bench_uniform();
+        for (uint32_t n = 1; n <= MOST; n *= 2) {
+            run_all(*state, t, &s, n, before, now);
+            if (n > 1 && memcmp(first, now, n / 2 * stride * 4) != 0)
+                fail_msg("%s: rows differ between %u and %u of them", quant_info(t->type)->name,
+                         n / 2, n);
+            memcpy(first, now, n * stride * 4);
+        }
+        free(before);
+        free(first);
+        free(now);
+        drop_stack(*state, &s);
+    }
+}
+
 /* An expert of more than 128 MiB is bound in pieces where the device allows no more. */
 static void expert_large(void **state)
 {
@@ -538,6 +611,10 @@ static void experts_refused(void **state)
     assert_int_equal(ops_experts_down(b->ops, c, &few, &p, &buffer, &buffer, &error),
                      LLM_BAD_ARGUMENT);
     assert_non_null(strstr(error.message, "7"));
+    few.n = 4096;
+    const struct parts parts = {&buffer, 32, 0, 32};
+    assert_int_equal(ops_experts_all(b->ops, c, &few, &parts, &parts, 128, &error),
+                     LLM_UNSUPPORTED);
     bench_run(b, c);
     bench_free(b, &buffer);
     bench_free(b, &s.step.buffer);
@@ -546,9 +623,10 @@ static void experts_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(router_kinds),   cmocka_unit_test(router_poisoned),
-        cmocka_unit_test(expert_formats), cmocka_unit_test(expert_shapes),
-        cmocka_unit_test(expert_large),   cmocka_unit_test(experts_refused),
+        cmocka_unit_test(router_kinds),    cmocka_unit_test(router_poisoned),
+        cmocka_unit_test(expert_formats),  cmocka_unit_test(expert_shapes),
+        cmocka_unit_test(expert_large),    cmocka_unit_test(all_matrices),
+        cmocka_unit_test(experts_refused),
     };
     return cmocka_run_group_tests(tests, bench_setup, bench_teardown);
 }

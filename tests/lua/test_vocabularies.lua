@@ -20,7 +20,7 @@ local function numbers(line)
     return list
 end
 
-for _, name in ipairs { "bert-bge", "gpt-2", "llama-spm", "starcoder" } do
+for _, name in ipairs { "bert-bge", "deepseek-llm", "gpt-2", "llama-spm", "starcoder" } do
     t.test("published ids of " .. name, function()
         local m, separator = open(name), "\n__ggml_vocab_test__\n"
         local texts, lines, at = read(name .. ".gguf.inp"), read(name .. ".gguf.out"):gmatch "([^\n]*)\n", 1

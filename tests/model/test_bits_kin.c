@@ -1,6 +1,6 @@
 /* The same tokens give the same bits, cut or not, in architectures whose layers are not llama's:
- * windows that end inside of pages, two ropes, norms after, one block for two, learned positions.
- */
+ * windows that end inside of pages, two ropes, norms after, one block for two, learned positions,
+ * latent attention. */
 #include "fixture.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
@@ -15,14 +15,17 @@ enum { VOCAB = 320, CONTEXT = 320, N_IDS = 290 };
 static const struct kin {
     const char *arch;
     struct model_key keys[5];
+    struct model_latent latent;
 } kin[] = {
     {"gemma3",
      {WINDOW(100),
       {"attention.sliding_window_pattern", GGUF_U32, 2},
-      {"final_logit_softcapping", GGUF_F32, 5}}},
-    {"olmo2", {WINDOW(33), {"attention.sliding_window_pattern", GGUF_U32, 2}}},
-    {"cohere2", {WINDOW(65), {"attention.sliding_window_pattern", GGUF_U32, 2}}},
-    {"gpt2", {{0}}},
+      {"final_logit_softcapping", GGUF_F32, 5}},
+     {0}},
+    {"olmo2", {WINDOW(33), {"attention.sliding_window_pattern", GGUF_U32, 2}}, {0}},
+    {"cohere2", {WINDOW(65), {"attention.sliding_window_pattern", GGUF_U32, 2}}, {0}},
+    {"gpt2", {{0}}, {0}},
+    {"deepseek2", {{0}}, {.rank = 32, .q_rank = 32}},
 };
 
 static void same_bits(const struct kin *k)
@@ -36,6 +39,13 @@ static void same_bits(const struct kin *k)
     shape.context = CONTEXT;
     shape.attention = shape.ffn = QUANT_Q4_0;
     memcpy(shape.keys, k->keys, sizeof k->keys);
+    shape.latent = k->latent;
+    if (k->latent.rank) {
+        shape.head_dim = 48;
+        shape.v_dim = 16;
+        shape.rope_dims = 16;
+        shape.experts = (struct model_experts){.n = 4, .used = 2, .hidden = 32, .dense = 1};
+    }
     load_defaults(&o);
     o.context = CONTEXT;
     llm_model *model = load_shape(&shape, &o, &file);

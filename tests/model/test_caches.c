@@ -52,12 +52,20 @@ static int64_t read_blob(void *user, uint64_t offset, void *dst, size_t n)
     return (int64_t)n;
 }
 
-static void try_cache(uint32_t kv)
+/* latent: the cache has no values. */
+static void try_cache(uint32_t kv, bool latent)
 {
     static const size_t cuts[] = {1, 63, 65, 100};
     static struct blob blob;
     struct model_shape shape = model_shape_small;
     shape.head_dim = 32;
+    if (latent) {
+        shape.arch = "deepseek2";
+        shape.head_dim = 48;
+        shape.v_dim = 20;
+        shape.rope_dims = 32;
+        shape.latent = (struct model_latent){.rank = 64};
+    }
     struct memory_file file;
     struct llm_load_options o;
     load_defaults(&o);
@@ -77,7 +85,9 @@ static void try_cache(uint32_t kv)
     assert_goes_on(other, "forked at");
     blob.n = 0;
     OK(llm_session_save(s, 1, write_blob, &blob, &error));
-    assert_true(blob.n > 100 * 2 * 2 * 2 * 18); /* layers, KV heads, K and V */
+    const size_t row = latent ? 3 * 18 : 2 * 2 * 18; /* blocks; or KV heads, K and V */
+    assert_true(blob.n > 100 * 2 * row);             /* layers */
+    if (latent) assert_true(blob.n < 2 * 64 * 2 * 96 * sizeof(float) + 4096);
     assert_goes_on(s, "saved at");
     OK(llm_session_restore(model, blob.n, read_blob, &blob, &other, &error));
     assert_goes_on(other, "restored at");
@@ -89,17 +99,28 @@ static void try_cache(uint32_t kv)
 static void q8_0(void **state)
 {
     (void)state;
-    try_cache(LLM_KV_Q8_0);
+    try_cache(LLM_KV_Q8_0, false);
+    try_cache(LLM_KV_Q8_0, true);
 }
 
 static void q4_0(void **state)
 {
     (void)state;
-    try_cache(LLM_KV_Q4_0);
+    try_cache(LLM_KV_Q4_0, false);
+    try_cache(LLM_KV_Q4_0, true);
+}
+
+/* The other caches of latent attention: f16 and f32. */
+static void latent_plain(void **state)
+{
+    (void)state;
+    try_cache(LLM_KV_F16, true);
+    try_cache(LLM_KV_F32, true);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(q8_0), cmocka_unit_test(q4_0)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(q8_0), cmocka_unit_test(q4_0),
+                                       cmocka_unit_test(latent_plain)};
     return cmocka_run_group_tests(tests, fixture_open, fixture_close);
 }

@@ -126,7 +126,7 @@ static const struct hostile hostile[] = {
      LLM_BAD_MODEL,
      {"head_count_kv 4294967295", NULL}},
     {"keys of 0", U32("attention.key_length", 0), LLM_UNSUPPORTED, {"0", NULL}},
-    {"keys of 8", U32("attention.key_length", 8), LLM_BAD_MODEL, {"attn_q.weight", NULL}},
+    {"keys of 8", U32("attention.key_length", 8), LLM_BAD_MODEL, {"8 dimensions", NULL}},
     {"keys huge", U32("attention.key_length", UINT32_MAX), LLM_UNSUPPORTED, {"4294967295", NULL}},
     {"values of 32", U32("attention.value_length", 32), LLM_BAD_MODEL, {"attn_v.weight", NULL}},
     {"values of 4", U32("attention.value_length", 4), LLM_UNSUPPORTED, {"16", "4"}},

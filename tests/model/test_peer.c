@@ -135,7 +135,9 @@ static void every_model_rounded(void **state)
     for (uint32_t i = 0; i < peer_n_models; i++) {
         const struct peer_model *m = &peer_models[i];
         const struct model_experts *e = &m->shape.experts;
+        const struct model_latent *a = &m->shape.latent;
         if (e->hidden % 32 || e->shared % 32) continue;
+        if (a->rank && (a->q_rank % 32 || (m->shape.head_dim - m->shape.rope_dims) % 32)) continue;
         if (m->shape.dim % 32 || m->shape.rope == MODEL_ROPE_LONG || peer_step(m) > 13) continue;
         n_wrong += !check_rounded(m);
     }

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "check_impl.h"
+#include "model.h"
+#include "peer_models.h"
 #include "root.h"
 #include "selftest.h"
 
@@ -164,13 +166,63 @@ static void wrong_kernels(void **state)
     device_release(d);
 }
 
+/* Models that between them use every kind of kernel: whichever is wrong, the load says so. Products
+ * have other ways. */
+static const struct model_shape *peer_shape(const char *name)
+{
+    for (uint32_t i = 0; i < peer_n_models; i++)
+        if (!strcmp(peer_models[i].name, name)) return &peer_models[i].shape;
+    fail_msg("no model %s", name);
+    return NULL;
+}
+
+static void each_is_refused(const char *name)
+{
+    struct llm_load_options o = options();
+    size_t size;
+    uint8_t *data = model_make(peer_shape(name), &size);
+    char path[600];
+    llm *other;
+    llm_model *model;
+    o.cache = ""; /* nothing is known but what this model calls for */
+    snprintf(path, sizeof path, "%s/%s.gguf", folder, name);
+    assert_int_equal(os_file_write(path, data, size, &failure), LLM_OK);
+    assert_int_equal(llm_create(&other, NULL, &failure), LLM_OK);
+    if (llm_load(other, path, &o, &model, &failure) != LLM_OK) fail_msg("%s", failure.message);
+    struct kernels *k = model->device->kernels;
+    llm_model_free(model);
+    size_t n = 0;
+    for (size_t i = 0; i < k->choices.n; i++) {
+        struct verdict v = k->choices.items[i];
+        if (!strncmp(v.name, "mat", 3)) continue;
+        print_message("%s: %s\n", name, v.name);
+        assert_int_equal(v.state, CHOICE_RIGHT);
+        v.state = CHOICE_WRONG;
+        assert_int_equal(kernels_judge(k, &v, &failure), LLM_OK);
+        assert_int_equal(llm_load(other, path, &o, &model, &failure), LLM_UNSUPPORTED);
+        assert_non_null(strstr(failure.message, v.name));
+        v.state = CHOICE_RIGHT;
+        assert_int_equal(kernels_judge(k, &v, &failure), LLM_OK);
+        n++;
+    }
+    assert_true(n >= 4); /* embed, norm, attention, argmax */
+    llm_free(other);
+    free(data);
+}
+
+static void wrong_others(void **state)
+{
+    (void)state;
+    each_is_refused("gpt-oss");
+    each_is_refused("gemma2");
+    each_is_refused("starcoder2");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_kernel),
-        cmocka_unit_test(is_kept),
-        cmocka_unit_test(as_a_job),
-        cmocka_unit_test(wrong_kernels),
+        cmocka_unit_test(every_kernel),  cmocka_unit_test(is_kept),      cmocka_unit_test(as_a_job),
+        cmocka_unit_test(wrong_kernels), cmocka_unit_test(wrong_others),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

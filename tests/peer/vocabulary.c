@@ -2,7 +2,10 @@
  *   vocabulary texts FILE N             writes texts: the size of each in 4 bytes, then its bytes
  *   vocabulary rules FOLDER             writes a vocabulary for each pre-tokenizer, prints their
  * names vocabulary ids FILE.gguf TEXTS OUT  writes our ids, a line a text vocabulary hashes IDS
- * prints hashes of such lines, one for every HASHED_TEXTS */
+ * prints hashes of such lines, one for every HASHED_TEXTS
+ * and what made two files of tests/data/vocab smaller:
+ *   vocabulary trim FILE.gguf OUT N     keeps the first N tokens
+ *   vocabulary merges FILE.gguf TEXTS OUT  keeps the merges that the bytes of TEXTS can ask for */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,6 +154,80 @@ static void copy_value(struct gguf_write *w, const struct gguf_value *v, size_t 
         gguf_write_number(w, key, v->type, v->data);
 }
 
+/* GPT-2 writes a byte that is no visible Latin-1 character as the next free code point from 256. */
+static char *as_visible(const uint8_t *bytes, size_t size)
+{
+    char *text = malloc(2 * size + 1), *to = text;
+    uint32_t chars[256], next = 256;
+    if (!text) return NULL;
+    for (uint32_t b = 0; b < 256; b++)
+        chars[b] = (b > 32 && b < 127) || (b > 160 && b != 173) ? b : next++;
+    for (size_t i = 0; i < size; i++) {
+        const uint32_t c = chars[bytes[i]];
+        if (c < 128) {
+            *to++ = (char)c;
+        } else {
+            *to++ = (char)(0xc0 | c >> 6);
+            *to++ = (char)(0x80 | (c & 63));
+        }
+    }
+    *to = 0;
+    return text;
+}
+
+/* No merge is asked for whose result is in none of the texts. */
+static void copy_merges(struct gguf_write *w, const struct gguf_value *v, const char *visible)
+{
+    char **kept = calloc(v->n + 1, sizeof *kept);
+    struct gguf_string pair;
+    const uint8_t *at = v->data;
+    size_t n = 0;
+    while (kept && gguf_next_string(v, &at, &pair)) {
+        char both[512], result[512];
+        snprintf(both, sizeof both, "%.*s", (int)pair.size, pair.text);
+        const char *space = strchr(both + 1, ' ');
+        if (!space) continue;
+        snprintf(result, sizeof result, "%.*s%s", (int)(space - both), both, space + 1);
+        if (strstr(visible, result)) kept[n++] = strdup(both);
+    }
+    if (kept) gguf_write_strings(w, "tokenizer.ggml.merges", (const char *const *)kept, n);
+    for (size_t i = 0; kept && i < n; i++) free(kept[i]);
+    free(kept);
+}
+
+static int write_file(const char *path, const uint8_t *bytes, size_t size)
+{
+    FILE *f = fopen(path, "wb");
+    bool done = f && fwrite(bytes, 1, size, f) == size;
+    done &= f && fclose(f) == 0;
+    return done ? 0 : fail(path, "cannot be written");
+}
+
+static int merges(const char *vocabulary, const char *texts, const char *out)
+{
+    struct gguf gguf = {0};
+    size_t size, texts_size;
+    uint8_t *file = read_all(vocabulary, &size), *bytes = read_all(texts, &texts_size);
+    if (!file || gguf_parse(&gguf, file, size, size, &alloc_libc, NULL) != LLM_OK)
+        return fail(vocabulary, "cannot be read");
+    char *visible = bytes ? as_visible(bytes, texts_size) : NULL;
+    if (!visible) return fail(texts, "cannot be read");
+    struct gguf_write w = {0};
+    for (size_t i = 0; i < gguf.n_values; i++) {
+        const struct gguf_value *v = &gguf.values[i];
+        if (v == gguf_find(&gguf, "tokenizer.ggml.merges")) copy_merges(&w, v, visible);
+        else copy_value(&w, v, 0, SIZE_MAX);
+    }
+    uint8_t *written = gguf_write_finish(&w, &size);
+    const int status = write_file(out, written, size);
+    free(written);
+    free(visible);
+    gguf_free(&gguf);
+    free(bytes);
+    free(file);
+    return status;
+}
+
 static int trim(const char *vocabulary, const char *out, size_t n)
 {
     struct gguf gguf = {0};
@@ -164,13 +241,11 @@ static int trim(const char *vocabulary, const char *out, size_t n)
     for (size_t i = 0; i < gguf.n_values; i++)
         copy_value(&w, &gguf.values[i], (size_t)tokens->n, n);
     uint8_t *bytes = gguf_write_finish(&w, &size);
-    FILE *f = fopen(out, "wb");
-    bool done = f && fwrite(bytes, 1, size, f) == size;
-    done &= f && fclose(f) == 0;
+    const int status = write_file(out, bytes, size);
     free(bytes);
     gguf_free(&gguf);
     free(file);
-    return done ? 0 : fail(out, "cannot be written");
+    return status;
 }
 
 int main(int argc, char **argv)
@@ -183,6 +258,8 @@ int main(int argc, char **argv)
         return print_hashes(argv[2], strtoull(argv[3], NULL, 10));
     if (argc == 5 && strcmp(argv[1], "trim") == 0)
         return trim(argv[2], argv[3], strtoull(argv[4], NULL, 10));
+    if (argc == 5 && strcmp(argv[1], "merges") == 0) return merges(argv[2], argv[3], argv[4]);
     return fail("vocabulary", "texts FILE N | rules FOLDER | ids FILE.gguf TEXTS OUT | "
-                              "hashes IDS N | trim FILE.gguf OUT N");
+                              "hashes IDS N | trim FILE.gguf OUT N | "
+                              "merges FILE.gguf TEXTS OUT");
 }

@@ -127,11 +127,34 @@ enum extent {
     EXPERTS,
     EXPERT_HIDDEN,
     TWO_EXPERT_HIDDEN,
-    SHARED_HIDDEN
+    SHARED_HIDDEN,
+    RANK,
+    Q_RANK,
+    RANK_ROPE,
+    PLAIN_HEAD, /* what of a head of q is not rotated */
+    VALUE,
+    PLAIN_VALUES
 };
 /* FFN: in layers without experts; DENSE: in all; SHARED: where the shape has one; PLAIN: F32
- * always. */
-enum part_kind { ATTENTION, FFN, DENSE, SHARED, PLAIN, STACK, NORM, LOW_NORM, BIAS, LARGE_BIAS };
+ * always; STACK: a matrix for each expert; HEAD_STACK: for each head. */
+enum part_kind {
+    ATTENTION,
+    FFN,
+    DENSE,
+    SHARED,
+    PLAIN,
+    STACK,
+    HEAD_STACK,
+    NORM,
+    LOW_NORM,
+    BIAS,
+    LARGE_BIAS
+};
+
+static uint32_t rope_dims(const struct model_shape *s)
+{
+    return s->rope_dims ? s->rope_dims : s->head_dim;
+}
 
 static uint32_t v_dim(const struct model_shape *s)
 {
@@ -155,8 +178,9 @@ static struct model_shape shape_in(const struct model_shape *s, uint32_t l)
 
 static uint32_t extent_of(const struct model_shape *s, enum extent e)
 {
+    const struct model_latent *a = &s->latent;
     const uint32_t q = s->n_heads * s->head_dim, k = s->n_kv_heads * s->head_dim,
-                   v = s->n_kv_heads * v_dim(s),
+                   v = s->n_kv_heads * v_dim(s), plain = s->head_dim - rope_dims(s),
                    extents[] = {1,
                                 s->dim,
                                 s->head_dim,
@@ -172,7 +196,13 @@ static uint32_t extent_of(const struct model_shape *s, enum extent e)
                                 s->experts.n,
                                 s->experts.hidden,
                                 2 * s->experts.hidden,
-                                s->experts.shared};
+                                s->experts.shared,
+                                a->rank,
+                                a->q_rank,
+                                a->rank + rope_dims(s),
+                                plain,
+                                v_dim(s),
+                                s->n_heads * (plain + v_dim(s))};
     return extents[e];
 }
 
@@ -215,6 +245,14 @@ static const struct part {
     {"krow", "attn_k_norm.weight", NORM, K, ONE},
     {"qheads", "attn_q_norm.weight", NORM, HEAD, HEADS},
     {"kheads", "attn_k_norm.weight", NORM, HEAD, KV_HEADS},
+    {"qa", "attn_q_a.weight", ATTENTION, DIM, Q_RANK},
+    {"qan", "attn_q_a_norm.weight", NORM, Q_RANK, ONE},
+    {"q-b", "attn_q_b.weight", ATTENTION, Q_RANK, Q},
+    {"kva", "attn_kv_a_mqa.weight", ATTENTION, DIM, RANK_ROPE},
+    {"kvan", "attn_kv_a_norm.weight", NORM, RANK, ONE},
+    {"k-b", "attn_k_b.weight", HEAD_STACK, PLAIN_HEAD, RANK},
+    {"v-b", "attn_v_b.weight", HEAD_STACK, RANK, VALUE},
+    {"kv-b", "attn_kv_b.weight", ATTENTION, RANK, PLAIN_VALUES},
     {"sinks", "attn_sinks.weight", BIAS, HEADS, ONE},
     {"router", "ffn_gate_inp.weight", PLAIN, DIM, EXPERTS},
     {"routerb", "ffn_gate_inp.bias", BIAS, EXPERTS, ONE},
@@ -295,6 +333,8 @@ static const struct kin {
     {"bailingmoe2", "norm1 qkv qn kn o norm2 gate up down", false, "",
      PLAIN_EXPERTS " choiceb" SHARED_EXPERT},
     {"deepseek", "norm1 q k v o norm2 gate up down", false, "", PLAIN_EXPERTS SHARED_EXPERT},
+    {"deepseek2", "norm1 kvan kva o norm2 gate up down", false, "",
+     PLAIN_EXPERTS " choiceb" SHARED_EXPERT},
     {"minimax-m2", "norm1 q k v qrow krow o norm2", false, "", PLAIN_EXPERTS " choiceb"},
     {"hunyuan-moe", "norm1 q k v qn kn o norm2", false, "", PLAIN_EXPERTS SHARED_EXPERT},
 };
@@ -323,6 +363,9 @@ static void layer_part(struct maker *m, const struct part *p, uint32_t l, const 
     case SHARED: matrix(m, name, s->ffn, cols, rows); break;
     case PLAIN: matrix(m, name, QUANT_F32, cols, rows); break;
     case STACK: stack(m, name, fitting(s->ffn, cols), cols, rows, s->experts.n, 0, spread); break;
+    case HEAD_STACK:
+        stack(m, name, fitting(s->attention, cols), cols, rows, s->n_heads, 0, spread);
+        break;
     case NORM: tensor(m, name, QUANT_F32, cols, rows, 1, 0.5f); break;
     case LOW_NORM: tensor(m, name, QUANT_F32, cols, rows, 0.35f, 0.15f); break;
     case BIAS: tensor(m, name, QUANT_F32, cols, rows, 0, 0.5f); break;
@@ -362,6 +405,10 @@ static void layer(struct maker *m, uint32_t l)
 {
     const struct kin *k = kin_of(m->shape);
     attention_and_ffn(m, l, k);
+    if (m->shape->latent.rank) {
+        layer_parts(m, l, m->shape->latent.q_rank ? "qa qan q-b" : "q");
+        layer_parts(m, l, m->shape->latent.fused ? "kv-b" : "k-b v-b");
+    }
     if (!has_experts(m->shape, l)) return;
     if (k && m->shape->fused && strcmp(k->arch, "gemma4") == 0)
         layer_parts(m, l, "router gateups downs routern downss norm3 post3 post4");
@@ -379,11 +426,6 @@ static void next_layer(struct maker *m, uint32_t l)
     norm(m, name);
     snprintf(name, sizeof name, "blk.%u.nextn.hnorm.weight", l);
     norm(m, name);
-}
-
-static uint32_t rope_dims(const struct model_shape *s)
-{
-    return s->rope_dims ? s->rope_dims : s->head_dim;
 }
 
 /* Llama 3.1's divisors of the frequencies: 1 for short waves, factor for long ones, a ramp between
@@ -580,6 +622,8 @@ static void write_window_heads(struct maker *m)
 static void write_numbers(struct maker *m)
 {
     const struct model_shape *s = m->shape;
+    const struct model_latent *a = &s->latent;
+    const bool absorbed = a->rank && !a->fused;
     const struct {
         const char *key;
         uint32_t value;
@@ -589,16 +633,23 @@ static void write_numbers(struct maker *m)
         {"block_count", s->n_layers + s->next_layers},
         {"feed_forward_length", s->hidden},
         {"attention.head_count", s->n_heads},
-        {s->window_period ? NULL : "attention.head_count_kv", s->n_kv_heads},
-        {"attention.key_length", s->head_dim},
-        {"attention.value_length", v_dim(s)},
+        {"attention.head_count_kv", s->window_period ? 0 /* one for each layer */
+                                    : absorbed       ? 1
+                                    : a->fused       ? s->n_heads
+                                                     : s->n_kv_heads},
+        {"attention.key_length", absorbed ? a->rank + rope_dims(s) : s->head_dim},
+        {"attention.value_length", absorbed ? a->rank : v_dim(s)},
+        {"attention.key_length_mla", absorbed ? s->head_dim : 0},
+        {"attention.value_length_mla", absorbed ? v_dim(s) : 0},
+        {"attention.kv_lora_rank", a->rank},
+        {"attention.q_lora_rank", a->q_rank},
         {"rope.dimension_count", rope_dims(s)},
         {"vocab_size", s->vocab},
     };
     char name[128];
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        if (numbers[i].key) gguf_write_u32(&m->out, key(m, name, numbers[i].key), numbers[i].value);
-    }
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (numbers[i].value)
+            gguf_write_u32(&m->out, key(m, name, numbers[i].key), numbers[i].value);
     if (s->window_period) write_window_heads(m);
     if (s->next_layers)
         gguf_write_u32(&m->out, key(m, name, "nextn_predict_layers"), s->next_layers);

@@ -30,6 +30,13 @@ struct model_experts {
     float scale;
 };
 
+/* Latent attention: head_dim is that of q (rope_dims of them are rotated), n_kv_heads counts for
+ * nothing. */
+struct model_latent {
+    uint32_t rank, q_rank; /* q_rank 0: q comes in one product */
+    bool fused;            /* k_b and v_b are one tensor, as in old files */
+};
+
 struct model_shape {
     uint32_t dim, n_layers, n_heads, n_kv_heads, head_dim, hidden, vocab, context;
     uint32_t v_dim; /* of a head of v; 0: head_dim */
@@ -52,7 +59,8 @@ struct model_shape {
                                   of the architecture */
     struct model_key keys[8];  /* the last one nameless */
     struct model_experts experts;
-    uint32_t next_layers; /* that predict further tokens, after n_layers */
+    struct model_latent latent; /* rank 0: none */
+    uint32_t next_layers;       /* that predict further tokens, after n_layers */
 };
 
 /* A small F32 model: dim 64, 2 layers, 4 heads, 2 KV heads, hidden 96, vocab 320, context 512. */

@@ -31,6 +31,24 @@
         "attention.sliding_window", GGUF_U32, size                                                 \
     }
 
+/* Of q's head `plain` dimensions and `turned` ones. */
+#define LATENT(rank_, q_rank_, plain, turned, value_)                                              \
+    .head_dim = (plain) + (turned), .rope_dims = (turned), .latent.rank = (rank_),                 \
+    .latent.q_rank = (q_rank_), .v_dim = (value_)
+#define SIGMOID_EXPERTS                                                                            \
+    .experts = {.n = 8,                                                                            \
+                .used = 3,                                                                         \
+                .hidden = 32,                                                                      \
+                .shared = 32,                                                                      \
+                .dense = 1,                                                                        \
+                .groups = 4,                                                                       \
+                .groups_used = 2,                                                                  \
+                .gating = 2,                                                                       \
+                .norm = true,                                                                      \
+                .scale = 2.5f}
+#define SOFTMAX_EXPERTS                                                                            \
+    .experts = {.n = 6, .used = 2, .hidden = 32, .shared = 64, .dense = 1, .gating = 1, .scale = 1}
+
 /* A field named again counts the last time. */
 #if defined __clang__
 #pragma clang diagnostic ignored "-Winitializer-overrides"
@@ -187,6 +205,23 @@ const struct peer_model peer_models[] = {
            .experts = {.n = 12, .used = 4, .hidden = 96, .gating = 2, .norm = true, .scale = 1})},
     {"hunyuan-moe",
      SHAPE(.arch = "hunyuan-moe", .experts = {.n = 6, .used = 2, .hidden = 96, .shared = 64})},
+    {"deepseek2", SHAPE(.arch = "deepseek2", LATENT(32, 64, 32, 16, 24), SIGMOID_EXPERTS)},
+    {"deepseek2-far", SHAPE(.arch = "deepseek2", LATENT(32, 24, 16, 16, 24), SIGMOID_EXPERTS,
+                            .rope = MODEL_ROPE_YARN, .rope_original_context = 32,
+                            .keys = {F32("rope.scaling.yarn_log_multiplier", 0.0707)})},
+    {"deepseek2-lite",
+     SHAPE(.arch = "deepseek2", .n_layers = 26, .n_heads = 3, LATENT(64, 0, 24, 8, 16),
+           SOFTMAX_EXPERTS, .rope = MODEL_ROPE_YARN, .rope_original_context = 32,
+           .keys = {F32("rope.scaling.yarn_log_multiplier", 0.1)})},
+    {"deepseek2-full", SHAPE(.arch = "deepseek2", LATENT(512, 96, 128, 64, 128), SIGMOID_EXPERTS,
+                             .rope = MODEL_ROPE_YARN, .rope_original_context = 32)},
+    {"deepseek2-heat-far", SHAPE(.arch = "deepseek2", LATENT(32, 24, 16, 16, 24), SOFTMAX_EXPERTS,
+                                 .rope = MODEL_ROPE_YARN, .rope_original_context = 32,
+                                 .keys = {F32("rope.scaling.yarn_log_multiplier", 0.1),
+                                          F32("attention.temperature_scale", 0.5),
+                                          {"attention.temperature_length", GGUF_U32, 32}})},
+    {"deepseek2-fused",
+     SHAPE(.arch = "deepseek2", LATENT(32, 32, 32, 16, 24), .latent.fused = true, SIGMOID_EXPERTS)},
     {"formats-1", FORMATS(Q4_0, Q4_1, Q5_0, Q5_1)},
     {"formats-2", FORMATS(Q8_0, Q2_K, Q3_K, Q4_K)},
     {"formats-3", FORMATS(Q5_K, Q6_K, F16, BF16)},

@@ -16,9 +16,8 @@ void reference_multiply(const float *w, const double *x, double *out, size_t row
     }
 }
 
-/* By the root mean square, or centered by the standard deviation. */
-static void norm(const struct reference *r, const double *x, const float *weight, const float *bias,
-                 double *out, size_t n)
+void reference_norm(const struct reference *r, const double *x, const float *weight,
+                    const float *bias, double *out, size_t n)
 {
     double mean = 0, squares = 0;
     for (size_t i = 0; i < n && r->kin->centered; i++) mean += x[i] / (double)n;
@@ -53,9 +52,8 @@ static double rope_angle(const struct rope *p, uint32_t i, uint32_t position, do
     return plain * (1 - ramp) + scaled * ramp;
 }
 
-/* Turns the pairs of each head. */
-static void rotate(const struct rope *p, double *x, uint32_t n_heads, uint32_t head_dim,
-                   uint32_t position)
+void reference_rotate(const struct rope *p, double *x, uint32_t n_heads, uint32_t head_dim,
+                      uint32_t position)
 {
     for (uint32_t i = 0; i < p->dims / 2; i++) {
         double size, angle = rope_angle(p, i, position, &size);
@@ -114,10 +112,11 @@ static void norm_heads(const struct reference *r, const struct layer *y, double 
                        const float *each, const float *row, const float *own, uint32_t n_heads)
 {
     for (uint32_t h = 0; own && h < n_heads; h++)
-        norm(r, x + h * y->head_dim, own + h * y->head_dim, NULL, x + h * y->head_dim, y->head_dim);
-    if (row) norm(r, x, row, NULL, x, n_heads * y->head_dim);
+        reference_norm(r, x + h * y->head_dim, own + h * y->head_dim, NULL, x + h * y->head_dim,
+                       y->head_dim);
+    if (row) reference_norm(r, x, row, NULL, x, n_heads * y->head_dim);
     for (uint32_t h = 0; each && h < n_heads; h++)
-        norm(r, x + h * y->head_dim, each, NULL, x + h * y->head_dim, y->head_dim);
+        reference_norm(r, x + h * y->head_dim, each, NULL, x + h * y->head_dim, y->head_dim);
 }
 
 static void turn_and_norm(const struct reference *r, const struct layer *y, double *x,
@@ -128,17 +127,17 @@ static void turn_and_norm(const struct reference *r, const struct layer *y, doub
     const bool plain = (r->kin->plain_every && (l + 1) % r->kin->plain_every == 0) ||
                        (r->kin->others_plain && r->window && !y->window);
     if (!r->kin->late_norm) norm_heads(r, y, x, each, row, own, n_heads);
-    if (!plain) rotate(y->window ? &r->window_rope : &r->rope, x, n_heads, y->head_dim, position);
+    if (!plain)
+        reference_rotate(y->window ? &r->window_rope : &r->rope, x, n_heads, y->head_dim, position);
     if (r->kin->late_norm) norm_heads(r, y, x, each, row, own, n_heads);
 }
 
-/* added = o(attention(in)) */
-static void attention(struct reference *r, struct layer *y, const double *in, uint32_t position)
+/* r->q, and the position's key and value. */
+static void make_qkv(struct reference *r, const struct layer *y, const double *in,
+                     uint32_t position, double *key, double *value)
 {
-    uint32_t heads = r->n_heads * y->head_dim, width = y->n_kv_heads * y->head_dim,
-             v_width = y->n_kv_heads * y->v_dim;
-    double *key = y->keys + (size_t)position * width,
-           *value = y->values + (size_t)position * v_width;
+    const uint32_t heads = r->n_heads * y->head_dim, width = y->n_kv_heads * y->head_dim,
+                   v_width = y->n_kv_heads * y->v_dim;
     reference_multiply(y->q, in, r->q, heads, r->dim);
     reference_multiply(y->k, in, key, width, r->dim);
     reference_multiply(y->v, in, value, v_width, r->dim);
@@ -146,9 +145,19 @@ static void attention(struct reference *r, struct layer *y, const double *in, ui
     reference_add(key, y->k_bias, width);
     reference_add(value, y->v_bias, v_width);
     for (uint32_t h = 0; r->kin->gemma4 && h < y->n_kv_heads; h++)
-        norm(r, value + h * y->v_dim, NULL, NULL, value + h * y->v_dim, y->v_dim);
+        reference_norm(r, value + h * y->v_dim, NULL, NULL, value + h * y->v_dim, y->v_dim);
     turn_and_norm(r, y, r->q, y->q_norm, y->q_row, y->q_heads, r->n_heads, position);
     turn_and_norm(r, y, key, y->k_norm, y->k_row, y->k_heads, y->n_kv_heads, position);
+}
+
+/* added = o(attention(in)) */
+static void attention(struct reference *r, struct layer *y, const double *in, uint32_t position)
+{
+    const uint32_t heads = r->n_heads * y->head_dim, width = y->n_kv_heads * y->head_dim,
+                   v_width = y->n_kv_heads * y->v_dim;
+    double *key = y->keys + (size_t)position * width,
+           *value = y->values + (size_t)position * v_width;
+    (r->kin->latent ? reference_make_latent : make_qkv)(r, y, in, position, key, value);
     const double heat =
         1 + r->temperature * log(1 + floor((double)position / r->rope.original_context));
     for (uint32_t i = 0; i < heads && r->temperature > 0; i++) r->q[i] *= heat;
@@ -197,13 +206,13 @@ static const double *normed(const struct reference *r, const float *weight, cons
                             double *out)
 {
     if (!weight) return r->x;
-    norm(r, r->x, weight, bias, out, r->dim);
+    reference_norm(r, r->x, weight, bias, out, r->dim);
     return out;
 }
 
 static void add_to_x(struct reference *r, const float *post)
 {
-    if (post) norm(r, r->added, post, NULL, r->added, r->dim);
+    if (post) reference_norm(r, r->added, post, NULL, r->added, r->dim);
     for (uint32_t i = 0; i < r->dim; i++) r->x[i] += r->residual_scale * r->added[i];
 }
 
@@ -213,12 +222,12 @@ static void feed_both(struct reference *r, const struct layer *y, const double *
     double *dense = reference_must(malloc(3 * r->dim * sizeof *dense)), *by = dense + r->dim,
            *normed = by + r->dim;
     feed_forward(r, y, in);
-    norm(r, r->added, y->dense_post, NULL, dense, r->dim);
-    norm(r, r->x, y->router_gain, NULL, by, r->dim);
+    reference_norm(r, r->added, y->dense_post, NULL, dense, r->dim);
+    reference_norm(r, r->x, y->router_gain, NULL, by, r->dim);
     for (uint32_t i = 0; i < r->dim; i++) by[i] /= sqrt(r->dim);
-    norm(r, r->x, y->expert_norm, NULL, normed, r->dim);
+    reference_norm(r, r->x, y->expert_norm, NULL, normed, r->dim);
     reference_choose_experts(r, &y->experts, by, normed);
-    norm(r, r->added, y->expert_post, NULL, r->added, r->dim);
+    reference_norm(r, r->added, y->expert_post, NULL, r->added, r->dim);
     for (uint32_t i = 0; i < r->dim; i++) r->added[i] += dense[i];
     free(dense);
 }
@@ -244,7 +253,7 @@ static void forward(struct reference *r, int32_t id, double *logits)
     for (uint32_t l = 0; l < r->n_layers; l++) forward_layer(r, &r->layers[l], r->length);
     r->length++;
     if (!logits) return;
-    norm(r, r->x, r->output_norm, r->output_norm_bias, r->normed, r->dim);
+    reference_norm(r, r->x, r->output_norm, r->output_norm_bias, r->normed, r->dim);
     reference_multiply(r->output, r->normed, logits, r->vocab, r->dim);
     reference_add(logits, r->output_bias, r->vocab);
     for (uint32_t i = 0; i < r->vocab; i++)

@@ -85,6 +85,7 @@ static const struct kin kin[] = {
     {.name = "bailingmoe"},
     {.name = "bailingmoe2", .neox = true},
     {.name = "deepseek"},
+    {.name = "deepseek2", .latent = true},
     {.name = "minimax-m2", .neox = true, .gating = GATE_SIGMOID, .normed_weights = true},
     {.name = "hunyuan-moe", .neox = true, .late_norm = true, .normed_weights = true},
 };
@@ -179,6 +180,7 @@ static llm_status read_shape(struct reference *r, const struct gguf *g, struct l
     if (r->n_kv_heads == 0 || r->n_heads % r->n_kv_heads || r->head_dim == 0 || r->v_dim == 0)
         return error_set(error, LLM_BAD_MODEL, "%u heads of %u for %u KV heads", r->n_heads,
                          r->head_dim, r->n_kv_heads);
+    if (r->kin->latent) TRY(reference_read_latent(r, g, error));
     r->parallel = r->kin->parallel;
     r->period = r->kin->period;
     if (!r->kin->gemma4)
@@ -364,20 +366,21 @@ static llm_status read_layer(struct reference *r, const struct gguf *g, const ui
         {"attn_k_norm.weight", &y->k_norm, y->head_dim, 1, false},
         {"attn_q_norm.weight", &y->q_row, q, 1, false},
         {"attn_k_norm.weight", &y->k_row, k, 1, false},
-        {"attn_q_norm.weight", &y->q_heads, r->head_dim, r->n_heads, false},
-        {"attn_k_norm.weight", &y->k_heads, r->head_dim, r->n_kv_heads, false},
+        {"attn_q_norm.weight", &y->q_heads, y->head_dim, r->n_heads, false},
+        {"attn_k_norm.weight", &y->k_heads, y->head_dim, y->n_kv_heads, false},
         {"attn_output.bias", &y->attn_output_bias, dim, 1, false},
         {"attn_sinks.weight", &y->sinks, r->n_heads, 1, false},
         {"ffn_up.bias", &y->up_bias, hidden, 1, false},
         {"ffn_down.bias", &y->down_bias, dim, 1, false},
         {"ffn_gate.weight", &y->gate, dim, hidden, false},
-        {"attn_q.weight", &y->q, dim, q, true},
-        {"attn_k.weight", &y->k, dim, k, true},
-        {"attn_v.weight", &y->v, dim, v, !r->kin->gemma4},
+        {"attn_q.weight", &y->q, dim, q, !r->q_rank},
+        {"attn_k.weight", &y->k, dim, k, !r->rank},
+        {"attn_v.weight", &y->v, dim, v, !r->rank && !r->kin->gemma4},
         {"attn_output.weight", &y->attn_output, r->n_heads * y->v_dim, dim, true},
         {"ffn_up.weight", &y->up, dim, hidden, dense},
         {"ffn_down.weight", &y->down, hidden, dim, dense},
     };
+    if (r->rank) TRY(reference_read_latent_layer(r, &y->latent, g, data, l, error));
     split_qkv(r, y, g, data, l);
     split_gate_up(r, y, g, data, l);
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) {
@@ -398,7 +401,7 @@ static llm_status read_layer(struct reference *r, const struct gguf *g, const ui
     if (!y->ffn_norm && y->attn_norm) r->parallel = true;
     y->scale = scale ? *scale : 1;
     free(scale);
-    if (!y->v) { /* Gemma 4 */
+    if (!y->v && r->kin->gemma4) {
         y->v = reference_must(malloc((size_t)dim * k * sizeof(float)));
         memcpy(y->v, y->k, (size_t)dim * k * sizeof(float));
     }
@@ -411,6 +414,7 @@ static llm_status read_model(struct reference *r, const struct gguf *g, const ui
     TRY(read_shape(r, g, error));
     TRY(read_rope(r, g, error));
     TRY(read_scales(r, g, error));
+    if (r->rank) reference_scale_latent(r);
     r->window_rope = r->rope;
     if (r->kin->window_base != 0) r->window_rope.base = r->kin->window_base;
     char full[128];
@@ -510,6 +514,7 @@ void reference_free(struct reference *r)
                        y->values};
         for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
         reference_free_experts(&y->experts);
+        reference_free_latent(&y->latent);
     }
     if (r->output != r->embedding) free(r->output);
     if (!r->rope.long_divisors) free(r->rope.divisors); /* else it is one of the two */

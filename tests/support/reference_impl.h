@@ -16,8 +16,17 @@ struct reference_experts {
     uint32_t shared;
 };
 
+/* Latent attention (DeepSeek-V2, section 2.1); NULL where the layer has other tensors. */
+struct reference_latent {
+    float *q_a, *q_a_norm, *q_b; /* (q_rank, dim), (q_rank), (heads * head_dim, q_rank) */
+    float *kv_a, *kv_a_norm;     /* (rank + rope dims, dim), (rank) */
+    float *k_b, *v_b;            /* (heads, rank, plain dims of a head), (heads, v_dim, rank), */
+    float *kv_b;                 /* or (heads, plain dims + v_dim, rank) */
+};
+
 struct layer {
     struct reference_experts experts;
+    struct reference_latent latent;
     float *sinks;                      /* (heads) or NULL */
     float *attn_norm, *attn_norm_bias; /* (dim); norms, biases and gate may be NULL */
     float *q, *k,
@@ -71,6 +80,7 @@ struct kin {
     bool normed_weights, clamped;
     bool named_norm; /* the norm before the ffn is named after the attention */
     bool gemma4;     /* scores are not scaled, v has a norm, ... */
+    bool latent;     /* k and v are made of few numbers that all heads share */
 };
 
 struct reference {
@@ -79,6 +89,7 @@ struct reference {
     double attention_cap, logit_cap, temperature; /* 0: none */
     uint32_t dim, n_layers, n_heads, n_kv_heads, hidden, vocab, context, window, period;
     uint32_t head_dim, v_dim; /* the most of any layer */
+    uint32_t rank, q_rank;    /* of latent attention, else 0 */
     float epsilon;
     bool parallel;
     struct rope rope, window_rope;
@@ -101,6 +112,25 @@ float *reference_weights(const struct gguf *g, const uint8_t *data, const char *
 void reference_multiply(const float *w, const double *x, double *out, size_t rows, size_t cols);
 void reference_add(double *x, const float *addend, size_t n);
 void reference_softmax(double *x, size_t n);
+/* By the root mean square, or centered by the standard deviation. */
+void reference_norm(const struct reference *r, const double *x, const float *weight,
+                    const float *bias, double *out, size_t n);
+/* Turns the first dimensions of each head. */
+void reference_rotate(const struct rope *p, double *x, uint32_t n_heads, uint32_t head_dim,
+                      uint32_t position);
+
+/* reference_latent.c */
+llm_status reference_read_latent(struct reference *r, const struct gguf *g,
+                                 struct llm_error *error);
+/* The scale of attention, and what of the rope's size is left. */
+void reference_scale_latent(struct reference *r);
+llm_status reference_read_latent_layer(const struct reference *r, struct reference_latent *a,
+                                       const struct gguf *g, const uint8_t *data, uint32_t l,
+                                       struct llm_error *error);
+void reference_free_latent(struct reference_latent *a);
+/* r->q, and the position's key and value, of all heads. */
+void reference_make_latent(struct reference *r, const struct layer *y, const double *in,
+                           uint32_t position, double *key, double *value);
 
 /* reference_experts.c */
 llm_status reference_read_router(struct reference *r, const struct gguf *g,

@@ -1,7 +1,9 @@
+#include <float.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -29,11 +31,68 @@ static struct llm_generate_options plain(void)
                                          .seed = 42};
 }
 
+static uint32_t n_vocab; /* of the sampler that was created last */
+
 static struct sampler *create(const struct llm_generate_options *o, uint32_t n)
 {
     struct sampler *s;
     assert_int_equal(sampler_create(&s, o, n, &alloc_libc, NULL), LLM_OK);
+    n_vocab = n;
     return s;
+}
+
+static int downward(const void *a, const void *b)
+{
+    const float x = *(const float *)a, y = *(const float *)b;
+    return (x < y) - (x > y);
+}
+
+/* What a device would find: the k best and a few more, in no order. False: they do not fit. */
+static bool find_top(struct top *top, const float *logits, uint32_t n, uint32_t k)
+{
+    static uint32_t random = 1;
+    float *sorted = calloc(n, sizeof *sorted);
+    assert_non_null(sorted);
+    uint32_t numbers = 0;
+    *top = (struct top){.most = -INFINITY};
+    for (uint32_t i = 0; i < n; i++)
+        if (!isnan(logits[i])) sorted[numbers++] = fminf(logits[i], FLT_MAX);
+    qsort(sorted, numbers, sizeof *sorted, downward);
+    k += next(&random, 10);
+    if (numbers) top->most = sorted[0];
+    for (uint32_t i = 0, at = next(&random, n); i < n; i++, at = (at + 1) % n) {
+        if (!(logits[at] >= -INFINITY)) continue;
+        top->sums[at % TOP_PARTS] += expf(fminf(logits[at], FLT_MAX) - top->most);
+        if (k <= numbers && fminf(logits[at], FLT_MAX) < sorted[k - 1]) continue;
+        if (top->n < TOP_ROOM) top->items[top->n] = (struct top_item){at, logits[at]};
+        top->n++;
+    }
+    free(sorted);
+    return top->n <= TOP_ROOM;
+}
+
+static uint32_t n_tops; /* picks that were made both ways */
+
+/* The same from the best alone, where the options allow. */
+static void check_top(struct sampler *s, const float *logits, uint32_t n, const int32_t *history,
+                      size_t n_history, uint64_t position, int32_t want)
+{
+    static struct top top;
+    uint32_t named[TOP_NAMED], n_named;
+    const uint32_t k = sampler_wants(s, history, n_history, 0, named, &n_named);
+    if (!k || !find_top(&top, logits, n, k)) return;
+    for (uint32_t i = 0; i < n_named; i++) top.named[i] = logits[named[i]];
+    int32_t id = -1;
+    double logprob, same;
+    const llm_status status =
+        sampler_pick_top(s, &top, history, n_history, position, &id, &logprob, NULL);
+    assert_int_equal(status, want < 0 ? LLM_BAD_STATE : LLM_OK);
+    n_tops++;
+    if (want < 0) return;
+    assert_int_equal(id, want);
+    assert_int_equal(sampler_pick(s, logits, history, n_history, position, &id, &same, NULL),
+                     LLM_OK);
+    assert_true(fabs(same - logprob) < 1e-5);
 }
 
 static int32_t pick(struct sampler *s, const float *logits, const int32_t *history,
@@ -42,6 +101,7 @@ static int32_t pick(struct sampler *s, const float *logits, const int32_t *histo
     int32_t id = -1;
     assert_int_equal(sampler_pick(s, logits, history, n_history, position, &id, NULL, NULL),
                      LLM_OK);
+    if (position % 8 == 0) check_top(s, logits, n_vocab, history, n_history, position, id);
     return id;
 }
 
@@ -294,6 +354,103 @@ static void log_probabilities(void **state)
     assert_true(fabs((double)best[0].logprob + log(2)) < 1e-6);
 }
 
+/* Logits with ties, infinities, NaN and bans; options of all kinds, a few draws of each. */
+static void top_is_enough(void **state)
+{
+    (void)state;
+    enum { N = 3000, ROUNDS = 400 };
+    static float logits[N];
+    uint32_t random = 77;
+    n_tops = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        int32_t history[70];
+        struct llm_bias bias[5];
+        const uint32_t spread = 50 + next(&random, 4000);
+        for (int i = 0; i < N; i++)
+            logits[i] = (float)next(&random, spread) / 200 - 3 + (float)(next(&random, 9) == 0);
+        if (round % 5 == 0)
+            for (int i = 0; i < N; i += 3) logits[i] = i % 2 ? NAN : -INFINITY;
+        if (round % 11 == 0) logits[next(&random, N)] = INFINITY;
+        if (round % 13 == 0) logits[next(&random, N)] = FLT_MAX;
+        for (int i = 0; i < 70; i++) history[i] = (int32_t)next(&random, N);
+        for (int i = 0; i < 5; i++)
+            bias[i] = (struct llm_bias){(int32_t)next(&random, N),
+                                        i ? (float)next(&random, 9) - 3 : -INFINITY};
+        bias[4].id = bias[3].id; /* both count */
+        struct llm_generate_options o = plain();
+        o.temperature = next(&random, 20) / 10.0;
+        o.top_k = 1 + (int32_t)next(&random, 100);
+        if (next(&random, 2)) o.top_p = next(&random, 100) / 100.0;
+        if (next(&random, 3) == 0) o.typical_p = 0.05 + next(&random, 90) / 100.0;
+        if (next(&random, 2)) o.min_p = next(&random, 100) / 300.0;
+        if (next(&random, 2)) o.repeat_penalty = 0.5 + next(&random, 20) / 10.0;
+        if (next(&random, 2)) o.frequency_penalty = next(&random, 20) / 20.0 - 0.5;
+        o.logit_bias = bias;
+        o.n_logit_bias = next(&random, 6);
+        struct sampler *s = create(&o, N);
+        for (uint32_t i = 0; i < 4; i++) pick(s, logits, history, 70, 8 * i);
+        sampler_free(s);
+
+        static struct top top;
+        struct llm_logprob all[40], best[40];
+        if (!find_top(&top, logits, N, 40)) continue;
+        sampler_best(logits, N, all, 40);
+        sampler_best_top(&top, best, 40);
+        for (int i = 0; i < 40; i++) {
+            assert_int_equal(best[i].id, all[i].id);
+            assert_true(best[i].logprob == all[i].logprob ||
+                        fabsf(best[i].logprob - all[i].logprob) < 1e-5f);
+        }
+    }
+    assert_true(n_tops > 3 * ROUNDS);
+}
+
+/* What needs all logits says so. */
+static void top_has_limits(void **state)
+{
+    (void)state;
+    enum { N = 1000 };
+    struct llm_bias bias[TOP_NAMED + 1];
+    int32_t history[400];
+    uint32_t named[TOP_NAMED], n;
+    for (int i = 0; i <= TOP_NAMED; i++) bias[i] = (struct llm_bias){i, 1};
+    for (int i = 0; i < 400; i++) history[i] = i % 200;
+    const struct {
+        int32_t top_k;
+        double repeat;
+        int32_t last_n;
+        uint32_t n_bias, n_logprobs, wants, names;
+    } cases[] = {
+        {40, 1, 64, 0, 0, 40, 0},
+        {0, 1, 64, 0, 0, 0, 0},
+        {256, 1, 64, 0, 0, 256, 0},
+        {257, 1, 64, 0, 0, 0, 0},
+        {128, 1.1, 128, 0, 0, 256, 128},
+        {129, 1.1, 128, 0, 0, 0, 128},
+        {40, 1.1, 64, 0, 0, 104, 64},
+        {40, 1.1, -1, 0, 0, 0, 0}, /* 200 tokens */
+        {40, 1.1, 0, 0, 0, 40, 0},
+        {40, 1, 64, TOP_NAMED, 0, 168, TOP_NAMED},
+        {40, 1, 64, TOP_NAMED + 1, 0, 0, 0},
+        {1, 1, 64, 0, 200, 200, 0},
+        {40, 1.1, 64, 20, 60, 124, 84},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct llm_generate_options o = plain();
+        o.top_k = cases[i].top_k;
+        o.repeat_penalty = cases[i].repeat;
+        o.penalty_last_n = cases[i].last_n;
+        o.logit_bias = bias;
+        o.n_logit_bias = cases[i].n_bias;
+        struct sampler *s = create(&o, N);
+        assert_int_equal(sampler_wants(s, history, 400, cases[i].n_logprobs, named, &n),
+                         cases[i].wants);
+        if (cases[i].wants) assert_int_equal(n, cases[i].names);
+        for (uint32_t k = 0; k < n && cases[i].n_bias == 0; k++) assert_true(named[k] < 200);
+        sampler_free(s);
+    }
+}
+
 static void options_are_named(void **state)
 {
     (void)state;
@@ -364,10 +521,15 @@ static void every_allocation_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(draws_follow_the_reference), cmocka_unit_test(top_k_is_exact),
-        cmocka_unit_test(same_seed_same_draw),        cmocka_unit_test(greedy),
-        cmocka_unit_test(log_probabilities),          cmocka_unit_test(options_are_named),
+        cmocka_unit_test(draws_follow_the_reference),
+        cmocka_unit_test(top_k_is_exact),
+        cmocka_unit_test(same_seed_same_draw),
+        cmocka_unit_test(greedy),
+        cmocka_unit_test(log_probabilities),
+        cmocka_unit_test(options_are_named),
         cmocka_unit_test(every_allocation_fails),
+        cmocka_unit_test(top_is_enough),
+        cmocka_unit_test(top_has_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

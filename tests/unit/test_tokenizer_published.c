@@ -77,6 +77,7 @@ static void check_published(const char *name, const char *ends, bool add_bos, in
 static void published(void **state)
 {
     (void)state;
+    check_published("deepseek-llm", "100001", true, 100000);
     check_published("gpt-2", "50256", false, 50256);
     check_published("starcoder", "0 4", false, 0);
     check_published("llama-spm", "2", true, 1);
@@ -125,7 +126,7 @@ static void random_texts_as_in_llama_cpp(void **state)
     }
     size_t n_rules = 0;
     while (rule_vocabularies[n_rules]) n_rules++;
-    assert_int_equal(n_vocabularies, n_rules + 5);
+    assert_int_equal(n_vocabularies, n_rules + 6);
     free(lines);
 }
 
