@@ -66,30 +66,53 @@ llm_status check_weight(struct trial *b, enum quant_type type, uint32_t rows, ui
     return LLM_OK;
 }
 
-/* The layout: shaders/int.glsl. */
-void check_round(float *values, uint32_t n)
+/* The layouts: shaders/int.glsl, shaders/int8.glsl. */
+static void put_block(float *block, const int16_t q[32], const int16_t sums[2], float scale)
 {
+    for (uint32_t lane = 0; lane < 8; lane++) {
+        memcpy(block + lane * 4, q + lane * 4, 8);
+        memcpy(block + lane * 4 + 2, &scale, 4);
+        memcpy(block + lane * 4 + 3, sums, 4);
+    }
+}
+
+static void put_block8(float *block, const int16_t q[32], const int16_t sums[2], float scale)
+{
+    int8_t bytes[32];
+    const float first = sums[0], second = sums[1],
+                about[] = {scale, scale * first, scale * second, scale * (first + second)};
+    for (uint32_t k = 0; k < 32; k++) bytes[k] = (int8_t)q[k];
+    memcpy(block, bytes, sizeof bytes);
+    memcpy(block + 8, about, sizeof about);
+}
+
+void check_round(float *values, uint32_t n, enum values as)
+{
+    const float largest = as == VALUES_INT8 ? 127 : 255;
     for (uint32_t at = 0; at < n; at += 32) {
-        float most = 0, *block = values + at;
+        float most = 0, block[32];
         int16_t q[32], sums[2] = {0, 0};
+        memcpy(block, values + at, sizeof block);
         for (uint32_t k = 0; k < 32; k++) most = fmaxf(most, fabsf(block[k]));
         for (uint32_t k = 0; k < 32; k++) {
-            q[k] = (int16_t)(most > 0 ? lrintf(block[k] * 255 / most) : 0);
+            q[k] = (int16_t)(most > 0 ? lrintf(block[k] * largest / most) : 0);
             sums[k / 16] = (int16_t)(sums[k / 16] + q[k]);
         }
-        const float scale = most / 255;
-        for (uint32_t lane = 0; lane < 8; lane++) {
-            memcpy(block + lane * 4, q + lane * 4, 8);
-            memcpy(block + lane * 4 + 2, &scale, 4);
-            memcpy(block + lane * 4 + 3, sums, 4);
-        }
+        if (as == VALUES_INT8) put_block8(values + at / 32 * 12, q, sums, most / largest);
+        else put_block(values + at, q, sums, most / largest);
     }
 }
 
 double check_value(const float *row, enum values values, uint32_t k)
 {
     int16_t q[4];
+    int8_t bytes[32];
     if (values == VALUES_F32) return (double)row[k];
+    if (values == VALUES_INT8) {
+        const float *block = row + k / 32 * 12;
+        memcpy(bytes, block, sizeof bytes);
+        return (double)bytes[k % 32] * (double)block[8];
+    }
     memcpy(q, row + k / 4 * 4, sizeof q);
     return (double)q[k % 4] * (double)row[k / 4 * 4 + 2];
 }
@@ -176,7 +199,8 @@ void check_close(struct trial *b)
 
 static const char *const kv_names[] = {
     [LLM_KV_F16] = "f16", [LLM_KV_F32] = "f32", [LLM_KV_Q8_0] = "q8_0", [LLM_KV_Q4_0] = "q4_0"};
-static const char *const value_names[] = {[VALUES_F32] = "f32", [VALUES_INT] = "int"};
+static const char *const value_names[] = {
+    [VALUES_F32] = "f32", [VALUES_INT] = "int", [VALUES_INT8] = "int8"};
 
 enum values check_y_values(const struct check *t)
 {
@@ -256,8 +280,8 @@ static void name_attention(const struct check *t, char out[CHOICE_NAME])
     if (s->v_dim != s->head_dim)
         snprintf(value, sizeof value, "%c%" PRIu32, s->latent ? ':' : '/', s->v_dim);
     snprintf(out, CHOICE_NAME, "attention %s %" PRIu32 "%s %" PRIu32 "/%" PRIu32 "%s%s%s",
-             kv_names[s->kv], s->head_dim, value, s->n_heads, s->n_kv_heads,
-             t->out == VALUES_INT ? " int" : "", n ? " " : "", letters);
+             kv_names[s->kv], s->head_dim, value, s->n_heads, s->n_kv_heads, t->out ? " int" : "",
+             n ? " " : "", letters);
 }
 
 void check_name(const struct ops *ops, const struct check *t, char out[CHOICE_NAME])

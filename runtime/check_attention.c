@@ -212,7 +212,7 @@ llm_status check_attention(struct trial *b, const struct check *t, struct verdic
                       e.max_groups, e.n_asked, error));
     TRY(check_submit(b, error));
     v->bound = bounds[e.s.kv];
-    if (t->out == VALUES_INT) v->bound = fmaxf(v->bound, 1e-4f);
+    if (t->out) v->bound = fmaxf(v->bound, 1e-4f);
     compare(b, t, &e);
     return LLM_OK;
 }

@@ -40,7 +40,7 @@ llm_status check_floats(struct trial *b, uint32_t n, struct gpu_buffer **out,
 llm_status check_weight(struct trial *b, enum quant_type type, uint32_t rows, uint32_t cols,
                         struct weight *w, float **values, struct llm_error *error);
 /* Rounds rows of floats to integers as the shaders do, in place. */
-void check_round(float *values, uint32_t n);
+void check_round(float *values, uint32_t n, enum values as);
 double check_value(const float *row, enum values values, uint32_t k);
 /* A step with its rows; offsets are filled in. */
 llm_status check_step(struct trial *b, struct step *step, struct llm_error *error);

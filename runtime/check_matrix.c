@@ -25,7 +25,8 @@ static llm_status make(struct trial *b, const struct check *t, struct problem *p
         p->w[0].bias = (struct gpu_range){p->bias, 0, ROWS * sizeof(float)};
     }
     TRY(check_floats(b, n_x, &p->x, error));
-    if (t->in == VALUES_INT) check_round(p->x->map, n_x);
+    for (uint32_t i = 0; t->in && i < t->n_rows; i++)
+        check_round((float *)p->x->map + i * t->cols, t->cols, t->in);
     TRY(check_memory(b, n_y * sizeof(float), &p->before, error));
     if (t->into) {
         TRY(check_floats(b, n_y, &p->y, error));
@@ -115,7 +116,7 @@ llm_status check_product(struct trial *b, const struct check *t, struct verdict 
                                     .into = t->into,
                                     .activation = &t->activation,
                                     .norm = p.normed ? &norm : NULL};
-    v->bound = t->out == VALUES_INT ? 1e-4f : 1e-10f;
+    v->bound = t->out ? 1e-4f : 1e-10f;
     b->ops->forced = t->way + 1;
     llm_status status = ops_multiply(b->ops, b->c, &product, t->n_rows, error);
     b->ops->forced = 0;
@@ -205,12 +206,13 @@ llm_status check_norm(struct trial *b, const struct check *t, struct verdict *v,
                               .parts = NORM_PARTS};
     TRY(ops_norm(b->ops, b->c, in, &norm, NORM_DIM, &step, false, NORM_ROWS, error));
     TRY(check_submit(b, error));
-    v->bound = t->out == VALUES_INT ? 1e-4f : 1e-12f;
+    v->bound = t->out ? 1e-4f : 1e-12f;
     for (uint32_t i = 0; i < NORM_ROWS * NORM_PARTS; i++) {
-        const uint32_t own = i % NORM_PARTS * NORM_DIM, at = i * NORM_DIM;
+        const uint32_t own = i % NORM_PARTS * NORM_DIM, at = i * NORM_DIM,
+                       to = t->out == VALUES_INT8 ? at - own + own / 32 * 12 : at;
         compare_norm(b, t, (double)norm.eps, (const float *)in->map + at,
                      (const float *)gain->map + own, (const float *)bias->map + own, before + at,
-                     (const float *)out->map + at);
+                     (const float *)out->map + to);
     }
     return LLM_OK;
 }

@@ -70,7 +70,7 @@ void device_info_fill(struct gpu *gpu, const struct gpu_info *info, uint32_t ind
     snprintf(out->api, sizeof out->api, "%" PRIu32 ".%" PRIu32 ".%" PRIu32,
              info->api_version >> 22 & 0x7f, info->api_version >> 12 & 0x3ff,
              info->api_version & 0xfff);
-    snprintf(out->tiers, sizeof out->tiers, "T0");
+    snprintf(out->tiers, sizeof out->tiers, "T0%s", info->int_dot_fast ? " T3" : "");
     out->memory = info->memory;
     out->available = info->available;
     out->deterministic = 1;

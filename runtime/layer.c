@@ -13,7 +13,7 @@ static enum values all_values(const struct forward *f, const struct weight *w, u
     for (uint32_t i = 0; i < n; i++) {
         if (ops_values(f->ops, &w[i]) == VALUES_F32) return VALUES_F32;
     }
-    return VALUES_INT;
+    return ops_values(f->ops, w);
 }
 
 /* What the ffn wants to be given. */
@@ -229,7 +229,9 @@ static llm_status record_dense(struct forward *f, struct gpu_commands *c, uint32
 {
     const struct layer_weights *w = &f->weights->layers[l];
     const struct activation *a = &f->h.kinds[l].activation;
-    const struct rows hidden = {&f->hidden, in->values ? ops_values(f->ops, &w->down) : VALUES_F32};
+    const struct rows hidden = {
+        &f->hidden,
+        ops_gated_values(f->ops, w->gate.buffer ? &w->gate : &w->up, &w->up, &w->down, in->values)};
     if (w->gate.buffer)
         TRY(ops_gate_up(f->ops, c, &w->gate, &w->up, a, in->buffer, in->values, hidden.buffer,
                         hidden.values, n, error));

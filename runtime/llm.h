@@ -119,9 +119,10 @@ struct llm_device_info {
     char type[16]; /* "discrete" "integrated" "virtual" "cpu" "other" */
     char vendor[32];
     char driver[256];
-    char api[16];    /* "1.3.230" */
-    char tiers[64];  /* names of the kernel tiers the device can run, space separated, "T0" first */
-    uint64_t memory; /* bytes of the memory that weights would live in */
+    char api[16];       /* "1.3.230" */
+    char tiers[64];     /* of kernels that it has, space separated: "T0", "T3" (products of packed
+                           bytes) */
+    uint64_t memory;    /* bytes of the memory that weights would live in */
     uint64_t available; /* bytes of it that are free now, as far as can be told */
     uint32_t deterministic;
     uint32_t subgroup; /* invocations of one subgroup */
@@ -174,7 +175,8 @@ struct llm_load_options {
     uint32_t precision; /* LLM_PRECISION_... */
     uint32_t deterministic;
     uint32_t vocab_only;
-    const char *cache; /* folder for pipelines and verdicts on kernels; NULL: the platform's, "": none */
+    const char
+        *cache; /* folder for pipelines and verdicts on kernels; NULL: the platform's, "": none */
     /* The release functions are called once, whatever the outcome: when the job, or the model that
      * reads, is gone. */
     llm_progress_fn progress; /* called by the pump */

@@ -38,6 +38,13 @@ static llm_status make_counter(struct ops *ops, struct llm_error *error)
     return LLM_OK;
 }
 
+static enum values integers_of(const struct ops *ops)
+{
+    const struct gpu_info *info = ops->info;
+    if (ops->texels && info->software && info->unified) return VALUES_INT;
+    return info->int_dot_fast && !info->software ? VALUES_INT8 : VALUES_F32;
+}
+
 llm_status ops_create(struct ops **out, struct kernels *kernels, bool high, bool deterministic,
                       const struct alloc *alloc, struct llm_error *error)
 {
@@ -51,8 +58,8 @@ llm_status ops_create(struct ops **out, struct kernels *kernels, bool high, bool
     ops->profile = &ops_profiles[profile_of(ops->info)];
     ops->texels = ops->info->texel_loads && ops->info->subgroup == 8 && ops->info->subgroup_shuffle;
     ops->flat = ops->info->no_unrolling;
-    ops->integers = ops->texels && ops->info->software && ops->info->unified && !high;
-    llm_status status = ops->integers ? make_counter(ops, error) : LLM_OK;
+    ops->integers = high ? VALUES_F32 : integers_of(ops);
+    llm_status status = ops->integers == VALUES_INT ? make_counter(ops, error) : LLM_OK;
     if (status == LLM_OK) *out = ops;
     else ops_free(ops);
     return status;
@@ -85,8 +92,8 @@ llm_status ops_norm(struct ops *ops, struct gpu_commands *c, const struct gpu_bu
                     uint32_t n_rows, struct llm_error *error)
 {
     const struct gpu_kernel *kernel;
-    const uint32_t many = norm->values == VALUES_INT ? 32 : 4;
-    if (dim == 0 || dim % many || (norm->add && norm->values == VALUES_INT))
+    const uint32_t many = norm->values ? 32 : 4;
+    if (dim == 0 || dim % many || (norm->add && norm->values))
         return error_set(error, LLM_UNSUPPORTED,
                          "a norm of %" PRIu32 " values: not a multiple of %" PRIu32
                          ", or integers added",

@@ -69,9 +69,9 @@ enum {
     ATTENTION_GROUP = 256
 }; /* positions; pieces are summed alone, in order */
 
-/* What a buffer of activations holds: f32, or blocks of 32 rounded to integers (as large:
- * shaders/int.glsl). */
-enum values { VALUES_F32, VALUES_INT };
+/* What a buffer of activations holds: f32, or blocks of 32 rounded to integers, of nine bits (as
+ * large: shaders/int.glsl) or of eight (smaller, with the strides of f32: shaders/int8.glsl). */
+enum values { VALUES_F32, VALUES_INT, VALUES_INT8 };
 
 struct ops;
 struct kernels;
@@ -83,6 +83,9 @@ void ops_free(struct ops *ops);
 /* What products with w should be given: integers where the device, the precision and the format of
  * w make it faster. */
 enum values ops_values(const struct ops *ops, const struct weight *w);
+/* What their gated product should write for products with `down`, being given integers or not. */
+enum values ops_gated_values(const struct ops *ops, const struct weight *gate,
+                             const struct weight *up, const struct weight *down, enum values x);
 
 /* Rows that one submission of the matrix kernels handles at full width: a plan is recorded for each
  * of these numbers of rows, rising, 0-terminated: {1, 2, 4, 8, 16, ...}. */
@@ -171,7 +174,7 @@ llm_status ops_matrix_norm(struct ops *ops, struct gpu_commands *c, const struct
                            const struct gpu_buffer *y, const struct norm *norm,
                            const struct step *step, uint32_t n_rows, struct llm_error *error);
 /* y(row) = a(gate x(row)) * (up x(row)); gate and up have the same shape. Of f32 x comes f32 y. One
- * dispatch where their types agree, else two and the barrier between them. */
+ * dispatch where their types agree, else two and the barrier between them (ops_gated_values). */
 llm_status ops_gate_up(struct ops *ops, struct gpu_commands *c, const struct weight *gate,
                        const struct weight *up, const struct activation *a,
                        const struct gpu_buffer *x, enum values x_values, const struct gpu_buffer *y,

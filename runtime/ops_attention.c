@@ -54,7 +54,7 @@ llm_status ops_check_attention(const struct attention_shape *s, struct llm_error
     return error_set(error, LLM_UNSUPPORTED,
                      "attention of %" PRIu32 " heads, %" PRIu32 " KV heads, keys of %" PRIu32
                      " dimensions (%" PRIu32 " rotated), values of %" PRIu32
-                     ": heads must be a multiple of KV heads, dimensions one of %" PRIu32
+                     ": heads must be a multiple of KV heads, dimensions a multiple of %" PRIu32
                      "%s, up to %d of keys and %d of values",
                      s->n_heads, s->n_kv_heads, s->head_dim, s->rope_dim, s->v_dim, wide,
                      s->kv >= LLM_KV_Q8_0 ? " (with kv = \"f16\", of 8)" : "", ATTENTION_MAX_K,

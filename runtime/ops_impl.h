@@ -35,9 +35,10 @@ struct ops {
     struct kernels *kernels; /* of the device, not owned */
     const struct gpu_info *info;
     const struct profile *profile;
-    bool texels, integers;
+    bool texels;
     bool flat;                  /* the driver unrolls no loops */
-    struct gpu_buffer finished; /* with integers: a count of workgroups, 0 between dispatches */
+    enum values integers;       /* that activations are rounded to where that is faster, or f32 */
+    struct gpu_buffer finished; /* with VALUES_INT: a count of workgroups, 0 between dispatches */
     uint32_t forced;            /* for tests and measurements: way number forced - 1 */
     const struct alloc *alloc;
 };
@@ -105,6 +106,7 @@ struct format_modules {
     enum module integers; /* 0: there is none; the one that makes the norm, too, follows */
     uint32_t columns;     /* of that one at a time: measured, four are 1.6 times slower than two, or
                              1.2 times faster */
+    enum module dot;      /* of packed bytes, 0: there is none; the one with tiles follows */
 };
 
 /* NULL where there are none. */
@@ -122,10 +124,10 @@ static inline enum module ops_pick(const struct ops *ops, enum module module)
     return ops->texels ? module + 1 : module;
 }
 
-/* Where the row with texel buffers is followed by one that writes integers. */
+/* Where the row with texel buffers is followed by those that write integers. */
 static inline enum module ops_pick_for(const struct ops *ops, enum module module, enum values out)
 {
-    return out == VALUES_INT ? module + 2 : ops_pick(ops, module);
+    return out == VALUES_F32 ? ops_pick(ops, module) : module + 1 + out;
 }
 
 /* ops->require, if there are commands to be recorded. */

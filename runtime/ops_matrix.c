@@ -8,37 +8,37 @@
 #include "ops_impl.h"
 #include "repack.h"
 
-#define FORMAT_MODULES(constant, name, integers, columns)                                          \
+#define FORMAT_MODULES(constant, name, integers, columns, dot)                                     \
     {                                                                                              \
         constant, MODULE_mat_##name, MODULE_mat_tile_##name, MODULE_mat_flat_##name,               \
-            MODULE_embed_##name, MODULE_mat_experts_##name, integers, columns                      \
+            MODULE_embed_##name, MODULE_mat_experts_##name, integers, columns, dot                 \
     }
 static const struct format_modules format_modules[] = {
-    FORMAT_MODULES(QUANT_F32, f32, 0, 0),
-    FORMAT_MODULES(QUANT_F16, f16, 0, 0),
-    FORMAT_MODULES(QUANT_BF16, bf16, 0, 0),
-    FORMAT_MODULES(QUANT_Q4_0, q4_0, MODULE_mat_int_q4_0, 2),
-    FORMAT_MODULES(QUANT_Q4_1, q4_1, MODULE_mat_int_q4_1, 2),
-    FORMAT_MODULES(QUANT_Q5_0, q5_0, 0, 0),
-    FORMAT_MODULES(QUANT_Q5_1, q5_1, 0, 0),
-    FORMAT_MODULES(QUANT_Q8_0, q8_0, 0, 0),
-    FORMAT_MODULES(QUANT_Q2_K, q2_k, 0, 0),
-    FORMAT_MODULES(QUANT_Q3_K, q3_k, 0, 0),
-    FORMAT_MODULES(QUANT_Q4_K, q4_k, MODULE_mat_int_q4_k, 4),
-    FORMAT_MODULES(QUANT_Q5_K, q5_k, 0, 0),
-    FORMAT_MODULES(QUANT_Q6_K, q6_k, 0, 0),
-    FORMAT_MODULES(QUANT_IQ4_NL, iq4_nl, 0, 0),
-    FORMAT_MODULES(QUANT_IQ4_XS, iq4_xs, 0, 0),
-    FORMAT_MODULES(QUANT_MXFP4, mxfp4, 0, 0),
-    FORMAT_MODULES(QUANT_IQ3_S, iq3_s, 0, 0),
-    FORMAT_MODULES(QUANT_IQ3_XXS, iq3_xxs, 0, 0),
-    FORMAT_MODULES(QUANT_IQ2_S, iq2_s, 0, 0),
-    FORMAT_MODULES(QUANT_IQ2_XS, iq2_xs, 0, 0),
-    FORMAT_MODULES(QUANT_IQ2_XXS, iq2_xxs, 0, 0),
-    FORMAT_MODULES(QUANT_IQ1_S, iq1_s, 0, 0),
-    FORMAT_MODULES(QUANT_IQ1_M, iq1_m, 0, 0),
-    FORMAT_MODULES(QUANT_TQ1_0, tq1_0, 0, 0),
-    FORMAT_MODULES(QUANT_TQ2_0, tq2_0, 0, 0),
+    FORMAT_MODULES(QUANT_F32, f32, 0, 0, 0),
+    FORMAT_MODULES(QUANT_F16, f16, 0, 0, 0),
+    FORMAT_MODULES(QUANT_BF16, bf16, 0, 0, 0),
+    FORMAT_MODULES(QUANT_Q4_0, q4_0, MODULE_mat_int_q4_0, 2, MODULE_mat_dot_q4_0),
+    FORMAT_MODULES(QUANT_Q4_1, q4_1, MODULE_mat_int_q4_1, 2, MODULE_mat_dot_q4_1),
+    FORMAT_MODULES(QUANT_Q5_0, q5_0, 0, 0, MODULE_mat_dot_q5_0),
+    FORMAT_MODULES(QUANT_Q5_1, q5_1, 0, 0, MODULE_mat_dot_q5_1),
+    FORMAT_MODULES(QUANT_Q8_0, q8_0, 0, 0, MODULE_mat_dot_q8_0),
+    FORMAT_MODULES(QUANT_Q2_K, q2_k, 0, 0, MODULE_mat_dot_q2_k),
+    FORMAT_MODULES(QUANT_Q3_K, q3_k, 0, 0, MODULE_mat_dot_q3_k),
+    FORMAT_MODULES(QUANT_Q4_K, q4_k, MODULE_mat_int_q4_k, 4, MODULE_mat_dot_q4_k),
+    FORMAT_MODULES(QUANT_Q5_K, q5_k, 0, 0, MODULE_mat_dot_q5_k),
+    FORMAT_MODULES(QUANT_Q6_K, q6_k, 0, 0, MODULE_mat_dot_q6_k),
+    FORMAT_MODULES(QUANT_IQ4_NL, iq4_nl, 0, 0, MODULE_mat_dot_iq4_nl),
+    FORMAT_MODULES(QUANT_IQ4_XS, iq4_xs, 0, 0, MODULE_mat_dot_iq4_xs),
+    FORMAT_MODULES(QUANT_MXFP4, mxfp4, 0, 0, 0),
+    FORMAT_MODULES(QUANT_IQ3_S, iq3_s, 0, 0, 0),
+    FORMAT_MODULES(QUANT_IQ3_XXS, iq3_xxs, 0, 0, 0),
+    FORMAT_MODULES(QUANT_IQ2_S, iq2_s, 0, 0, 0),
+    FORMAT_MODULES(QUANT_IQ2_XS, iq2_xs, 0, 0, 0),
+    FORMAT_MODULES(QUANT_IQ2_XXS, iq2_xxs, 0, 0, 0),
+    FORMAT_MODULES(QUANT_IQ1_S, iq1_s, 0, 0, 0),
+    FORMAT_MODULES(QUANT_IQ1_M, iq1_m, 0, 0, 0),
+    FORMAT_MODULES(QUANT_TQ1_0, tq1_0, 0, 0, 0),
+    FORMAT_MODULES(QUANT_TQ2_0, tq2_0, 0, 0, 0),
 };
 
 const struct format_modules *ops_format(enum quant_type type)
@@ -52,7 +52,17 @@ const struct format_modules *ops_format(enum quant_type type)
 enum values ops_values(const struct ops *ops, const struct weight *w)
 {
     const struct format_modules *m = ops_format(w->type);
-    return ops->integers && w->cols % 32 == 0 && m && m->integers ? VALUES_INT : VALUES_F32;
+    if (!m || w->cols % 32) return VALUES_F32;
+    const bool has = ops->integers == VALUES_INT ? m->integers : m->dot;
+    return has ? ops->integers : VALUES_F32;
+}
+
+/* Of two dispatches, the second would write blocks of bytes where another's gates wait. */
+enum values ops_gated_values(const struct ops *ops, const struct weight *gate,
+                             const struct weight *up, const struct weight *down, enum values x)
+{
+    const enum values values = x ? ops_values(ops, down) : VALUES_F32;
+    return values == VALUES_INT8 && gate->type != up->type ? VALUES_F32 : values;
 }
 
 llm_status ops_tiles_a_binding(const struct ops *ops, const struct weight *w, uint32_t *out,
@@ -89,8 +99,8 @@ static llm_status check_arguments(const struct ops *ops, const struct product *p
                          " two be multiples of 4",
                          w->rows, w->cols, n_rows, p->y_at, p->y_stride);
     }
-    if (p->x_values < p->y_values ||
-        (p->x_values == VALUES_INT && ops_values(ops, w) != VALUES_INT)) {
+    if (p->x_values < p->y_values || (p->x_values && ops_values(ops, w) != p->x_values) ||
+        (p->into && p->y_values == VALUES_INT8)) {
         return error_set(error, LLM_UNSUPPORTED, "no kernel of integers for weight format %d",
                          (int)w->type);
     }
@@ -112,31 +122,41 @@ uint32_t ops_pieces(const struct ops *ops, const struct weight *w)
 static struct way way_of(const struct product *p, enum module module, const uint32_t first[3],
                          uint32_t rows, uint32_t columns)
 {
-    const bool integers = p->x_values == VALUES_INT,
-               round = (p->norm ? p->norm->values : p->y_values) == VALUES_INT;
+    const bool round = (p->norm ? p->norm->values : p->y_values) != VALUES_F32;
     const uint32_t matrices = p->second ? 2 : 1,
                    activation = p->activation ? p->activation->kind : ACTIVATION_NONE,
                    bias = p->first->bias.buffer != NULL;
     struct way way = {.module = module, .n_spec = 7, .rows = rows, .columns = columns};
-    const uint32_t floats[] = {first[0], first[1], first[2], matrices, p->into, activation, bias};
-    const uint32_t others[] = {first[0], first[1], matrices, p->into, round, activation, bias};
-    memcpy(way.spec, integers ? others : floats, sizeof floats);
+    const uint32_t floats[] = {first[0], first[1],   first[2], matrices,
+                               p->into,  activation, bias,     round};
+    const uint32_t others[] = {first[0], first[1], matrices, p->into, round, activation, bias, 0};
+    memcpy(way.spec, p->x_values == VALUES_INT ? others : floats, sizeof floats);
+    if (p->x_values == VALUES_INT8) way.n_spec++;
     return way;
+}
+
+/* A block of bytes is made by one workgroup of 8 lanes, which leaves room for 16 pieces. */
+static uint32_t pieces_of(const struct ops *ops, const struct product *p)
+{
+    const uint32_t pieces = ops_pieces(ops, p->first);
+    return p->y_values == VALUES_INT8 ? minimum(pieces, 16) : pieces;
 }
 
 static struct way by_lanes(const struct ops *ops, const struct product *p, uint32_t columns)
 {
-    const uint32_t pieces = ops_pieces(ops, p->first), lanes = pieces > 16 ? 4 : 8;
+    const uint32_t pieces = pieces_of(ops, p), lanes = pieces > 16 ? 4 : 8;
     const struct format_modules *m = ops_format(p->first->type);
-    return way_of(p, ops->flat ? m->flat : ops_pick(ops, m->mat),
-                  (const uint32_t[]){lanes, pieces, columns}, lanes * 4, columns);
+    enum module module = ops->flat ? m->flat : ops_pick(ops, m->mat);
+    if (p->x_values == VALUES_INT8) module = m->dot;
+    return way_of(p, module, (const uint32_t[]){lanes, pieces, columns}, lanes * 4, columns);
 }
 
 static struct way by_tiles(const struct ops *ops, const struct product *p, uint32_t rows,
                            uint32_t columns)
 {
-    return way_of(p, ops_format(p->first->type)->tile,
-                  (const uint32_t[]){rows, columns, ops_pieces(ops, p->first)}, rows, columns);
+    const struct format_modules *m = ops_format(p->first->type);
+    return way_of(p, p->x_values == VALUES_INT8 ? m->dot + 1 : m->tile,
+                  (const uint32_t[]){rows, columns, pieces_of(ops, p)}, rows, columns);
 }
 
 static struct way by_integers(const struct product *p, uint32_t columns)
@@ -171,8 +191,9 @@ uint32_t ops_ways(const struct ops *ops, const struct product *p, uint32_t n_row
         return n;
     }
     uint32_t columns = minimum(n_rows, ops->profile->mat_columns / (p->second ? 2 : 1));
-    if (ops->flat) columns = 1;
-    if (ops->profile->mat_tile && !ops->texels) n = add_tiles(ops, p, n_rows, ways);
+    if (ops->flat && p->x_values == VALUES_F32) columns = 1;
+    if (ops->profile->mat_tile && (!ops->texels || p->x_values))
+        n = add_tiles(ops, p, n_rows, ways);
     ways[n++] = by_lanes(ops, p, columns);
     if (columns >= 4) ways[n++] = by_lanes(ops, p, columns / 2);
     return n;

@@ -189,7 +189,7 @@ static llm_status try_product(struct run *r, struct check *t, const char *what,
 {
     char operation[24];
     snprintf(operation, sizeof operation, "%s %s%s", quant_info((uint32_t)t->type)->name, what,
-             t->in == VALUES_INT ? " int" : "");
+             t->in ? " int" : "");
     for (uint32_t time = 0; time < CHOICE_TIMES; time++) {
         t->n_rows = choices_rows[time];
         if (t->kind == CHECK_PRODUCT_NORM && t->n_rows > OPS_NORM_ROWS) break;
@@ -199,33 +199,50 @@ static llm_status try_product(struct run *r, struct check *t, const char *what,
     return r->progress(r->user, r->done / r->total, error);
 }
 
-static llm_status try_format(struct run *r, enum quant_type type, struct llm_error *error)
+static const struct {
+    const char *what;
+    struct check t;
+} product_kinds[] = {
+    {"product", {.kind = CHECK_PRODUCT}},
+    {"product, added", {.kind = CHECK_PRODUCT, .into = INTO_SUM}},
+    {"gate, up", {.kind = CHECK_GATED, .activation = {.kind = ACTIVATION_SILU}}},
+    {"product, norm", {.kind = CHECK_PRODUCT_NORM, .into = INTO_SUM}}, /* of VALUES_INT alone */
+};
+
+/* How many of the kinds there are for x of these values. */
+static size_t kinds_of(enum values in)
+{
+    return sizeof product_kinds / sizeof *product_kinds - (in != VALUES_INT);
+}
+
+static enum values rounded_for(const struct run *r, enum quant_type type)
 {
     const struct weight w = {.type = type, .rows = r->sizes->rows, .cols = r->sizes->cols};
-    static const struct {
-        const char *what;
-        struct check t;
-    } kinds[] = {
-        {"product", {.kind = CHECK_PRODUCT}},
-        {"product, added", {.kind = CHECK_PRODUCT, .into = INTO_SUM}},
-        {"gate, up", {.kind = CHECK_GATED, .activation = {.kind = ACTIVATION_SILU}}},
-        {"product, norm", {.kind = CHECK_PRODUCT_NORM, .into = INTO_SUM}},
-    };
-    for (enum values in = VALUES_F32; in <= ops_values(r->ops, &w); in++) {
-        for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-            struct check t = kinds[i].t;
-            t.type = type;
-            t.in = in;
-            t.out = t.kind == CHECK_PRODUCT ? VALUES_F32 : in;
-            if (t.kind == CHECK_PRODUCT_NORM && in == VALUES_F32) continue;
-            if (t.kind == CHECK_GATED && r->ops->flat) { /* there the gate waits in y */
-                t.kind = CHECK_PRODUCT;
-                t.into = INTO_GATE;
-            }
-            TRY(try_product(r, &t, kinds[i].what, error));
+    return ops_values(r->ops, &w);
+}
+
+static llm_status try_products(struct run *r, enum quant_type type, enum values in,
+                               struct llm_error *error)
+{
+    for (size_t i = 0; i < kinds_of(in); i++) {
+        struct check t = product_kinds[i].t;
+        t.type = type;
+        t.in = in;
+        t.out = t.kind == CHECK_PRODUCT ? VALUES_F32 : in;
+        if (t.kind == CHECK_GATED && r->ops->flat) { /* there the gate waits in y */
+            t.kind = CHECK_PRODUCT;
+            t.into = INTO_GATE;
         }
+        TRY(try_product(r, &t, product_kinds[i].what, error));
     }
     return LLM_OK;
+}
+
+static llm_status try_format(struct run *r, enum quant_type type, struct llm_error *error)
+{
+    const enum values rounded = rounded_for(r, type);
+    TRY(try_products(r, type, VALUES_F32, error));
+    return rounded ? try_products(r, type, rounded, error) : LLM_OK;
 }
 
 /* ---- the others ---- */
@@ -250,13 +267,11 @@ static llm_status try_norms(struct run *r, struct llm_error *error)
         {.kind = CHECK_NORM},
         {.kind = CHECK_NORM, .added = true},
         {.kind = CHECK_NORM, .centered = true, .bias = true},
-        {.kind = CHECK_NORM, .out = VALUES_INT},
-        {.kind = CHECK_NORM, .out = VALUES_INT, .centered = true, .bias = true},
+        {.kind = CHECK_NORM, .out = r->ops->integers},
+        {.kind = CHECK_NORM, .out = r->ops->integers, .centered = true, .bias = true},
     };
-    for (size_t i = 0; i < sizeof norms / sizeof *norms; i++) {
-        if (norms[i].out == VALUES_INT && !r->ops->integers) continue;
-        TRY(try_other(r, &norms[i], "norm", error));
-    }
+    const size_t n = sizeof norms / sizeof *norms - (r->ops->integers ? 0 : 2);
+    for (size_t i = 0; i < n; i++) TRY(try_other(r, &norms[i], "norm", error));
     return LLM_OK;
 }
 
@@ -348,7 +363,8 @@ static llm_status try_attention(struct run *r, uint32_t head_dim, uint32_t kv,
                                 .rope_neox = kv == LLM_KV_F16,
                                 .kv = kv,
                                 .scale = 0.125f}};
-    for (t.out = VALUES_F32; t.out <= (r->ops->integers ? VALUES_INT : VALUES_F32); t.out++) {
+    for (int rounded = 0; rounded < 1 + (r->ops->integers != VALUES_F32); rounded++) {
+        t.out = rounded ? r->ops->integers : VALUES_F32;
         /* Others write no result of a single group. */
         const bool both = t.out == VALUES_F32 && kv <= LLM_KV_F32;
         for (int i = 0; i < 1 + both; i++) {
@@ -368,7 +384,10 @@ static llm_status try_all(struct run *r, struct llm_error *error)
 #undef TYPE
     };
     const size_t n_types = sizeof types / sizeof *types;
-    r->total = 3.0 * (double)n_types + (r->ops->integers ? 12 : 0);
+    for (size_t i = 0; i < n_types; i++) {
+        const enum values rounded = rounded_for(r, types[i]);
+        r->total += (double)(kinds_of(VALUES_F32) + (rounded ? kinds_of(rounded) : 0));
+    }
     TRY(try_norms(r, error));
     TRY(try_other(r, &(struct check){.kind = CHECK_ARGMAX}, "argmax", error));
     TRY(try_other(r, &(struct check){.kind = CHECK_TOP}, "top", error));

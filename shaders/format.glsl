@@ -4,6 +4,7 @@
 //   load_head(at), load_block(at), load_half(at, h)   at: first uvec4 of the unit's head, of the block
 //   weights(j, g)                  columns 4g..4g+3 of the half in the lane's row j: times X_SCALE, fold(j) and scale, plus offset
 //   IN_ORDER        defined where weights(j, g) with odd g needs the one before it
+//   bytes(j, g)                    where there are products of bytes (DOT): the same columns as signed bytes
 //   scale(j, h), offset(j, h)
 // The including shader gives W4(i), word i (a uvec4) of the matrix, and GRID, the binding of the codebook where the format has
 // one, and sets lane.

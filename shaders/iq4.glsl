@@ -1,11 +1,18 @@
 // The sixteen levels of IQ4_NL and IQ4_XS (ggml's kvalues_iq4nl), four in a word: chosen, not loaded, for
 // arrays of constants that are indexed at run time are slow and lose some devices.
-vec4 chosen_levels(uvec4 q)
+uvec4 level_words(uvec4 q)
 {
     uvec4 low = mix(uvec4(0xbfad9881u), uvec4(0xf6eaddcfu), notEqual(q & 4u, uvec4(0)));
     uvec4 high = mix(uvec4(0x26190d01u), uvec4(0x71594535u), notEqual(q & 4u, uvec4(0)));
-    uvec4 four = mix(low, high, notEqual(q & 8u, uvec4(0)));
-    return vec4(ivec4(four << (24u - 8u * (q & 3u))) >> 24);
+    return mix(low, high, notEqual(q & 8u, uvec4(0)));
+}
+
+vec4 chosen_levels(uvec4 q) { return vec4(ivec4(level_words(q) << (24u - 8u * (q & 3u))) >> 24); }
+
+uint level_bytes(uvec4 q)
+{
+    uvec4 v = (level_words(q) >> (8u * (q & 3u)) & 255u) << uvec4(0, 8, 16, 24);
+    return v.x | v.y | v.z | v.w;
 }
 
 #ifdef SHUFFLE

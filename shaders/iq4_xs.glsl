@@ -19,6 +19,7 @@ void load_head(uint at)
 void load_block(uint at) { sc = L1(at + 32); }
 void load_half(uint at, int h) { load_nibbles(at, h); }
 vec4 weights(int j, int g) { return levels(nibble_values(j, g)); }
+uint bytes(int j, int g) { return level_bytes(nibble_values(j, g)); }
 float fold(int j) { return 1.0; }
 float scale(int j, int h) { return half_of(d, j) * float(int(sc >> (8 * j) & 255u) - 32); }
 float offset(int j, int h) { return 0.0; }

@@ -16,6 +16,11 @@ shared vec4 pieces[(PIECES - 1) * int(gl_WorkGroupSize.x) * SUMS + 1];
 
 vec4 sums[SUMS]; // of the lane's four rows
 
+#ifdef DOT
+#include "mat_dot.glsl"
+#else
+const uint X_BLOCK = 8;
+
 #ifdef SHUFFLE
 // Each of the 8 lanes holds four of the block's columns.
 vec4 own[COLUMNS];
@@ -97,20 +102,21 @@ void add_block(uint x_at, uint block_at)
         [[dont_unroll]] for (int h = 0; h < 2; h++) add_half(x_at, block_at, h);
     }
 }
+#endif
 
 // Blocks [from, to) of the lane's tile in matrix m.
 void add_blocks(int m, uint x_at, uint at, uint from, uint to)
 {
     const uint unit = uint(HEAD + SUBS * BLOCK);
     matrix = m;
-    x_at += from * 8;
+    x_at += from * X_BLOCK;
     for (uint b = from; b < to;) {
         uint head = at + b / SUBS * unit, block = head + uint(HEAD) + b % SUBS * uint(BLOCK);
         uint end = min(to, (b / SUBS + 1) * SUBS);
         load_head(head);
         for (; b < end; b++) {
             add_block(x_at, block);
-            x_at += 8;
+            x_at += X_BLOCK;
             block += uint(BLOCK);
         }
     }

@@ -12,6 +12,9 @@
 #extension GL_KHR_shader_subgroup_shuffle : require
 #include "int.glsl"
 #endif
+#ifdef INT8
+#include "int8.glsl"
+#endif
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const int V_DIM = 64;
@@ -23,6 +26,10 @@ layout(std430, binding = 3) readonly buffer Sinks { float sinks[]; }; // (heads)
 layout(push_constant) uniform Push { attention_args a; };
 
 const uint FOURS = uint(V_DIM / 4);
+
+#ifdef INT8
+shared vec4 merged[V_DIM / 4];
+#endif
 
 vec4 read(uint i) { return uintBitsToFloat(WORD(partial, i)); }
 
@@ -52,6 +59,21 @@ void main()
 #ifdef INT
         v = uintBitsToFloat(round_block(v));
 #endif
+#ifdef INT8
+        merged[d] = v;
+#else
         result[row * (a.out_stride / 4) + head * FOURS + d] = v;
+#endif
     }
+#ifdef INT8
+    barrier();
+    for (uint b = gl_LocalInvocationID.x; b < FOURS / 8; b += gl_WorkGroupSize.x) {
+        vec4 v[8];
+        uvec4 words[3];
+        [[unroll]] for (int k = 0; k < 8; k++) v[k] = merged[b * 8 + uint(k)];
+        round_block(v, words);
+        uint at = row * (a.out_stride / 4) + (head * (FOURS / 8) + b) * 3;
+        [[unroll]] for (int k = 0; k < 3; k++) result[at + uint(k)] = uintBitsToFloat(words[k]);
+    }
+#endif
 }

@@ -1,6 +1,6 @@
 // Planes: how the bits of 4 rows x 32 columns lie, a lane's share after its neighbour's. Shared by
 // the formats, written by repack.c. Shaders work on half a block at a time: its columns are 16 * h
-// + 4 * g + k, g and k from 0 to 3.
+// + 4 * g + k, g and k from 0 to 3. What is called bytes has the four k of row j and g, the first lowest.
 
 // Nibbles, 4 uvec4 a lane, number 2 * (j / 2) + h: word g holds columns k of row j (even) in its
 // low half, of row j + 1 in its high half, so that one 32-bit multiplication can serve both rows.
@@ -30,6 +30,13 @@ uvec4 nibble_values(int j, int g)
     return uvec4(v >> s, v >> (s + 4), v >> (s + 8), v >> (s + 12)) & 15u;
 }
 
+uint nibble_bytes(int j, int g)
+{
+    uint v = nibbles[j >> 1][g] >> ((j & 1) * 16) & 0xffffu;
+    v = (v | v << 8) & 0xff00ffu;
+    return (v | v << 4) & 0xf0f0f0fu;
+}
+
 // Pairs of bits, 2 uvec4 a lane: word 2 * j + h holds 16 columns of row j, the first lowest.
 uvec4 crumbs;
 
@@ -46,6 +53,13 @@ uvec4 crumb_values(int j, int g)
     return uvec4(v >> s, v >> (s + 2), v >> (s + 4), v >> (s + 6)) & 3u;
 }
 
+uint crumb_bytes(int j, int g)
+{
+    uint v = crumbs[j] >> (g * 8) & 0xffu;
+    v = (v | v << 12) & 0xf000fu;
+    return (v | v << 6) & 0x3030303u;
+}
+
 // Single bits, 1 uvec4 a lane: word j holds the 32 columns of row j, the first lowest.
 uvec4 bits;
 
@@ -56,6 +70,9 @@ uvec4 bit_values(int j, int g)
     uint v = bits[j];
     return uvec4(v >> (4 * g), v >> (4 * g + 1), v >> (4 * g + 2), v >> (4 * g + 3)) & 1u;
 }
+
+// Bit i of the four comes to 8 * i: no sum of two carries.
+uint bit_bytes(int j, int g) { return (bits[j] >> (4 * g) & 15u) * 0x204081u & 0x1010101u; }
 
 // Four f16, one a row, in a uvec2.
 float half_of(uvec2 halves, int j) { return unpackHalf2x16(halves[j >> 1])[j & 1]; }

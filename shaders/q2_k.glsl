@@ -18,6 +18,7 @@ void load_half(uint at, int h)
 }
 
 vec4 weights(int j, int g) { return vec4(ivec4(crumb_values(j, g))); }
+uint bytes(int j, int g) { return crumb_bytes(j, g); }
 float fold(int j) { return 1.0; }
 float scale(int j, int h) { return unpackHalf2x16(dm[j]).x * float(int(byte_of(sm, j, h) & 15u)); }
 float offset(int j, int h) { return -unpackHalf2x16(dm[j]).y * float(int(byte_of(sm, j, h) >> 4)); }

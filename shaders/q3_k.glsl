@@ -18,6 +18,7 @@ void load_half(uint at, int h)
 }
 
 vec4 weights(int j, int g) { return vec4(ivec4(crumb_values(j, g) | bit_values(j, g) << 2)); }
+uint bytes(int j, int g) { return crumb_bytes(j, g) | bit_bytes(j, g) << 2; }
 float fold(int j) { return 1.0; }
 float scale(int j, int h) { return half_of(d, j) * float(int(byte_of(sc, j, h)) - 32); }
 float offset(int j, int h) { return -4.0 * scale(j, h); }

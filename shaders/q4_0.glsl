@@ -16,6 +16,7 @@ void load_half(uint at, int h)
 }
 
 vec4 weights(int j, int g) { return nibbles_in_place(j, g); }
+uint bytes(int j, int g) { return nibble_bytes(j, g); }
 float fold(int j) { return nibble_fold(j); }
 float scale(int j, int h) { return half_of(d, j); }
 float offset(int j, int h) { return -8.0 * half_of(d, j); }

@@ -18,6 +18,7 @@ void load_half(uint at, int h)
 }
 
 vec4 weights(int j, int g) { return nibbles_in_place(j, g); }
+uint bytes(int j, int g) { return nibble_bytes(j, g); }
 float fold(int j) { return nibble_fold(j); }
 float scale(int j, int h) { return unpackHalf2x16(dm[j]).x * float(int(byte_of(sm, j, 0))); }
 float offset(int j, int h) { return -unpackHalf2x16(dm[j]).y * float(int(byte_of(sm, j, 1))); }

@@ -19,6 +19,7 @@ void load_half(uint at, int h)
 }
 
 vec4 weights(int j, int g) { return vec4(ivec4(nibble_values(j, g) | bit_values(j, g) << 4)); }
+uint bytes(int j, int g) { return nibble_bytes(j, g) | bit_bytes(j, g) << 4; }
 float fold(int j) { return 1.0; }
 float scale(int j, int h) { return unpackHalf2x16(dm[j]).x * float(int(byte_of(sm, j, 0))); }
 float offset(int j, int h) { return -unpackHalf2x16(dm[j]).y * float(int(byte_of(sm, j, 1))); }

@@ -18,6 +18,7 @@ void load_half(uint at, int h)
 }
 
 vec4 weights(int j, int g) { return vec4(ivec4(nibble_values(j, g) | crumb_values(j, g) << 4)); }
+uint bytes(int j, int g) { return nibble_bytes(j, g) | crumb_bytes(j, g) << 4; }
 float fold(int j) { return 1.0; }
 float scale(int j, int h) { return half_of(d, j) * float(int(byte_of(sc, j, h) << 24) >> 24); }
 float offset(int j, int h) { return -32.0 * scale(j, h); }

@@ -22,6 +22,7 @@ vec4 weights(int j, int g)
     int v = int(q[j][g]);
     return vec4(ivec4(v << 24, v << 16, v << 8, v) >> 24);
 }
+uint bytes(int j, int g) { return q[j][g]; }
 float fold(int j) { return 1.0; }
 float scale(int j, int h) { return half_of(d, j); }
 float offset(int j, int h) { return 0.0; }

@@ -184,6 +184,7 @@ struct caps_properties {
     VkPhysicalDeviceDriverProperties driver;
     VkPhysicalDeviceSubgroupSizeControlProperties size;
     VkPhysicalDeviceMaintenance4Properties maintenance4;
+    VkPhysicalDeviceShaderIntegerDotProductProperties dot;
 };
 
 static void caps_properties_read(struct caps_properties *out, const struct instance_functions *vki,
@@ -212,6 +213,11 @@ static void caps_properties_read(struct caps_properties *out, const struct insta
         out->maintenance4.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_PROPERTIES;
         out->maintenance4.pNext = out->base.pNext;
         out->base.pNext = &out->maintenance4;
+    }
+    if (api >= VK_API_VERSION_1_3 || caps_has(names, "VK_KHR_shader_integer_dot_product")) {
+        out->dot.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_PROPERTIES;
+        out->dot.pNext = out->base.pNext;
+        out->base.pNext = &out->dot;
     }
     vki->GetPhysicalDeviceProperties2(physical, &out->base);
 }
@@ -304,6 +310,7 @@ static void caps_abilities(struct gpu_info *info, const struct caps_features *f,
     info->int16 = f->base.features.shaderInt16;
     info->int64 = f->base.features.shaderInt64;
     info->int_dot = f->dot.shaderIntegerDotProduct;
+    info->int_dot_fast = info->int_dot && p->dot.integerDotProduct4x8BitPackedSignedAccelerated;
     info->subgroup_arithmetic = operations & VK_SUBGROUP_FEATURE_ARITHMETIC_BIT;
     info->subgroup_shuffle = operations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
     info->subgroup_size_control =

@@ -67,6 +67,7 @@ struct gpu_info {
     /* capabilities of tiers above T0, and quirks; data, never a vendor test elsewhere */
     bool storage16, storage8, float16, int8, int16, int64, int_dot, subgroup_arithmetic,
         subgroup_shuffle, subgroup_size_control, cooperative_matrix;
+    bool int_dot_fast; /* packed signed bytes by an instruction of the device's own */
     bool software; /* compiled for a CPU: llvmpipe, SwiftShader; wants one subgroup a workgroup */
     bool texel_loads;  /* texel buffers are read far faster than storage buffers (llvmpipe: by whole
                           texels, not words) */

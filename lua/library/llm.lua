@@ -36,7 +36,7 @@ local llm = {}
 ---@field api string Vulkan version
 ---@field memory integer bytes of the memory that weights would live in
 ---@field available integer bytes of it that are free
----@field tiers string[] kernel tiers that it can run, "T0" first
+---@field tiers string[] tiers of kernels that it has, "T0" first; "T3": packed products of bytes
 ---@field deterministic boolean the same seed gives the same text whatever runs beside it
 ---@field subgroup integer invocations of a subgroup
 

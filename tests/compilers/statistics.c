@@ -1,7 +1,7 @@
 /* statistics.c - lets the runtime record every operation on the first Vulkan device and prints, a
  * line each, what the driver's compiler made of the kernels that it chose there.
  *   compilers CHIP [-a] [-s] [PART]   CHIP is what the first column says
- *   PART: only operations whose name has it, such as "Q4_K 8"
+ *   PART: only operations whose name has it, such as "Q4_K 8", or "bytes": given those
  *   -s: every statistic that the driver has; -a: assembly, too */
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include "capture.h"
 #include "error.h"
 #include "kernels.h"
-#include "ops.h"
+#include "ops_impl.h"
 #include "repack.h"
 
 /* ---- names ---- */
@@ -121,6 +121,7 @@ static const struct step step = {.buffer = {.size = 1u << 30},
 struct operation {
     enum { PLAIN, ADD, GATE_UP, EMBED, NORM, ROPE_STORE, ATTENTION, ARGMAX, TOP } kind;
     enum quant_type format;
+    enum values values; /* given */
     uint32_t n_rows, head_dim, v_dim;
     uint32_t kv;
     bool one_group, latent;
@@ -149,7 +150,7 @@ static llm_status record_attention(struct run *r, struct gpu_commands *c, const 
                            values = {&memory, size, ops_v_page_size(&s) * n};
     if (o->kind == ROPE_STORE)
         return ops_rope_store(r->ops, c, &s, NULL, &step, &memory, &k, &values, o->n_rows, error);
-    return ops_attention(r->ops, c, &s, &step, &memory, &k, &values, &memory, &memory, VALUES_F32,
+    return ops_attention(r->ops, c, &s, &step, &memory, &k, &values, &memory, &memory, o->values,
                          o->one_group ? 1 : CONTEXT / ATTENTION_GROUP, o->n_rows, error);
 }
 
@@ -159,14 +160,14 @@ static llm_status record(struct run *r, struct gpu_commands *c, const struct ope
     const struct weight w = {o->format, DIM, DIM, &memory, 0, {0}};
     const struct activation silu = {ACTIVATION_SILU, {0}};
     const struct gpu_range gain = {&memory, 0, DIM * sizeof(float)};
-    const struct norm norm = {.gain = &gain, .out = &memory, .eps = 1e-5f};
+    const struct norm norm = {.gain = &gain, .out = &memory, .values = o->values, .eps = 1e-5f};
     switch (o->kind) {
     case PLAIN:
     case ADD:
-        return ops_matrix(r->ops, c, &w, &memory, VALUES_F32, &memory, DIM, 0, o->kind == ADD,
+        return ops_matrix(r->ops, c, &w, &memory, o->values, &memory, DIM, 0, o->kind == ADD,
                           o->n_rows, error);
     case GATE_UP:
-        return ops_gate_up(r->ops, c, &w, &w, &silu, &memory, VALUES_F32, &memory, VALUES_F32,
+        return ops_gate_up(r->ops, c, &w, &w, &silu, &memory, o->values, &memory, o->values,
                            o->n_rows, error);
     case EMBED: return ops_embed(r->ops, c, &w, 1, &step, &memory, o->n_rows, error);
     case NORM: return ops_norm(r->ops, c, &memory, &norm, DIM, &step, false, o->n_rows, error);
@@ -183,7 +184,7 @@ static bool run_operation(struct run *r, const struct operation *o, const char *
 {
     struct llm_error error = {0};
     char whole[64];
-    snprintf(whole, sizeof whole, "%s %s", name, shape);
+    snprintf(whole, sizeof whole, "%s %s%s", name, shape, o->values ? " bytes" : "");
     if (r->part && !strstr(whole, r->part)) return true;
     r->shape = shape;
     if (record(r, capture_commands(), o, &error) == LLM_OK) return true;
@@ -205,12 +206,15 @@ static bool run_matrices(struct run *r)
         {"32 gate", {.kind = GATE_UP, .n_rows = 32}}, {"64", {.kind = PLAIN, .n_rows = 64}},
         {"64 add", {.kind = ADD, .n_rows = 64}},      {"1", {.kind = EMBED, .n_rows = 1}},
     };
-    for (size_t f = 0; f < sizeof formats / sizeof *formats; f++) {
-        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-            struct operation o = cases[i].operation;
-            o.format = formats[f];
-            if (!run_operation(r, &o, quant_info(o.format)->name, cases[i].shape)) return false;
-        }
+    const size_t n_cases = sizeof cases / sizeof *cases;
+    for (size_t i = 0; i < sizeof formats / sizeof *formats * n_cases; i++) {
+        struct operation o = cases[i % n_cases].operation;
+        o.format = formats[i / n_cases];
+        const struct weight w = {.type = o.format, .rows = DIM, .cols = DIM};
+        const char *name = quant_info(o.format)->name, *shape = cases[i % n_cases].shape;
+        if (!run_operation(r, &o, name, shape)) return false;
+        o.values = ops_values(r->ops, &w);
+        if (o.values && o.kind != EMBED && !run_operation(r, &o, name, shape)) return false;
     }
     return true;
 }
@@ -234,6 +238,9 @@ static bool run_attention(struct run *r, uint32_t head_dim, uint32_t v_dim, uint
     if (!run_operation(r, &o, "rope_store", shape)) return false;
     o.kind = ATTENTION;
     if (!run_operation(r, &o, "attention", shape)) return false;
+    o.values = r->ops->integers;
+    if (o.values && !run_operation(r, &o, "attention", shape)) return false;
+    o.values = VALUES_F32;
     o.n_rows = 2;
     if (!run_operation(r, &o, "attention", rows_shape)) return false;
     o.n_rows = 1;
@@ -246,15 +253,17 @@ static bool run_others(struct run *r)
     const struct operation norm = {.kind = NORM, .n_rows = 1};
     const struct operation argmax = {.kind = ARGMAX, .n_rows = 1};
     const struct operation top = {.kind = TOP, .n_rows = 1};
+    const struct operation rounded = {.kind = NORM, .n_rows = 1, .values = VALUES_INT8};
+    if (r->ops->integers == VALUES_INT8 && !run_operation(r, &rounded, "norm", "1")) return false;
     return run_operation(r, &norm, "norm", "1") && run_operation(r, &argmax, "argmax", "1") &&
-           run_operation(r, &top, "top", "1") &&
-           run_attention(r, 64, 64, LLM_KV_F32) && run_attention(r, 64, 64, LLM_KV_F16) &&
-           run_attention(r, 128, 128, LLM_KV_F32) && run_attention(r, 128, 128, LLM_KV_F16) &&
-           run_attention(r, 128, 128, LLM_KV_Q8_0) && run_attention(r, 128, 128, LLM_KV_Q4_0) &&
-           run_attention(r, 192, 128, LLM_KV_F16) && run_attention(r, 256, 256, LLM_KV_F16) &&
-           run_attention(r, 512, 512, LLM_KV_F16) && run_attention(r, 512, 512, LLM_KV_F32) &&
-           run_attention(r, 576, 512, LLM_KV_F16) && run_attention(r, 576, 512, LLM_KV_F32) &&
-           run_attention(r, 576, 512, LLM_KV_Q8_0) && run_attention(r, 576, 512, LLM_KV_Q4_0);
+           run_operation(r, &top, "top", "1") && run_attention(r, 64, 64, LLM_KV_F32) &&
+           run_attention(r, 64, 64, LLM_KV_F16) && run_attention(r, 128, 128, LLM_KV_F32) &&
+           run_attention(r, 128, 128, LLM_KV_F16) && run_attention(r, 128, 128, LLM_KV_Q8_0) &&
+           run_attention(r, 128, 128, LLM_KV_Q4_0) && run_attention(r, 192, 128, LLM_KV_F16) &&
+           run_attention(r, 256, 256, LLM_KV_F16) && run_attention(r, 512, 512, LLM_KV_F16) &&
+           run_attention(r, 512, 512, LLM_KV_F32) && run_attention(r, 576, 512, LLM_KV_F16) &&
+           run_attention(r, 576, 512, LLM_KV_F32) && run_attention(r, 576, 512, LLM_KV_Q8_0) &&
+           run_attention(r, 576, 512, LLM_KV_Q4_0);
 }
 
 /* ---- the device ---- */

@@ -229,6 +229,10 @@ void bench_random_blocks(enum quant_type type, void *blocks, size_t n_weights)
 double bench_value(const float *row, enum values values, uint32_t k)
 {
     if (values == VALUES_F32) return row[k];
+    if (values == VALUES_INT8) {
+        const float *block = row + k / 32 * 12;
+        return ((const int8_t *)block)[k % 32] * (double)block[8];
+    }
     const int16_t *q = (const int16_t *)(row + k / 4 * 4);
     return (double)q[k % 4] * row[k / 4 * 4 + 2];
 }

@@ -8,75 +8,8 @@
 #include <string.h>
 
 #include "ops_impl.h"
+#include "problem.h"
 #include "repack.h"
-
-struct problem {
-    struct weight w;
-    struct gpu_buffer buffer, x;
-    enum values values;
-    float *weights; /* (rows, cols) */
-    void *bytes;
-    uint32_t stride;
-};
-
-/* Blocks of random integers, every third one of the largest there are. */
-static void fill_integers(uint32_t *words, uint32_t n_blocks)
-{
-    for (uint32_t i = 0; i < n_blocks; i++) {
-        float scale = i % 3 ? 0.01f : (float)(i % 7);
-        int16_t q[32], sums[2] = {0, 0};
-        for (uint32_t k = 0; k < 32; k++) {
-            q[k] = (int16_t)(i % 3 ? (int32_t)(bench_random() % 511) - 255 : i % 2 ? 255 : -255);
-            sums[k / 16] = (int16_t)(sums[k / 16] + q[k]);
-        }
-        for (uint32_t lane = 0; lane < 8; lane++) {
-            uint32_t *word = words + i * 32 + lane * 4;
-            memcpy(word, q + lane * 4, 8);
-            memcpy(word + 2, &scale, 4);
-            memcpy(word + 3, sums, 4);
-        }
-    }
-}
-
-static struct problem make(struct bench *b, enum quant_type type, enum values values, uint32_t rows,
-                           uint32_t cols, uint32_t n)
-{
-    const struct quant_info *info = quant_info(type);
-    struct problem p;
-    size_t n_weights = (size_t)rows * cols;
-    p.bytes = malloc(n_weights / info->block * info->block_size);
-    p.weights = malloc(n_weights * sizeof(float));
-    assert_non_null(p.bytes);
-    assert_non_null(p.weights);
-    bench_random_blocks(type, p.bytes, n_weights);
-    quant_decode(type, p.bytes, p.weights, n_weights);
-    p.w = bench_weight(b, type, rows, cols, p.bytes, &p.buffer);
-    p.w.buffer = NULL; /* set by use: the struct moves */
-    p.stride = ops_stride(cols);
-    p.x = bench_buffer(b, (uint64_t)n * p.stride * sizeof(float));
-    float *x = p.x.map;
-    for (uint32_t i = 0; i < n * p.stride; i++) x[i] = bench_uniform();
-    p.values = values;
-    if (values == VALUES_INT) fill_integers(p.x.map, n * p.stride / 32);
-    return p;
-}
-
-static void drop(struct bench *b, struct problem *p)
-{
-    bench_free(b, &p->buffer);
-    bench_free(b, &p->x);
-    free(p->weights);
-    free(p->bytes);
-}
-
-static double exact(const struct problem *p, uint32_t row, uint32_t column)
-{
-    const float *w = p->weights + (size_t)row * p->w.cols,
-                *x = (const float *)p->x.map + (size_t)column * p->stride;
-    double sum = 0;
-    for (uint32_t k = 0; k < p->w.cols; k++) sum += w[k] * bench_value(x, p->values, k);
-    return sum;
-}
 
 /* Bits outside of the rows' place must still be poison. */
 static void check_outside(const uint32_t *y, uint32_t n, uint32_t stride, uint32_t at,
@@ -94,7 +27,7 @@ static void try_values(struct bench *b, enum quant_type type, enum values values
                        uint32_t cols, uint32_t most)
 {
     struct llm_error error = {0};
-    struct problem p = make(b, type, values, rows, cols, most);
+    struct problem p = problem_make(b, type, values, rows, cols, most);
     const uint32_t at = 8, stride = ops_stride(rows) + 32;
     uint32_t *first = malloc((size_t)most * stride * sizeof *first);
     assert_non_null(first);
@@ -110,7 +43,7 @@ static void try_values(struct bench *b, enum quant_type type, enum values values
         double err = 0, norm = 0;
         for (uint32_t i = 0; i < *n; i++) {
             for (uint32_t r = 0; r<rows; r += rows> 5000 ? 97 : 1) {
-                double want = exact(&p, r, i), have = got[(size_t)i * stride + at + r];
+                double want = problem_exact(&p, r, i), have = got[(size_t)i * stride + at + r];
                 err += (have - want) * (have - want);
                 norm += want * want;
             }
@@ -135,7 +68,7 @@ static void try_values(struct bench *b, enum quant_type type, enum values values
         bench_free(b, &y);
     }
     free(first);
-    drop(b, &p);
+    problem_drop(b, &p);
 }
 
 static void try_matrix(struct bench *b, enum quant_type type, uint32_t rows, uint32_t cols,
@@ -273,7 +206,7 @@ struct gpu_ways {
 static void try_ways(struct bench *b, const struct gpu_ways *t)
 {
     struct llm_error error = {0};
-    struct problem p = make(b, t->type, VALUES_F32, t->rows, t->cols, t->n);
+    struct problem p = problem_make(b, t->type, VALUES_F32, t->rows, t->cols, t->n);
     const uint32_t stride = ops_stride(t->rows);
     const size_t size = (size_t)t->n * stride * sizeof(float);
     float *first = NULL;
@@ -299,7 +232,7 @@ static void try_ways(struct bench *b, const struct gpu_ways *t)
         double err = 0, norm = 0;
         for (uint32_t k = 0; k < t->n * stride; k++) {
             if (k % stride >= t->rows) continue;
-            double want = exact(&p, k % stride, k / stride);
+            double want = problem_exact(&p, k % stride, k / stride);
             if (t->gated) want *= want / (1 + exp(-want));
             if (t->add) want += (double)(k % 7) - 3;
             err += (out[k] - want) * (out[k] - want);
@@ -321,7 +254,7 @@ static void try_ways(struct bench *b, const struct gpu_ways *t)
         bench_free(b, &y);
     }
     free(first);
-    drop(b, &p);
+    problem_drop(b, &p);
 }
 
 static void matrix_ways(void **state)
@@ -329,7 +262,8 @@ static void matrix_ways(void **state)
     struct bench *b = *state;
     const struct ops before = *b->ops;
     b->ops->profile = &ops_profiles[PROFILE_GPU];
-    b->ops->texels = b->ops->integers = b->ops->flat = false;
+    b->ops->texels = b->ops->flat = false;
+    b->ops->integers = VALUES_F32;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         const struct gpu_ways tries[] = {
             {types[i], 172, 768, 16, i % 2 == 0, i % 2 == 1},

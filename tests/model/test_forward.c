@@ -309,7 +309,7 @@ static void cache_of_odd_heads(void **state)
     o.kv = LLM_KV_Q8_0;
     llm_model *model;
     assert_int_equal(load(&file, &o, &model), LLM_UNSUPPORTED);
-    assert_non_null(strstr(error.message, "dimension 40"));
+    assert_non_null(strstr(error.message, "keys of 40"));
     assert_non_null(strstr(error.message, "32"));
     free(file.data);
 }
