@@ -13,9 +13,8 @@
 #define FUSED_QKV GROUP(2)
 #define FUSED_BIAS GROUP(3)
 #define ATTN_NORM GROUP(4)
-#define SECOND_NORM GROUP(5) /* attention has attn_norm_2 and the ffn attn_norm: like FUSED_QKV,   \
-                              */
-                             /* where the file has it */
+/* Attention has attn_norm_2 and the ffn attn_norm: like FUSED_QKV, where the file has it. */
+#define SECOND_NORM GROUP(5)
 #define FFN_NORM GROUP(6)
 #define FFN_NORM_NAMED GROUP(7) /* the norm before the ffn, named after the attention */
 #define POST_NORMS GROUP(8)

@@ -53,7 +53,8 @@ static llm_status record_q(struct forward *f, struct gpu_commands *c,
                            uint32_t n, struct llm_error *error)
 {
     const struct gpu_buffer *low = &f->latent.low;
-    const enum values values = ops_values(f->ops, &w->q_b);
+    enum values values = ops_values(f->ops, &w->q_b);
+    if (values == VALUES_INT8) values = VALUES_F32; /* bytes would overwrite what is read */
     const struct norm norm = {
         .gain = &w->q_norm, .out = low, .values = values, .eps = f->h.norm_eps};
     TRY(ops_norm(f->ops, c, low, &norm, w->q_a.rows, &f->step, false, n, error));
