@@ -6,23 +6,32 @@
 
 #include "error.h"
 
-static uint64_t extent_of(const struct hparams *h, enum arch_extent e)
+struct head_sizes arch_heads(const struct hparams *h, uint32_t l)
 {
+    if (h->window_heads.head_dim && h->kinds[l].window) return h->window_heads;
+    return (struct head_sizes){h->n_kv_heads, h->head_dim, h->v_dim};
+}
+
+/* In layer l, or of the model. */
+static uint64_t extent_of(const struct hparams *h, uint32_t l, enum arch_extent e)
+{
+    const struct head_sizes heads = arch_heads(h, l);
     switch (e) {
     case ONE: return 1;
     case DIM: return h->dim;
-    case Q_ROWS: return (uint64_t)h->n_heads * h->head_dim;
-    case K_ROWS: return (uint64_t)h->n_kv_heads * h->head_dim;
-    case V_ROWS: return (uint64_t)h->n_kv_heads * h->v_dim;
-    case ATTENDED: return (uint64_t)h->n_heads * (h->latent ? h->ranks.value : h->v_dim);
+    case Q_ROWS: return (uint64_t)h->n_heads * heads.head_dim;
+    case K_ROWS: return (uint64_t)heads.n_kv_heads * heads.head_dim;
+    case V_ROWS: return (uint64_t)heads.n_kv_heads * heads.v_dim;
+    case ATTENDED: return (uint64_t)h->n_heads * (h->latent ? h->ranks.value : heads.v_dim);
     case QUERIES: return (uint64_t)h->n_heads * h->ranks.key;
     case PLAIN_KEY: return h->ranks.key - h->ropes[0].dims;
     case Q_RANK: return h->ranks.q;
     case RANK: return h->v_dim;
     case VALUE: return h->ranks.value;
-    case PLAIN_VALUES: return h->n_heads * (extent_of(h, PLAIN_KEY) + h->ranks.value);
-    case QKV_ROWS: return extent_of(h, Q_ROWS) + extent_of(h, K_ROWS) + extent_of(h, V_ROWS);
-    case HEAD: return h->head_dim;
+    case PLAIN_VALUES: return h->n_heads * (extent_of(h, l, PLAIN_KEY) + h->ranks.value);
+    case QKV_ROWS:
+        return extent_of(h, l, Q_ROWS) + extent_of(h, l, K_ROWS) + extent_of(h, l, V_ROWS);
+    case HEAD: return heads.head_dim;
     case HIDDEN: return h->hidden;
     case TWO_HIDDEN: return 2 * (uint64_t)h->hidden;
     case VOCAB: return h->vocab;
@@ -30,9 +39,10 @@ static uint64_t extent_of(const struct hparams *h, enum arch_extent e)
     case N_TYPES: return h->n_types;
     case ROPE_PAIRS: return h->ropes[0].dims / 2;
     case N_HEADS: return h->n_heads;
-    case N_KV_HEADS: return h->n_kv_heads;
+    case N_KV_HEADS: return heads.n_kv_heads;
     case N_EXPERTS: return h->router.n_experts;
     case EXPERT_HIDDEN: return h->expert_hidden;
+    case TWO_EXPERT_HIDDEN: return 2 * (uint64_t)h->expert_hidden;
     case SHARED_HIDDEN: return h->shared_hidden;
     }
     return 0;
@@ -61,11 +71,11 @@ static llm_status find_arch(struct blueprint *b, const struct gguf *g, struct ll
                      error_name(shown, name.text, name.size), known);
 }
 
-static llm_status check_shape(const struct blueprint *b, const struct tensor_rule *rule,
+static llm_status check_shape(const struct blueprint *b, const struct tensor_rule *rule, uint32_t l,
                               const struct gguf_tensor *t, const char *name,
                               struct llm_error *error)
 {
-    uint64_t rows = extent_of(&b->h, rule->rows), cols = extent_of(&b->h, rule->cols), n = 1;
+    uint64_t rows = extent_of(&b->h, l, rule->rows), cols = extent_of(&b->h, l, rule->cols), n = 1;
     if (rule->flags & STACKED) n = b->h.router.n_experts;
     if (rule->flags & STACKED_HEADS) n = b->h.n_heads;
     if (t->dims[0] != cols || t->dims[1] != rows || t->dims[2] != n || t->dims[3] != 1)
@@ -98,11 +108,11 @@ static llm_status find_tensor(struct blueprint *b, const struct gguf *g,
         if (optional) return LLM_OK;
         return error_set(error, LLM_BAD_MODEL,
                          "the tensor %s is missing (expected %" PRIu64 " x %" PRIu64 ")", name,
-                         extent_of(&b->h, rule->cols), extent_of(&b->h, rule->rows));
+                         extent_of(&b->h, l, rule->cols), extent_of(&b->h, l, rule->rows));
     }
     ++*n_taken;
     b->parameters += t->dims[0] * t->dims[1] * t->dims[2];
-    return check_shape(b, rule, t, name, error);
+    return check_shape(b, rule, l, t, name, error);
 }
 
 static bool is_taken(const struct blueprint *b, const struct gguf_tensor *t)
@@ -142,11 +152,22 @@ static const struct gguf_tensor *part_of(struct gguf_tensor *view, const struct 
     return view;
 }
 
-static llm_status split_fused(struct blueprint *b, uint32_t groups, struct llm_error *error)
+/* The rows of each matrix of a stack, from row `from` on n of them. */
+static const struct gguf_tensor *
+rows_of_stack(struct gguf_tensor *view, const struct gguf_tensor *t, uint64_t from, uint64_t n)
 {
-    if (!(groups & (FUSED_QKV | FUSED_UP))) return LLM_OK;
-    const uint64_t q = extent_of(&b->h, Q_ROWS), k = extent_of(&b->h, K_ROWS),
-                   value = extent_of(&b->h, V_ROWS), hidden = b->h.hidden;
+    const uint64_t row_size = t->size / t->dims[2] / t->dims[1];
+    *view = *t;
+    view->dims[1] = n;
+    view->offset = t->offset + from * row_size;
+    view->step = t->size / t->dims[2];
+    view->size = n * row_size * t->dims[2];
+    return view;
+}
+
+static llm_status split_fused(struct blueprint *b, uint64_t groups, struct llm_error *error)
+{
+    if (!(groups & (FUSED_QKV | FUSED_UP | GEMMA4_PARTS))) return LLM_OK;
     b->views = alloc_zero(b->alloc, b->h.n_layers, ARCH_VIEWS * sizeof *b->views);
     if (!b->views)
         return error_memory(error, "the list of matrices",
@@ -154,7 +175,10 @@ static llm_status split_fused(struct blueprint *b, uint32_t groups, struct llm_e
     for (uint32_t l = 0; l < b->h.n_layers; l++) {
         struct gguf_tensor *v = b->views + (size_t)l * ARCH_VIEWS;
         const struct gguf_tensor **slots = b->layers[l], *qkv = slots[SLOT_QKV],
-                                 *bias = slots[SLOT_QKV_BIAS], *gate_up = slots[SLOT_GATE_UP];
+                                 *bias = slots[SLOT_QKV_BIAS], *gate_up = slots[SLOT_GATE_UP],
+                                 *experts = slots[SLOT_EXPERT_GATE_UP];
+        const uint64_t q = extent_of(&b->h, l, Q_ROWS), k = extent_of(&b->h, l, K_ROWS),
+                       value = extent_of(&b->h, l, V_ROWS), hidden = b->h.hidden;
         if (groups & FUSED_QKV) {
             slots[SLOT_Q] = rows_of(&v[0], qkv, 0, q);
             slots[SLOT_K] = rows_of(&v[1], qkv, q, k);
@@ -167,12 +191,17 @@ static llm_status split_fused(struct blueprint *b, uint32_t groups, struct llm_e
             slots[SLOT_GATE] = rows_of(&v[6], gate_up, 0, hidden);
             slots[SLOT_UP] = rows_of(&v[7], gate_up, hidden, hidden);
         }
+        if (experts && !slots[SLOT_EXPERT_UP]) {
+            slots[SLOT_EXPERT_GATE] = rows_of_stack(&v[8], experts, 0, b->h.expert_hidden);
+            slots[SLOT_EXPERT_UP] =
+                rows_of_stack(&v[9], experts, b->h.expert_hidden, b->h.expert_hidden);
+        }
     }
     return LLM_OK;
 }
 
 /* The groups that take others' places where the first layer has their tensor: so must all. */
-static uint32_t as_in_file(const struct arch *arch, const struct gguf *g, uint32_t groups)
+static uint64_t as_in_file(const struct arch *arch, const struct gguf *g, uint64_t groups)
 {
     if (gguf_tensor(g, "blk.0.attn_qkv.weight")) {
         if (groups & QKV) groups ^= QKV | FUSED_QKV;
@@ -221,11 +250,11 @@ static llm_status refuse_others(const struct blueprint *b, const struct gguf *g,
     return LLM_OK;
 }
 
-static llm_status find_tensors(struct blueprint *b, const struct gguf *g, uint32_t *groups,
+static llm_status find_tensors(struct blueprint *b, const struct gguf *g, uint64_t *groups,
                                struct llm_error *error)
 {
-    const uint32_t may = as_in_file(b->arch, g, b->arch->may) &
-                         ~(uint32_t)(SECOND_NORM | EXPERTS | SHARED | OWN_GAINS);
+    const uint64_t may =
+        as_in_file(b->arch, g, b->arch->may) & ~(SECOND_NORM | EXPERTS | SHARED | OWN_GAINS);
     uint64_t n_taken = 0;
     *groups = as_in_file(b->arch, g, b->arch->tensors);
     if (b->h.router.n_experts) *groups |= EXPERTS;
@@ -238,15 +267,21 @@ static llm_status find_tensors(struct blueprint *b, const struct gguf *g, uint32
         const bool optional = !all || rule->flags & OPTIONAL || rule->also & ~*groups;
         uint32_t n = rule->flags & EACH_LAYER ? b->h.n_layers : 1;
         for (uint32_t l = 0; l < n; l++) {
-            if (rule->flags & (b->h.kinds[l].experts ? WITHOUT_EXPERTS : WITH_EXPERTS)) continue;
-            TRY(find_tensor(b, g, rule, l, optional, &n_taken, error));
+            const uint32_t others = !b->h.kinds[l].experts ? WITH_EXPERTS
+                                    : b->h.dense_too       ? 0
+                                                           : WITHOUT_EXPERTS;
+            const bool elsewhere =
+                (rule->flags & UNLESS_FUSED && b->layers[l][SLOT_EXPERT_GATE_UP]) ||
+                (rule->flags & OR_K && b->arch->traits & GEMMA4_HEADS);
+            if (rule->flags & others) continue;
+            TRY(find_tensor(b, g, rule, l, optional || elsewhere, &n_taken, error));
         }
     }
     return n_taken == g->n_tensors ? LLM_OK : refuse_others(b, g, error);
 }
 
 /* The ffn of layers with one norm is given what attention is given. */
-static llm_status find_parallel(struct blueprint *b, uint32_t groups, struct llm_error *error)
+static llm_status find_parallel(struct blueprint *b, uint64_t groups, struct llm_error *error)
 {
     const struct gguf_tensor **first = b->layers[0];
     if (first[SLOT_ATTN_NORM] && (!first[SLOT_FFN_NORM] || groups & SECOND_NORM))
@@ -270,6 +305,21 @@ static llm_status refuse_biases(const struct blueprint *b, struct llm_error *err
     return LLM_OK;
 }
 
+/* Where a layer may do without v. */
+static llm_status take_k_as_v(struct blueprint *b, struct llm_error *error)
+{
+    if (!(b->arch->traits & GEMMA4_HEADS)) return LLM_OK;
+    for (uint32_t l = 0; l < b->h.n_layers; l++) {
+        const struct gguf_tensor **slots = b->layers[l];
+        if (slots[SLOT_V]) continue;
+        if (slots[SLOT_K]->dims[1] != extent_of(&b->h, l, V_ROWS))
+            return error_set(error, LLM_BAD_MODEL,
+                             "the tensor blk.%" PRIu32 ".attn_v.weight is missing", l);
+        slots[SLOT_V] = slots[SLOT_K];
+    }
+    return LLM_OK;
+}
+
 llm_status arch_read(struct blueprint *b, const struct gguf *g, uint32_t n_vocab,
                      const struct alloc *alloc, struct llm_error *error)
 {
@@ -280,7 +330,7 @@ llm_status arch_read(struct blueprint *b, const struct gguf *g, uint32_t n_vocab
     b->layers = alloc_zero(alloc, b->h.n_layers, sizeof *b->layers);
     if (!b->layers)
         return error_memory(error, "the list of layers", b->h.n_layers * sizeof *b->layers);
-    uint32_t groups = 0;
+    uint64_t groups = 0;
     TRY(find_tensors(b, g, &groups, error));
     if (!b->tensors[SLOT_ROPE_LONG] != !b->tensors[SLOT_ROPE_SHORT])
         return error_set(
@@ -289,6 +339,7 @@ llm_status arch_read(struct blueprint *b, const struct gguf *g, uint32_t n_vocab
     TRY(find_parallel(b, groups, error));
     TRY(arch_split_latent(b, error));
     TRY(split_fused(b, groups, error));
+    TRY(take_k_as_v(b, error));
     return refuse_biases(b, error);
 }
 

@@ -22,6 +22,11 @@ struct layer_kind {
 };
 enum { NO_ROPE = -1 };
 
+/* Heads of attention in a layer, which has hparams.n_heads of q. */
+struct head_sizes {
+    uint32_t n_kv_heads, head_dim, v_dim;
+};
+
 /* Latent attention: the sizes of what its products make (arch_latent.c). */
 struct ranks {
     uint32_t q;          /* numbers that q is made of, 0: it is one product */
@@ -31,10 +36,11 @@ struct ranks {
 
 struct hparams {
     uint32_t n_layers, dim, hidden, n_heads, n_kv_heads, vocab, context;
-    uint32_t head_dim, v_dim; /* of a head of q and k, and of v */
-    bool latent;              /* v is the first v_dim numbers of k: see struct attention_shape */
-    uint32_t rope_at;         /* the first dimension of a head that turns */
-    struct ranks ranks;       /* where latent */
+    uint32_t head_dim, v_dim;       /* of a head of q and k, and of v */
+    struct head_sizes window_heads; /* of layers with a window; all 0: those of the others */
+    bool latent;        /* v is the first v_dim numbers of k: see struct attention_shape */
+    uint32_t rope_at;   /* the first dimension of a head that turns */
+    struct ranks ranks; /* where latent */
     float norm_eps, attention_scale;
     float head_eps;           /* of the norm of each head of q and k */
     float attention_softcap;  /* of q * k; 0: none */
@@ -51,6 +57,8 @@ struct hparams {
     bool row_norm;       /* q and k are normalised by themselves, whole */
     bool own_gains;      /* or head by head, each with gains of its own; else by rope_store, */
     bool late_head_norm; /* with gains that multiply what was rotated */
+    bool value_norm;     /* each head of v, too, without gains */
+    bool dense_too;      /* layers with experts have a dense ffn beside them, and norms of both */
     float temperature;   /* q of position p times 1 + this ln(1 + floor(p / length)); 0: not */
     uint32_t temperature_length;
     uint32_t n_next_layers; /* that the file has beyond n_layers, left out */
@@ -117,6 +125,12 @@ enum arch_slot {
     SLOT_EXPERT_UP_BIAS,
     SLOT_EXPERT_DOWN_BIAS,
     SLOT_SINKS,
+    SLOT_ROUTER_GAIN, /* of the norm that the router has of its own */
+    SLOT_EXPERT_SCALE,
+    SLOT_EXPERT_NORM, /* before the experts that have a dense ffn beside them */
+    SLOT_DENSE_POST,  /* of what it makes, and of what they make */
+    SLOT_EXPERT_POST,
+    SLOT_LAYER_SCALE, /* of x when the layer has added to it: read on the host */
     SLOT_Q_A_NORM,
     SLOT_KV_A_NORM,
     SLOT_KV_B,   /* of all heads, until it is split */
@@ -129,11 +143,12 @@ enum arch_slot {
     /* Tensors of several matrices, whose rows become views in the slots above. */
     SLOT_QKV = SLOT_Q,
     SLOT_GATE_UP = SLOT_GATE,
+    SLOT_EXPERT_GATE_UP = SLOT_EXPERT_GATE,
     SLOT_QKV_BIAS = SLOT_Q_BIAS,
     SLOT_KV_A = SLOT_K /* keys and values of all heads as few numbers, and the rotated key */
 };
 
-enum { ARCH_VIEWS = 8 };
+enum { ARCH_VIEWS = 10 };
 
 struct arch; /* arch_table.h */
 
@@ -154,6 +169,7 @@ struct blueprint {
 llm_status arch_read(struct blueprint *b, const struct gguf *g, uint32_t n_vocab,
                      const struct alloc *alloc, struct llm_error *error);
 void arch_free(struct blueprint *b);
+struct head_sizes arch_heads(const struct hparams *h, uint32_t l);
 /* Takes the rope factors for a context of so many tokens, where the model has two sets. */
 void arch_choose_rope(struct blueprint *b, uint32_t context);
 bool arch_long_rope(

@@ -87,7 +87,7 @@ static llm_status read_layers(struct blueprint *b, const struct gguf *g, struct 
                          b->arch->name, h->router.n_experts);
     const struct gguf_tensor *up = tensor_of(g, first, "ffn_up_exps"),
                              *shared = tensor_of(g, first, "ffn_up_shexp");
-    const uint32_t groups = b->arch->tensors | b->arch->may;
+    const uint64_t groups = b->arch->tensors | b->arch->may;
     if (up && up->dims[1] <= UINT32_MAX) h->expert_hidden = (uint32_t)up->dims[1];
     TRY(read_number(g, b->arch->name, "expert_feed_forward_length", &h->expert_hidden, error));
     if (shared && groups & SHARED) {
@@ -106,7 +106,7 @@ llm_status arch_read_experts(struct blueprint *b, const struct gguf *g, struct l
 {
     const char *arch = b->arch->name;
     struct router *r = &b->h.router;
-    const uint32_t all = b->arch->tensors & EXPERTS, may = b->arch->may & EXPERTS;
+    const uint64_t all = b->arch->tensors & EXPERTS, may = b->arch->may & EXPERTS;
     uint32_t n = 0;
     TRY(read_number(g, arch, "expert_count", &n, error));
     if (n == 0 && !all) return LLM_OK;

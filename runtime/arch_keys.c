@@ -177,11 +177,23 @@ static llm_status read_window_rope(struct blueprint *b, const struct gguf *g,
     if (w->rope_key) TRY(gguf_get_f32(g, key, &base, error));
     *r = h->ropes[0];
     r->base = (double)base;
+    const bool own = b->arch->traits & GEMMA4_HEADS; /* dimensions, and no factors */
+    if (own) {
+        snprintf(key, sizeof key, "%s.attention.key_length_swa", b->arch->name);
+        TRY(gguf_get_u32(g, key, &r->dims, error));
+        const uint32_t most = r->dims;
+        snprintf(key, sizeof key, "%s.rope.dimension_count_swa", b->arch->name);
+        TRY(gguf_get_u32(g, key, &r->dims, error));
+        if (r->dims > most)
+            return error_set(error, LLM_BAD_MODEL,
+                             "%s is %" PRIu32 ", but a head has %" PRIu32 " dimensions", key,
+                             r->dims, most);
+    }
     if (w->rope_unscaled) {
         r->scaling = ROPE_NONE;
         r->factor = r->attn_factor = 1;
     }
-    if (r->base == h->ropes[0].base && r->scaling == h->ropes[0].scaling &&
+    if (!own && r->base == h->ropes[0].base && r->scaling == h->ropes[0].scaling &&
         r->attn_factor == h->ropes[0].attn_factor)
         return LLM_OK;
     h->n_ropes = 2;
@@ -209,6 +221,74 @@ static llm_status read_windows(struct blueprint *b, const struct gguf *g, struct
     return LLM_OK;
 }
 
+static llm_status check_heads(uint32_t head_dim, uint32_t v_dim, struct llm_error *error)
+{
+    /* How many of them there are kernels for, forward_check says. */
+    const uint32_t most = 1 << 12;
+    if (head_dim && head_dim <= most && head_dim % 8 == 0 && v_dim && v_dim <= most &&
+        v_dim % 8 == 0)
+        return LLM_OK;
+    return error_set(error, LLM_UNSUPPORTED,
+                     "heads of %" PRIu32 " dimensions for keys and %" PRIu32
+                     " for values are not supported (multiples of 8 are)",
+                     head_dim, v_dim);
+}
+
+/* KV heads of a layer, where layers with a window may have others. */
+static llm_status kv_heads_of(const struct gguf *g, const char *key, uint32_t l, uint32_t *out,
+                              struct llm_error *error)
+{
+    const struct gguf_value *v = gguf_find(g, key);
+    if (!v || v->type != GGUF_ARRAY) return gguf_get_u32(g, key, out, error);
+    if (v->item_type == GGUF_STRING || v->item_type == GGUF_F32 || v->item_type == GGUF_F64 ||
+        l >= v->n)
+        return error_set(error, LLM_BAD_MODEL, "%s is not an array of an integer for each layer",
+                         key);
+    const int64_t n = gguf_item_int(v, l);
+    *out = n < 0 || n > UINT32_MAX ? 0 : (uint32_t)n;
+    return LLM_OK;
+}
+
+/* Of layers with a window and of the others: Gemma 4. */
+static llm_status read_window_heads(struct blueprint *b, const struct gguf *g,
+                                    struct llm_error *error)
+{
+    struct hparams *h = &b->h;
+    const char *arch = b->arch->name;
+    struct head_sizes *w = &h->window_heads;
+    char key[128], shared[128];
+    uint32_t n_shared = 0;
+    snprintf(shared, sizeof shared, "%s.attention.shared_kv_layers", arch);
+    TRY(gguf_get_u32(g, shared, &n_shared, error));
+    if (n_shared)
+        return error_set(error, LLM_UNSUPPORTED,
+                         "%s is %" PRIu32 "; layers that share K and V are not supported", shared,
+                         n_shared);
+    *w = (struct head_sizes){h->n_kv_heads, h->head_dim, h->v_dim};
+    snprintf(key, sizeof key, "%s.attention.key_length_swa", arch);
+    TRY(gguf_get_u32(g, key, &w->head_dim, error));
+    snprintf(key, sizeof key, "%s.attention.value_length_swa", arch);
+    TRY(gguf_get_u32(g, key, &w->v_dim, error));
+    TRY(check_heads(w->head_dim, w->v_dim, error));
+    snprintf(key, sizeof key, "%s.attention.head_count_kv", arch);
+    uint32_t seen[2] = {0, 0};
+    for (uint32_t l = 0; l < h->n_layers; l++) {
+        uint32_t n = h->n_heads, *first = &seen[h->kinds[l].window != 0];
+        TRY(kv_heads_of(g, key, l, &n, error));
+        if (n == 0 || h->n_heads % n)
+            return error_set(error, LLM_BAD_MODEL,
+                             "%s is %" PRIu32 " in layer %" PRIu32 ", which has %" PRIu32 " heads",
+                             key, n, l, h->n_heads);
+        if (*first && *first != n)
+            return error_set(error, LLM_UNSUPPORTED,
+                             "%s differs between layers of one kind, which is not supported", key);
+        *first = n;
+    }
+    if (seen[0]) h->n_kv_heads = seen[0];
+    if (seen[1]) w->n_kv_heads = seen[1];
+    return LLM_OK;
+}
+
 static llm_status read_sizes(struct blueprint *b, const struct gguf *g, struct llm_error *error)
 {
     const char *arch = b->arch->name;
@@ -233,7 +313,7 @@ static llm_status read_sizes(struct blueprint *b, const struct gguf *g, struct l
     TRY(same_in_layers(g, key, &h->n_heads, error));
     h->n_kv_heads = h->n_heads;
     snprintf(key, sizeof key, "%s.attention.head_count_kv", arch);
-    TRY(same_in_layers(g, key, &h->n_kv_heads, error));
+    if (!(b->arch->traits & GEMMA4_HEADS)) TRY(same_in_layers(g, key, &h->n_kv_heads, error));
     if (h->hidden == 0 || h->hidden > 1u << 20 || h->n_heads == 0 || h->n_heads > 1u << 12 ||
         h->n_kv_heads == 0 || h->n_heads % h->n_kv_heads)
         return error_set(error, LLM_BAD_MODEL,
@@ -248,15 +328,7 @@ static llm_status read_sizes(struct blueprint *b, const struct gguf *g, struct l
     snprintf(key, sizeof key, "%s.attention.value_length", arch);
     TRY(gguf_get_u32(g, key, &h->v_dim, error));
     if (b->arch->tensors & LATENT) return arch_read_latent(b, g, error);
-    /* How many of them there are kernels for, forward_check says. */
-    const uint32_t most = 1 << 12;
-    if (h->head_dim == 0 || h->head_dim > most || h->head_dim % 8 || h->v_dim == 0 ||
-        h->v_dim > most || h->v_dim % 8)
-        return error_set(error, LLM_UNSUPPORTED,
-                         "heads of %" PRIu32 " dimensions for keys and %" PRIu32
-                         " for values are not supported (multiples of 8 are)",
-                         h->head_dim, h->v_dim);
-    return LLM_OK;
+    return check_heads(h->head_dim, h->v_dim, error);
 }
 
 static llm_status read_epsilon(struct blueprint *b, const struct gguf *g, struct llm_error *error)
@@ -301,6 +373,7 @@ llm_status arch_read_keys(struct blueprint *b, const struct gguf *g, uint32_t n_
     TRY(gguf_get_u32(g, "tokenizer.ggml.token_type_count", &h->n_types, error));
     h->own_gains = a->may & OWN_GAINS && gguf_tensor(g, "blk.0.attn_q_norm.weight");
     h->row_norm = h->own_gains || a->tensors & ROW_NORM;
+    h->dense_too = (a->tensors & GEMMA4_PARTS) != 0;
     h->late_head_norm = (a->traits & LATE_HEAD_NORM) != 0;
     TRY(read_sizes(b, g, error));
     if (h->n_layers > g->n_tensors)
@@ -329,5 +402,9 @@ llm_status arch_read_keys(struct blueprint *b, const struct gguf *g, uint32_t n_
         h->parallel = true;
         TRY(gguf_get_bool(g, key, &h->parallel, error));
     }
-    return read_windows(b, g, error);
+    TRY(read_windows(b, g, error));
+    if (!(a->traits & GEMMA4_HEADS)) return LLM_OK;
+    h->attention_scale = 1;
+    h->value_norm = true;
+    return read_window_heads(b, g, error);
 }

@@ -103,6 +103,7 @@ static void split_layer(struct blueprint *b, uint32_t l)
     k->size = b->h.n_heads * plain * row_size;
     v->size = b->h.n_heads * value * row_size;
     v->offset += plain * row_size;
+    k->step = v->step = (plain + value) * row_size;
     slots[SLOT_K_B] = k;
     slots[SLOT_V_B] = v;
     slots[SLOT_KV_B] = NULL;

@@ -4,45 +4,46 @@
 
 #include "arch.h"
 
-/* Groups of tensors that architectures have or may have. Where a file has q, k and v in one tensor,
- * FUSED_QKV and FUSED_BIAS take the places of QKV and QKV_BIAS. */
-enum arch_tensors {
-    QKV = 1,
-    QKV_BIAS = 2,
-    FUSED_QKV = 4,
-    FUSED_BIAS = 8,
-    ATTN_NORM = 0x10,
-    SECOND_NORM = 0x20, /* attention has attn_norm_2 and the ffn attn_norm: like FUSED_QKV, where
-                           the file has it */
-    FFN_NORM = 0x40,
-    FFN_NORM_NAMED = 0x80, /* the norm before the ffn, named after the attention */
-    POST_NORMS = 0x100,
-    NORM_BIAS = 0x200, /* of the norms before attention, ffn and output */
-    GATED = 0x400,     /* ffn: gate and up are two matrices, */
-    FUSED_UP = 0x800,  /* one of both, */
-    UNGATED = 0x1000,  /* or there is no gate */
-    O_BIAS = 0x2000,
-    FFN_BIAS = 0x4000,  /* of up and down */
-    HEAD_NORM = 0x8000, /* each head of q and k is normalised, */
-    ROW_NORM = 0x10000, /* or all heads together */
-    ROPE_FREQS = 0x20000,
-    LONG_ROPE = 0x40000,
-    OUTPUT_BIAS = 0x80000,
-    POSITIONS = 0x100000, /* learned ones */
-    TYPES = 0x200000,     /* an embedding of each type of token; texts are of the first */
-    EMBD_NORM = 0x400000,
-    NORMS_AFTER = 0x800000, /* x becomes the norm of its sum with what a layer adds */
-    /* In the layers that have a router: */
-    EXPERTS = 0x1000000,
-    EXPERT_BIAS = 0x2000000, /* of the router and of the experts */
-    CHOICE_BIAS = 0x4000000,
-    SHARED = 0x8000000, /* a file has it in each of them or in none */
-    SHARED_GATE = 0x10000000,
-    SINKS = 0x20000000,
-    OWN_GAINS = 0x40000000, /* each head of q and k is normalised, with gains of its own */
-    PRE_NORMS = ATTN_NORM | FFN_NORM
-};
-#define LATENT 0x80000000u /* attention of struct ranks; constants of enums are ints */
+/* Groups of tensors that architectures have or may have: bits of a uint64_t, for which constants of
+ * an enum have no room. Where a file has q, k and v in one tensor, FUSED_QKV and FUSED_BIAS take
+ * the places of QKV and QKV_BIAS. */
+#define GROUP(bit) (UINT64_C(1) << (bit))
+#define QKV GROUP(0)
+#define QKV_BIAS GROUP(1)
+#define FUSED_QKV GROUP(2)
+#define FUSED_BIAS GROUP(3)
+#define ATTN_NORM GROUP(4)
+/* Attention has attn_norm_2 and the ffn attn_norm: like FUSED_QKV, where the file has it. */
+#define SECOND_NORM GROUP(5)
+#define FFN_NORM GROUP(6)
+#define FFN_NORM_NAMED GROUP(7) /* the norm before the ffn, named after the attention */
+#define POST_NORMS GROUP(8)
+#define NORM_BIAS GROUP(9) /* of the norms before attention, ffn and output */
+#define GATED GROUP(10)    /* ffn: gate and up are two matrices, */
+#define FUSED_UP GROUP(11) /* one of both, */
+#define UNGATED GROUP(12)  /* or there is no gate */
+#define O_BIAS GROUP(13)
+#define FFN_BIAS GROUP(14)  /* of up and down */
+#define HEAD_NORM GROUP(15) /* each head of q and k is normalised, */
+#define OWN_GAINS GROUP(16) /* with gains of its own, */
+#define ROW_NORM GROUP(17)  /* or all heads together */
+#define ROPE_FREQS GROUP(18)
+#define LONG_ROPE GROUP(19)
+#define OUTPUT_BIAS GROUP(20)
+#define POSITIONS GROUP(21) /* learned ones */
+#define TYPES GROUP(22)     /* an embedding of each type of token; texts are of the first */
+#define EMBD_NORM GROUP(23)
+#define NORMS_AFTER GROUP(24) /* x becomes the norm of its sum with what a layer adds */
+#define SINKS GROUP(25)
+#define LATENT GROUP(26)       /* attention of struct ranks */
+#define GEMMA4_PARTS GROUP(27) /* a scale of each layer; norms and scales of experts */
+/* In the layers that have a router: */
+#define EXPERTS GROUP(28)
+#define EXPERT_BIAS GROUP(29) /* of the router and of the experts */
+#define CHOICE_BIAS GROUP(30)
+#define SHARED GROUP(31) /* a file has it in each of them or in none */
+#define SHARED_GATE GROUP(32)
+#define PRE_NORMS (ATTN_NORM | FFN_NORM)
 
 enum arch_traits {
     NEOX = 1,
@@ -56,7 +57,9 @@ enum arch_traits {
     TEMPERATURE = 0x100,    /* a key scales q by its position */
     LATE_HEAD_NORM = 0x200, /* the gains of heads multiply what was rotated */
     NEXT_LAYERS = 0x400,    /* the last layers predict further tokens: they are left out */
-    ENCODER = 0x800         /* each token sees the whole text, and half a window to either side */
+    ENCODER = 0x800,        /* each token sees the whole text, and half a window to either side */
+    GEMMA4_HEADS = 0x1000   /* keys have other heads for layers with a window; v, which may be k
+                               before its norm, has a norm; scores are not scaled */
 };
 
 /* Layers of which all but every `period`-th (0: all) see a window. The key sliding_window counts
@@ -81,7 +84,8 @@ struct router_rule {
 
 struct arch {
     const char *name;
-    uint32_t tensors, may, traits;
+    uint64_t tensors, may; /* groups */
+    uint32_t traits;
     enum activation_kind activation; /* 0: SiLU */
     uint32_t plain_every;            /* every so many layers one does not turn; 0: all do */
     uint32_t
@@ -119,6 +123,7 @@ enum arch_extent {
     N_KV_HEADS,
     N_EXPERTS,
     EXPERT_HIDDEN,
+    TWO_EXPERT_HIDDEN,
     SHARED_HIDDEN
 };
 
@@ -131,13 +136,16 @@ enum {
     WITHOUT_EXPERTS = 8, /* in layers that have none, */
     WITH_EXPERTS = 16,   /* or in those that have some */
     STACKED = 32,        /* a matrix for each expert, */
-    STACKED_HEADS = 64   /* or for each head */
+    STACKED_HEADS = 64,  /* or for each head */
+    UNLESS_FUSED = 128,  /* gate and up of experts may be one stack, */
+    OR_K = 256           /* and v may be k: GEMMA4_HEADS */
 };
 struct tensor_rule {
     const char *name;
     int slot;
     enum arch_extent rows, cols;
-    uint32_t flags, groups, also;
+    uint32_t flags;
+    uint64_t groups, also;
 };
 
 extern const struct tensor_rule arch_rules[];

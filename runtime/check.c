@@ -266,9 +266,9 @@ static void name_attention(const struct check *t, char out[CHOICE_NAME])
         bool has;
         char letter;
     } extras[] = {
-        {t->bias, 'b'},        {t->head_norm, 'n'},     {t->late, 'l'},
-        {s->window != 0, 'w'}, {s->softcap != 0, 'c'},  {s->sinks != NULL, 's'},
-        {s->q_scaled, 't'},    {t->short_context, '1'},
+        {t->bias, 'b'},          {t->head_norm, 'n'},   {t->late, 'l'},
+        {t->value_norm, 'v'},    {s->window != 0, 'w'}, {s->softcap != 0, 'c'},
+        {s->sinks != NULL, 's'}, {s->q_scaled, 't'},    {t->short_context, '1'},
     };
     enum { N = sizeof extras / sizeof *extras };
     char letters[N + 1];
@@ -305,8 +305,8 @@ void check_name(const struct ops *ops, const struct check *t, char out[CHOICE_NA
         snprintf(out, CHOICE_NAME,
                  "router %" PRIu32 "/%" PRIu32 " %" PRIu32 " %d %d %d %d x%" PRIu32,
                  t->router.n_used, t->router.n_experts, t->router.n_groups, (int)t->router.gate,
-                 t->router.normalise, t->logit_bias + 2 * t->choice_bias, (int)t->router.shared,
-                 t->columns);
+                 t->router.normalise, t->logit_bias + 2 * t->choice_bias + 4 * t->expert_scales,
+                 (int)t->router.shared, t->columns);
         break;
     case CHECK_EXPERTS:
         snprintf(out, CHOICE_NAME, "experts %s%s%s %d x%" PRIu32,

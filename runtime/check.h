@@ -31,13 +31,13 @@ struct check {
     bool every;                   /* row times every matrix of a stack, as heads do it */
     uint32_t columns;             /* pairs of an expert that are taken together, 0: any alone */
     struct router router;
-    bool logit_bias, choice_bias; /* of a router */
-    bool centered, added;         /* of a norm */
-    uint32_t cols;                /* of the weights, a multiple of 256 */
-    uint32_t n_rows, way;         /* rows of x; number in the list of ops_ways */
+    bool logit_bias, choice_bias, expert_scales; /* of a router */
+    bool centered, added;                        /* of a norm */
+    uint32_t cols;                               /* of the weights, a multiple of 256 */
+    uint32_t n_rows, way;                        /* rows of x; number in the list of ops_ways */
     struct attention_shape shape;
     bool bias; /* of products, norms, or of heads */
-    bool head_norm, short_context;
+    bool head_norm, value_norm, short_context;
     bool late; /* the gains of heads, after the rotation */
 };
 

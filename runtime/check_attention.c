@@ -47,7 +47,8 @@ static llm_status make(struct trial *b, const struct check *t, struct scene *e,
                                    .bias = t->bias,
                                    .norm = t->head_norm,
                                    .eps = 0.01f,
-                                   .late = t->late};
+                                   .late = t->late,
+                                   .value_norm = t->value_norm};
     TRY(check_floats(b, s->n_heads, &e->sinks, error));
     e->all_sinks = (struct gpu_range){e->sinks, 0, s->n_heads * sizeof(float)};
     if (s->sinks) s->sinks = &e->all_sinks;
@@ -103,8 +104,8 @@ static void fill_step(struct trial *b, struct scene *e)
     ops_step_end(b->ops, &e->step, ops_attention_columns(b->ops, &e->s), e->n_asked);
 }
 
-/* What becomes of the head at place `at` of a row: bias, norm (gain NULL: none), rotation. */
-static void head_of(const struct scene *e, uint32_t row, uint32_t at, uint32_t dim,
+/* What becomes of the head at place `at` of a row: bias, norm, gain (NULL: none), rotation. */
+static void head_of(const struct scene *e, uint32_t row, uint32_t at, uint32_t dim, bool norm,
                     const float *gain, bool turn, double out[MOST_DIMS])
 {
     const struct attention_shape *s = &e->s;
@@ -115,10 +116,8 @@ static void head_of(const struct scene *e, uint32_t row, uint32_t at, uint32_t d
         squares += in[d] * in[d];
     }
     const double scale = 1 / sqrt(squares / dim + (double)e->terms.eps);
-    for (uint32_t d = 0; d < dim; d++) {
-        if (gain) in[d] *= e->terms.late ? scale : scale * (double)gain[d];
-        out[d] = in[d];
-    }
+    for (uint32_t d = 0; d < dim; d++)
+        out[d] = in[d] *= (norm ? scale : 1) * (gain && !e->terms.late ? (double)gain[d] : 1);
     const float *turns = turns_of(e, row);
     for (uint32_t p = 0; turn && p < s->rope_dim / 2; p++) {
         const uint32_t u = s->rope_at + (s->rope_neox ? p : 2 * p),
@@ -127,7 +126,7 @@ static void head_of(const struct scene *e, uint32_t row, uint32_t at, uint32_t d
         out[u] = in[u] * c - in[w] * i;
         out[w] = in[u] * i + in[w] * c;
     }
-    for (uint32_t d = 0; gain && e->terms.late && d < s->head_dim; d++) out[d] *= (double)gain[d];
+    for (uint32_t d = 0; gain && e->terms.late && d < dim; d++) out[d] *= (double)gain[d];
 }
 
 /* Softmax summed as it comes, with the largest score so far (Milakov and Gimelshein 2018); v NULL:
@@ -151,18 +150,21 @@ static void attend(const struct scene *e, uint32_t position, uint32_t head, doub
     const struct attention_shape *s = &e->s;
     const uint32_t kv = head / (s->n_heads / s->n_kv_heads), n = s->head_dim;
     const float *gains = (const float *)e->data->map + s->stride;
-    const float *q_gain = e->terms.norm ? gains : NULL, *k_gain = e->terms.norm ? gains + n : NULL;
+    const bool norm = e->terms.norm;
+    const float *q_gain = norm ? gains : NULL, *k_gain = norm ? gains + n : NULL;
     const double factor = s->q_scaled ? (double)*factor_of(e, e->row_of[position]) : 1,
                  cap = (double)s->softcap;
     const uint32_t first = s->window && position >= s->window ? position - s->window + 1 : 0;
     double q[MOST_DIMS], k[MOST_DIMS], v[MOST_DIMS];
     struct sum sum = {.most = -INFINITY};
-    head_of(e, e->row_of[position], s->q + head * n, n, q_gain, true, q);
+    head_of(e, e->row_of[position], s->q + head * n, n, norm, q_gain, true, q);
     for (uint32_t p = first; p <= position; p++) {
         double score = 0;
-        head_of(e, e->row_of[p], s->k + kv * n, n, k_gain, true, k);
+        head_of(e, e->row_of[p], s->k + kv * n, n, norm, k_gain, true, k);
         if (s->latent) memcpy(v, k, sizeof v);
-        else head_of(e, e->row_of[p], s->v + kv * s->v_dim, s->v_dim, NULL, false, v);
+        else
+            head_of(e, e->row_of[p], s->v + kv * s->v_dim, s->v_dim, e->terms.value_norm, NULL,
+                    false, v);
         for (uint32_t d = 0; d < n; d++) score += q[d] * k[d];
         score *= (double)s->scale * factor;
         add_score(&sum, cap != 0 ? cap * tanh(score / cap) : score, v, s->v_dim);

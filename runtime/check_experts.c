@@ -22,7 +22,7 @@ static double sigmoid(double v)
 struct routes {
     const struct router *r;
     const float *logits, *terms; /* of the row; of all */
-    bool logit_bias, choice_bias;
+    bool logit_bias, choice_bias, expert_scales;
     double probabilities[EXPERTS_MAX], scores[EXPERTS_MAX];
 };
 
@@ -87,6 +87,7 @@ static double score_at(const struct routes *s, uint32_t place)
 static void compare_route(struct trial *b, struct routes *s, const struct choice *got)
 {
     const struct router *r = s->r;
+    const float *scales = s->terms + (s->logit_bias + s->choice_bias) * r->n_experts;
     double weights[EXPERTS_USED_MAX] = {0}, sum = 0, scale = (double)r->scale;
     make_scores(s);
     for (uint32_t i = 0; i < r->n_used; i++) {
@@ -100,8 +101,10 @@ static void compare_route(struct trial *b, struct routes *s, const struct choice
     if (r->gate == ROUTER_SOFTMAX_CHOSEN) make_softmax(weights, r->n_used);
     for (uint32_t i = 0; i < r->n_used; i++) sum += weights[i];
     if (r->normalise && r->gate != ROUTER_SOFTMAX_CHOSEN) scale /= fmax(sum, 6.103515625e-5);
-    for (uint32_t i = 0; i < r->n_used; i++)
-        check_compare(b, (double)got[i].weight, weights[i] * scale);
+    for (uint32_t i = 0; i < r->n_used; i++) {
+        const double own = s->expert_scales ? (double)scales[got[i].expert] : 1;
+        check_compare(b, (double)got[i].weight, weights[i] * scale * own);
+    }
     if (r->shared == SHARED_NONE) return;
     const double shared =
         r->shared == SHARED_GATED ? sigmoid((double)s->logits[ops_stride(r->n_experts)]) : 1;
@@ -144,13 +147,14 @@ llm_status check_router(struct trial *b, const struct check *t, struct verdict *
     struct step step = {.max_rows = n, .max_outputs = 1, .max_pages = 1, .rope_pairs = 2};
     struct gpu_buffer *logits, *terms, *chosen, *order;
     TRY(check_floats(b, n * stride, &logits, error));
-    TRY(check_floats(b, 2 * r->n_experts, &terms, error));
+    TRY(check_floats(b, 3 * r->n_experts, &terms, error));
     TRY(check_buffer(b, ops_chosen_size(r, n), GPU_MEMORY_READBACK, &chosen, error));
     TRY(check_buffer(b, ops_order_size(r, n), GPU_MEMORY_READBACK, &order, error));
     TRY(check_step(b, &step, error));
     if (n > 1) rows_of(&step)[1].position = STEP_NO_ROW;
     for (uint32_t i = 0; i < n * stride; i++) ((float *)logits->map)[i] *= 4;
-    const struct router_terms biases = {t->logit_bias, t->choice_bias, {terms, 0, 0}};
+    const struct router_terms biases = {
+        t->logit_bias, t->choice_bias, t->expert_scales, {terms, 0, 0}};
     const struct pairs p = {chosen, order, n, r->n_experts, r->n_used, slots};
     TRY(ops_route(b->ops, b->c, r, &biases, &step, logits, &p, error));
     TRY(ops_order(b->ops, b->c, &p, error));
@@ -162,7 +166,8 @@ llm_status check_router(struct trial *b, const struct check *t, struct verdict *
                            .logits = (const float *)logits->map + row * stride,
                            .terms = terms->map,
                            .logit_bias = t->logit_bias,
-                           .choice_bias = t->choice_bias};
+                           .choice_bias = t->choice_bias,
+                           .expert_scales = t->expert_scales};
         if (row != 1 && row % by == 0) compare_route(b, &s, got);
         for (uint32_t i = 0; row == 1 && i < slots; i++)
             if (got[i].expert != (uint32_t)NONE) b->error = INFINITY;

@@ -1,4 +1,5 @@
 /* Which checks the kernels of one model call for. */
+#include <math.h>
 #include <string.h>
 
 #include "check_impl.h"
@@ -40,33 +41,34 @@ static llm_status require(struct ops *ops, const struct check *t, struct llm_err
     return ops_refuse(ops, name, error);
 }
 
-/* A layer's attention with few heads, and a window, a cap and sinks of the check's own. */
+/* A layer's attention with few heads; its scale, window, cap and sinks are the check's own. */
 static struct check attention_of(const struct forward *f, uint32_t l)
 {
     static const struct gpu_range some_sinks;
-    const struct attention_shape *s = &f->shape;
+    const struct attention_shape s = forward_shape(f, l);
     const struct layer_weights *w = &f->weights->layers[l];
-    const uint32_t kv_heads = s->n_kv_heads < 2 ? s->n_kv_heads : 2;
+    const uint32_t kv_heads = s.n_kv_heads < 2 ? s.n_kv_heads : 2;
     return (struct check){
         .kind = CHECK_ATTENTION,
-        .out = f->h.latent || f->h.v_dim % 32 ? VALUES_F32 : ops_values(f->ops, &w->o),
-        .shape = {.n_heads = s->n_heads / s->n_kv_heads * kv_heads,
+        .out = s.latent || s.v_dim % 32 ? VALUES_F32 : ops_values(f->ops, &w->o),
+        .shape = {.n_heads = s.n_heads / s.n_kv_heads * kv_heads,
                   .n_kv_heads = kv_heads,
-                  .head_dim = s->head_dim,
-                  .v_dim = s->v_dim,
-                  .latent = s->latent,
-                  .rope_at = s->rope_at,
-                  .rope_dim = s->rope_dim,
-                  .rope_neox = s->rope_neox,
-                  .kv = s->kv,
-                  .scale = s->scale,
-                  .window = f->h.kinds[l].window ? 100 : 0,
-                  .softcap = f->h.attention_softcap != 0 ? 0.25f : 0,
+                  .head_dim = s.head_dim,
+                  .v_dim = s.v_dim,
+                  .latent = s.latent,
+                  .rope_at = s.rope_at,
+                  .rope_dim = s.rope_dim,
+                  .rope_neox = s.rope_neox,
+                  .kv = s.kv,
+                  .scale = 1 / sqrtf((float)s.head_dim),
+                  .window = s.window ? 100 : 0,
+                  .softcap = s.softcap != 0 ? 0.25f : 0,
                   .sinks = w->sinks.buffer ? &some_sinks : NULL,
-                  .q_scaled = f->h.temperature != 0},
+                  .q_scaled = s.q_scaled},
         .bias = w->terms.bias,
         .head_norm = w->terms.norm,
         .late = w->terms.norm && w->terms.late,
+        .value_norm = w->terms.norm && w->terms.value_norm,
         .short_context = f->max_positions <= ATTENTION_GROUP,
     };
 }

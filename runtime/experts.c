@@ -104,14 +104,10 @@ static llm_status record_shared_down(struct forward *f, struct gpu_commands *c,
                       p->slots * stride, p->n_used * stride, false, p->n_rows, error);
 }
 
-llm_status experts_record(struct forward *f, struct gpu_commands *c, uint32_t l,
-                          const struct gpu_buffer *rows, const struct gpu_buffer *to,
-                          uint32_t n_rows, struct llm_error *error)
+static struct pairs pairs_of(const struct forward *f, uint32_t n_rows)
 {
-    const struct expert_weights *w = &f->weights->layers[l].experts;
-    const struct activation *a = &f->h.kinds[l].activation;
     const struct router *r = &f->h.router;
-    const struct pairs p = {
+    return (struct pairs){
         .chosen = &f->experts.chosen,
         .order = &f->experts.order,
         .n_rows = n_rows,
@@ -119,9 +115,24 @@ llm_status experts_record(struct forward *f, struct gpu_commands *c, uint32_t l,
         .n_used = r->n_used,
         .slots = ops_router_slots(r),
     };
+}
+
+llm_status experts_record_choice(struct forward *f, struct gpu_commands *c, uint32_t l,
+                                 const struct gpu_buffer *rows, uint32_t n_rows,
+                                 struct llm_error *error)
+{
+    const struct pairs p = pairs_of(f, n_rows);
+    return record_choice(f, c, &f->weights->layers[l].experts, &p, rows, error);
+}
+
+llm_status experts_record_sum(struct forward *f, struct gpu_commands *c, uint32_t l,
+                              const struct gpu_buffer *rows, const struct gpu_buffer *sum,
+                              uint32_t n_rows, struct llm_error *error)
+{
+    const struct expert_weights *w = &f->weights->layers[l].experts;
+    const struct activation *a = &f->h.kinds[l].activation;
+    const struct pairs p = pairs_of(f, n_rows);
     TRY(record_shared_up(f, c, w, a, rows, n_rows, error));
-    TRY(record_choice(f, c, w, &p, rows, error));
-    gpu_commands_barrier(c);
     if (w->gate.one.buffer)
         TRY(ops_experts_gate_up(f->ops, c, &w->gate, &w->up, a, &p, rows, &f->experts.hidden,
                                 error));
@@ -130,5 +141,5 @@ llm_status experts_record(struct forward *f, struct gpu_commands *c, uint32_t l,
     TRY(ops_experts_down(f->ops, c, &w->down, &p, &f->experts.hidden, &f->experts.made, error));
     TRY(record_shared_down(f, c, w, &p, error));
     gpu_commands_barrier(c);
-    return ops_combine(f->ops, c, &p, &f->experts.made, to, f->h.dim, error);
+    return ops_combine(f->ops, c, &p, &f->experts.made, sum, f->h.dim, error);
 }

@@ -1,6 +1,6 @@
 /* experts.h - the commands of a feed-forward layer whose rows choose among experts:
  *
- *   to += sum over the chosen of weight * down(act(gate(rows)) * up(rows)), and the shared expert
+ *   sum += sum over the chosen of weight * down(act(gate(rows)) * up(rows)), and the shared expert
  *
  * or without a gate act(up(rows)).
  * Only the weights of chosen experts are read. */
@@ -25,9 +25,13 @@ void experts_clear(const struct expert_scratch *s, struct gpu_commands *c); /* b
 void experts_free(struct expert_scratch *s, struct gpu_device *gpu);
 
 struct forward;
-/* rows: f32, as layer.c gives them; to as in ops_combine, and may be rows. */
-llm_status experts_record(struct forward *f, struct gpu_commands *c, uint32_t l,
-                          const struct gpu_buffer *rows, const struct gpu_buffer *to,
-                          uint32_t n_rows, struct llm_error *error);
+/* Which experts rows take; a barrier follows. Rows: f32, as layer.c gives them. */
+llm_status experts_record_choice(struct forward *f, struct gpu_commands *c, uint32_t l,
+                                 const struct gpu_buffer *rows, uint32_t n_rows,
+                                 struct llm_error *error);
+/* What the chosen ones make of rows, added to sum (x of ops_combine). */
+llm_status experts_record_sum(struct forward *f, struct gpu_commands *c, uint32_t l,
+                              const struct gpu_buffer *rows, const struct gpu_buffer *sum,
+                              uint32_t n_rows, struct llm_error *error);
 
 #endif

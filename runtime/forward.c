@@ -48,26 +48,49 @@ uint32_t forward_output_bucket(uint32_t n)
 
 /* ---- sizes ---- */
 
-static struct attention_shape shape_of(const struct hparams *h, bool rope_neox, uint32_t kv)
+static struct attention_shape shape_of(const struct hparams *h, uint32_t l, uint32_t kv)
 {
+    const struct head_sizes heads = arch_heads(h, l);
+    const int rope = h->kinds[l].rope;
     struct attention_shape s = {
         .n_heads = h->n_heads,
-        .n_kv_heads = h->n_kv_heads,
-        .head_dim = h->head_dim,
-        .v_dim = h->v_dim,
+        .n_kv_heads = heads.n_kv_heads,
+        .head_dim = heads.head_dim,
+        .v_dim = heads.v_dim,
         .latent = h->latent,
         .rope_at = h->rope_at,
-        .rope_dim = h->ropes[0].dims,
-        .rope_neox = rope_neox,
+        .rope_dim = rope == NO_ROPE ? 0 : h->ropes[rope].dims,
+        .rope = rope == NO_ROPE ? 0 : (uint32_t)rope,
+        .rope_neox = h->rope_neox,
         .kv = kv,
         .scale = h->attention_scale,
+        .window = h->kinds[l].window,
+        .softcap = h->attention_softcap,
+        .q_scaled = h->temperature != 0,
     };
-    weights_qkv_layout(h, &s.stride, &s.k, &s.v);
+    weights_qkv_layout(h, l, &s.stride, &s.k, &s.v);
     if (h->latent) {
         s.turned = s.v + h->ranks.key - s.rope_dim;
         s.turned_each = h->ranks.key;
     }
     return s;
+}
+
+struct attention_shape forward_shape(const struct forward *f, uint32_t l)
+{
+    return shape_of(&f->h, l, f->kv_type);
+}
+
+/* Of which every layer's buffers find room in those of the others. */
+static struct attention_shape widest_shape(const struct hparams *h, uint32_t kv)
+{
+    struct attention_shape widest = shape_of(h, 0, kv);
+    for (uint32_t l = 1; l < h->n_layers; l++) {
+        const struct attention_shape s = shape_of(h, l, kv);
+        if (s.stride > widest.stride) widest.stride = s.stride;
+        if (s.v_dim > widest.v_dim) widest.v_dim = s.v_dim;
+    }
+    return widest;
 }
 
 /* A step of an encoder takes a whole text. One of a decoder takes as many rows as have their
@@ -84,9 +107,12 @@ static uint32_t max_rows(const struct hparams *h, const struct attention_shape *
 llm_status forward_check(const struct hparams *h, const struct forward_config *c,
                          struct llm_error *error)
 {
-    struct attention_shape s = shape_of(h, false, c->kv);
-    s.rope_dim = 0; /* rope_open says what is wrong with it */
-    return ops_check_attention(&s, error);
+    for (uint32_t l = 0; l < h->n_layers; l++) {
+        struct attention_shape s = shape_of(h, l, c->kv);
+        s.rope_dim = 0; /* rope_open says what is wrong with it */
+        TRY(ops_check_attention(&s, error));
+    }
+    return LLM_OK;
 }
 
 static uint64_t aligned(uint64_t n)
@@ -96,14 +122,20 @@ static uint64_t aligned(uint64_t n)
 
 uint64_t forward_page_size(const struct hparams *h, uint32_t kv, uint64_t *largest)
 {
-    struct attention_shape s = shape_of(h, false, kv);
-    const uint64_t k = ops_k_page_size(&s), v = ops_v_page_size(&s);
-    if (largest) *largest = k > v ? k : v;
-    return (k + v) * h->n_layers;
+    uint64_t sum = 0, most = 0;
+    for (uint32_t l = 0; l < h->n_layers; l++) {
+        const struct attention_shape s = shape_of(h, l, kv);
+        const uint64_t k = ops_k_page_size(&s), v = ops_v_page_size(&s);
+        sum += k + v;
+        if (k > most) most = k;
+        if (v > most) most = v;
+    }
+    if (largest) *largest = most;
+    return sum;
 }
 
 struct scratch {
-    uint64_t x, added, qkv, attended, hidden, partial, logits, best, groups, top;
+    uint64_t x, added, beside, qkv, attended, hidden, partial, logits, best, groups, top;
 };
 
 static struct scratch scratch_sizes(const struct hparams *h, const struct attention_shape *s,
@@ -114,8 +146,9 @@ static struct scratch scratch_sizes(const struct hparams *h, const struct attent
     return (struct scratch){
         .x = row * ops_stride(h->dim),
         .added = h->post_norms ? row * ops_stride(h->dim) : 0,
+        .beside = h->dense_too && h->router.n_experts ? row * ops_stride(h->dim) : 0,
         .qkv = row * s->stride,
-        .attended = row * ops_stride(h->n_heads * h->v_dim),
+        .attended = row * ops_stride(h->n_heads * s->v_dim),
         .hidden = row * ops_stride(h->hidden > h->shared_hidden ? h->hidden : h->shared_hidden),
         .partial = ops_partial_size(s, n_rows, c->context),
         .logits = n_outputs * ops_stride(h->vocab) * sizeof(float),
@@ -127,9 +160,9 @@ static struct scratch scratch_sizes(const struct hparams *h, const struct attent
 
 uint64_t forward_scratch_size(const struct hparams *h, const struct forward_config *c)
 {
-    struct attention_shape s = shape_of(h, false, c->kv);
+    struct attention_shape s = widest_shape(h, c->kv);
     struct scratch n = scratch_sizes(h, &s, c);
-    return 3 * n.x + n.added + n.qkv + n.attended + n.hidden + n.partial + 2 * n.logits +
+    return 3 * n.x + n.added + n.beside + n.qkv + n.attended + n.hidden + n.partial + 2 * n.logits +
            (1 + FORWARD_SLOTS) * n.best + n.groups + 2 * n.top +
            experts_scratch_size(h, max_rows(h, &s, c)) + latent_scratch_size(h, max_rows(h, &s, c));
 }
@@ -142,7 +175,12 @@ static void layout_step(struct step *step, const struct hparams *h, uint32_t n_r
     step->max_rows = n_rows;
     step->max_outputs = FORWARD_MAX_OUTPUTS;
     step->max_pages = max_tables;
-    step->rope_pairs = h->ropes[0].dims / 2 + (h->temperature != 0 ? 2 : 0);
+    step->rope_pairs = h->temperature != 0 ? 2 : 0;
+    for (uint32_t i = 0, most = 0; i < h->n_ropes; i++) {
+        if (h->ropes[i].dims / 2 <= most) continue;
+        step->rope_pairs += h->ropes[i].dims / 2 - most;
+        most = h->ropes[i].dims / 2;
+    }
     step->rows = 0;
     step->rope = aligned(step->rows + n_rows * sizeof(struct step_row));
     step->rope_size = aligned((uint64_t)n_rows * step->rope_pairs * 2 * sizeof(float));
@@ -155,9 +193,10 @@ static void layout_step(struct step *step, const struct hparams *h, uint32_t n_r
 static llm_status take_buffers(struct forward *f, const struct forward_config *c,
                                struct llm_error *error)
 {
-    struct scratch n = scratch_sizes(&f->h, &f->shape, c);
+    const struct attention_shape widest = widest_shape(&f->h, c->kv);
+    struct scratch n = scratch_sizes(&f->h, &widest, c);
     /* A step's rows belong to at most FORWARD_MAX_OUTPUTS sequences. */
-    layout_step(&f->step, &f->h, max_rows(&f->h, &f->shape, c),
+    layout_step(&f->step, &f->h, max_rows(&f->h, &widest, c),
                 FORWARD_MAX_OUTPUTS * ((f->max_positions + KV_PAGE - 1) / KV_PAGE));
     const struct {
         struct gpu_buffer *buffer;
@@ -167,6 +206,7 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
         {&f->x, n.x, GPU_MEMORY_DEVICE},
         {&f->normed, n.x, GPU_MEMORY_DEVICE},
         {&f->added, n.added, GPU_MEMORY_DEVICE},
+        {&f->beside, n.beside, GPU_MEMORY_DEVICE},
         {&f->qkv, n.qkv, GPU_MEMORY_DEVICE},
         {&f->attended, n.attended, GPU_MEMORY_DEVICE},
         {&f->hidden, n.hidden, GPU_MEMORY_DEVICE},
@@ -196,8 +236,9 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
     TRY(latent_open(&f->latent, f->gpu, &f->h, f->step.max_rows, error));
     for (uint32_t l = 0; l < f->h.n_layers; l++) {
         struct kv_layer *kv = &f->kv[l];
-        kv->k_size = ops_k_page_size(&f->shape);
-        kv->v_size = ops_v_page_size(&f->shape);
+        const struct attention_shape s = forward_shape(f, l);
+        kv->k_size = ops_k_page_size(&s);
+        kv->v_size = ops_v_page_size(&s);
         kv->v_at = aligned(kv->k_size * f->n_pages);
         TRY_GPU(gpu_buffer_create(f->gpu, &kv->buffer, kv->v_at + kv->v_size * f->n_pages,
                                   GPU_MEMORY_DEVICE, &gpu_error_),
@@ -220,7 +261,7 @@ static llm_status clear_buffers(struct forward *f, struct llm_error *error)
 {
     struct gpu_commands *c;
     TRY_GPU(gpu_commands_create(f->gpu, &c, 0, &gpu_error_), error);
-    struct gpu_buffer *const all[] = {&f->x,   &f->normed,   &f->added,
+    struct gpu_buffer *const all[] = {&f->x,   &f->normed,   &f->added, &f->beside,
                                       &f->qkv, &f->attended, &f->hidden};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (all[i]->size) gpu_commands_fill(c, all[i], 0, all[i]->size, 0);
@@ -243,11 +284,16 @@ llm_status forward_open(struct forward *f, struct kernels *kernels, const struct
                           .n_pages = c->n_pages,
                           .max_positions = c->context};
     f->profile = c->profile;
-    f->shape = shape_of(h, h->rope_neox, c->kv);
+    f->kv_type = c->kv;
     f->page_size = forward_page_size(h, c->kv, NULL);
     f->kv = alloc_zero(alloc, h->n_layers, sizeof *f->kv);
     if (!f->kv) return error_memory(error, "the list of caches", h->n_layers * sizeof *f->kv);
     TRY(ops_create(&f->ops, kernels, c->high, c->deterministic, alloc, error));
+    for (uint32_t l = 0; l < h->n_layers; l++) {
+        const struct attention_shape s = forward_shape(f, l);
+        const uint32_t columns = ops_attention_columns(f->ops, &s);
+        if (columns > f->columns) f->columns = columns;
+    }
     TRY(take_buffers(f, c, error));
     return clear_buffers(f, error);
 }
@@ -275,9 +321,9 @@ void forward_free(struct forward *f)
     }
     ops_free(f->ops);
     struct gpu_buffer *const all[] = {
-        &f->x,       &f->added,    &f->normed,      &f->qkv,         &f->attended,  &f->hidden,
-        &f->partial, &f->logits,   &f->best,        &f->logits_host, &f->best_host, &f->groups,
-        &f->top,     &f->top_host, &f->states_host, &f->step.buffer};
+        &f->x,      &f->added,   &f->beside,   &f->normed,      &f->qkv,         &f->attended,
+        &f->hidden, &f->partial, &f->logits,   &f->best,        &f->logits_host, &f->best_host,
+        &f->groups, &f->top,     &f->top_host, &f->states_host, &f->step.buffer};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) gpu_buffer_free(f->gpu, all[i]);
     for (uint32_t i = 0; i + 1 < FORWARD_SLOTS; i++) gpu_buffer_free(f->gpu, &f->slots[i]);
     experts_free(&f->experts, f->gpu);
@@ -475,7 +521,8 @@ void forward_set_row(struct forward *f, uint32_t row, uint32_t token, uint32_t p
         float *cos_sin = step_at(f, f->step.rope + i * f->step.rope_size);
         cos_sin += (size_t)row * f->step.rope_pairs * 2;
         rope_angles(&f->h.ropes[i], position, cos_sin);
-        if (f->h.temperature != 0) cos_sin[f->h.ropes[i].dims] = temperature_at(&f->h, position);
+        if (f->h.temperature != 0)
+            cos_sin[2 * (f->step.rope_pairs - 2)] = temperature_at(&f->h, position);
     }
 }
 
@@ -509,7 +556,7 @@ void forward_end(struct forward *f, uint32_t bucket)
 {
     struct step step = f->step;
     step.buffer = *slot_buffer(f, f->slot);
-    ops_step_end(f->ops, &step, ops_attention_columns(f->ops, &f->shape), bucket_rows(bucket));
+    ops_step_end(f->ops, &step, f->columns, bucket_rows(bucket));
 }
 
 uint32_t forward_best(const struct forward *f, uint32_t slot, uint32_t output)

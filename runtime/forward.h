@@ -38,7 +38,8 @@ struct forward {
     struct ops *ops;
     const struct weights *weights;
     struct hparams h;
-    struct attention_shape shape;
+    uint32_t kv_type; /* LLM_KV_... */
+    uint32_t columns; /* the most that a layer's attention has */
     const struct alloc *alloc;
 
     /* The plans read `step`. Slot 0 is the very same, written by the host while nothing is in
@@ -46,8 +47,9 @@ struct forward {
      */
     struct step step;
     struct gpu_buffer slots[FORWARD_SLOTS - 1];
-    uint32_t slot;           /* that forward_set_... write to */
-    struct gpu_buffer added; /* what a layer adds to x, before its norm: (max rows, stride) f32 */
+    uint32_t slot;                   /* that forward_set_... write to */
+    struct gpu_buffer added, beside; /* what a layer adds to x, before its norm, and of that what
+                                        experts make: (max rows, stride) f32 */
     struct gpu_buffer x, normed, qkv, attended, hidden, partial; /* (max rows, stride) f32 */
     struct expert_scratch experts;
     struct latent_scratch latent;
@@ -96,6 +98,9 @@ void forward_free(struct forward *f);
 llm_status forward_record(struct forward *f, struct llm_error *error);
 llm_status forward_record_plan(struct forward *f, uint32_t bucket,
                                struct llm_error *error); /* one of them */
+
+/* Of a layer's attention, but for what the layer's weights say. */
+struct attention_shape forward_shape(const struct forward *f, uint32_t l);
 
 /* Runs the plans of one row: a driver that compiles at the first dispatch does so now. Waits, and
  * measures a first segment. */

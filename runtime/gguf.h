@@ -47,6 +47,7 @@ struct gguf_tensor {
     uint64_t dims[4]; /* dims[0] is contiguous (a row); unused ones are 1 */
     uint64_t offset;  /* from the start of the file */
     uint64_t size;    /* bytes */
+    uint64_t step;    /* of views: bytes from one matrix to the next; 0: they touch */
 };
 
 struct gguf {

@@ -49,16 +49,17 @@ void latent_free(struct latent_scratch *s, struct gpu_device *gpu)
 
 /* q of the heads, before anything is absorbed. */
 static llm_status record_q(struct forward *f, struct gpu_commands *c,
-                           const struct latent_weights *w, uint32_t n, struct llm_error *error)
+                           const struct latent_weights *w, const struct attention_shape *s,
+                           uint32_t n, struct llm_error *error)
 {
     const struct gpu_buffer *low = &f->latent.low;
-    const enum values values = ops_values(f->ops, &w->q_b);
+    enum values values = ops_values(f->ops, &w->q_b);
+    if (values == VALUES_INT8) values = VALUES_F32; /* bytes would overwrite what is read */
     const struct norm norm = {
         .gain = &w->q_norm, .out = low, .values = values, .eps = f->h.norm_eps};
     TRY(ops_norm(f->ops, c, low, &norm, w->q_a.rows, &f->step, false, n, error));
     gpu_commands_barrier(c);
-    return ops_matrix(f->ops, c, &w->q_b, low, values, &f->qkv, f->shape.stride, f->shape.v, false,
-                      n, error);
+    return ops_matrix(f->ops, c, &w->q_b, low, values, &f->qkv, s->stride, s->v, false, n, error);
 }
 
 llm_status latent_record_qk(struct forward *f, struct gpu_commands *c, uint32_t l,
@@ -66,7 +67,7 @@ llm_status latent_record_qk(struct forward *f, struct gpu_commands *c, uint32_t 
                             struct llm_error *error)
 {
     const struct latent_weights *w = &f->weights->layers[l].latent;
-    const struct attention_shape *s = &f->shape;
+    const struct attention_shape shape = forward_shape(f, l), *s = &shape;
     const struct norm norm = {
         .gain = &w->k_norm, .out = &f->qkv, .eps = f->h.norm_eps, .stride = s->stride, .at = s->k};
     const struct parts q = {&f->qkv, s->stride, s->v, f->h.ranks.key},
@@ -76,7 +77,7 @@ llm_status latent_record_qk(struct forward *f, struct gpu_commands *c, uint32_t 
                        false, n, error));
     gpu_commands_barrier(c);
     TRY(ops_norm(f->ops, c, &f->qkv, &norm, s->v_dim, &f->step, false, n, error));
-    if (w->q_a.buffer) TRY(record_q(f, c, w, n, error));
+    if (w->q_a.buffer) TRY(record_q(f, c, w, s, n, error));
     gpu_commands_barrier(c);
     return ops_experts_all(f->ops, c, &w->k_b, &q, &absorbed, n, error);
 }

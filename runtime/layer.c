@@ -80,9 +80,27 @@ static llm_status record_norm(struct forward *f, struct gpu_commands *c,
     return ops_norm(f->ops, c, in, norm, f->h.dim, &f->step, false, n, error);
 }
 
-/* x += post(w rows), without the norm where post has no buffer; then the norm `next`, if any. */
+/* x = (x + post(what is added)) scale, then the norm `next`, if any. */
+static llm_status record_added(struct forward *f, struct gpu_commands *c,
+                               const struct gpu_range *post, float scale, const struct norm *next,
+                               uint32_t n, struct llm_error *error)
+{
+    const struct norm add = {.gain = post,
+                             .out = &f->x,
+                             .eps = f->h.norm_eps,
+                             .centered = f->h.centered,
+                             .add = true,
+                             .scale = scale};
+    TRY(record_norm(f, c, &f->added, &add, n, error));
+    if (!next->gain || !next->gain->buffer) return LLM_OK;
+    gpu_commands_barrier(c);
+    return record_norm(f, c, &f->x, next, n, error);
+}
+
+/* x = (x + post(w rows)) scale, without norm and scale where post has no buffer; then the norm
+ * `next`, if any. */
 static llm_status record_sum(struct forward *f, struct gpu_commands *c, const struct weight *w,
-                             const struct rows *rows, const struct gpu_range *post,
+                             const struct rows *rows, const struct gpu_range *post, float scale,
                              const struct norm *next, uint32_t n, struct llm_error *error)
 {
     const bool normed = post->buffer != NULL, follows = next->gain && next->gain->buffer;
@@ -93,12 +111,7 @@ static llm_status record_sum(struct forward *f, struct gpu_commands *c, const st
                    ops_stride(f->h.dim), 0, !normed, n, error));
     if (!normed) return LLM_OK;
     gpu_commands_barrier(c);
-    const struct norm add = {
-        .gain = post, .out = &f->x, .eps = f->h.norm_eps, .centered = f->h.centered, .add = true};
-    TRY(record_norm(f, c, &f->added, &add, n, error));
-    if (!follows) return LLM_OK;
-    gpu_commands_barrier(c);
-    return record_norm(f, c, &f->x, next, n, error);
+    return record_added(f, c, post, scale, next, n, error);
 }
 
 /* to = post(from + w rows) */
@@ -127,8 +140,8 @@ static struct gpu_range v_pages(const struct forward *f, uint32_t l)
     return (struct gpu_range){&kv->buffer, kv->v_at, kv->v_size * f->n_pages};
 }
 
-static llm_status record_qkv(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t n,
-                             struct llm_error *error)
+static llm_status record_qkv(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t stride,
+                             uint32_t n, struct llm_error *error)
 {
     const struct layer_weights *w = &f->weights->layers[l];
     const struct rows rows = attention_rows(f, w);
@@ -136,7 +149,7 @@ static llm_status record_qkv(struct forward *f, struct gpu_commands *c, uint32_t
         if (i)
             gpu_commands_barrier(
                 c); /* they write to columns of the same rows, which the check cannot tell apart */
-        TRY(ops_matrix(f->ops, c, &w->qkv[i], rows.buffer, rows.values, &f->qkv, f->shape.stride,
+        TRY(ops_matrix(f->ops, c, &w->qkv[i], rows.buffer, rows.values, &f->qkv, stride,
                        w->qkv_at[i], false, n, error));
     }
     if (f->h.latent) return latent_record_qk(f, c, l, rows.buffer, rows.values, n, error);
@@ -145,24 +158,24 @@ static llm_status record_qkv(struct forward *f, struct gpu_commands *c, uint32_t
 
 /* Of all heads together, or of each with its own gains, in place. */
 static llm_status record_row_norms(struct forward *f, struct gpu_commands *c,
-                                   const struct layer_weights *w, uint32_t n,
-                                   struct llm_error *error)
+                                   const struct attention_shape *s, const struct layer_weights *w,
+                                   uint32_t n, struct llm_error *error)
 {
     const struct {
         const struct gpu_range *gain;
         uint32_t at, n_heads;
-    } parts[] = {{&w->q_norm, f->shape.q, f->h.n_heads}, {&w->k_norm, f->shape.k, f->h.n_kv_heads}};
+    } parts[] = {{&w->q_norm, s->q, s->n_heads}, {&w->k_norm, s->k, s->n_kv_heads}};
     for (int i = 0; i < 2; i++) {
         const uint32_t n_parts = f->h.own_gains ? parts[i].n_heads : 1;
         const struct norm norm = {.gain = parts[i].gain,
                                   .out = &f->qkv,
                                   .eps = f->h.head_eps,
                                   .centered = f->h.centered,
-                                  .stride = f->shape.stride,
+                                  .stride = s->stride,
                                   .at = parts[i].at,
                                   .parts = n_parts};
-        TRY(ops_norm(f->ops, c, &f->qkv, &norm, parts[i].n_heads * f->h.head_dim / n_parts,
-                     &f->step, false, n, error));
+        TRY(ops_norm(f->ops, c, &f->qkv, &norm, parts[i].n_heads * s->head_dim / n_parts, &f->step,
+                     false, n, error));
         gpu_commands_barrier(c);
     }
     return LLM_OK;
@@ -170,23 +183,16 @@ static llm_status record_row_norms(struct forward *f, struct gpu_commands *c,
 
 /* From the normed rows to the attended ones. */
 static llm_status record_heads(struct forward *f, struct gpu_commands *c, uint32_t l,
-                               enum values attended, uint32_t n, struct llm_error *error)
+                               const struct attention_shape *shape, enum values attended,
+                               uint32_t n, struct llm_error *error)
 {
     const struct layer_weights *w = &f->weights->layers[l];
-    const struct layer_kind *kind = &f->h.kinds[l];
     const struct gpu_range k = k_pages(f, l), v = v_pages(f, l);
     uint32_t max_groups = (f->max_positions + ATTENTION_GROUP - 1) / ATTENTION_GROUP;
-    struct attention_shape shape = f->shape;
-    shape.rope = kind->rope == NO_ROPE ? 0 : (uint32_t)kind->rope;
-    if (kind->rope == NO_ROPE) shape.rope_dim = 0;
-    shape.window = kind->window;
-    shape.softcap = f->h.attention_softcap;
-    if (w->sinks.buffer) shape.sinks = &w->sinks;
-    shape.q_scaled = f->h.temperature != 0;
-    if (f->h.row_norm) TRY(record_row_norms(f, c, w, n, error));
-    TRY(ops_rope_store(f->ops, c, &shape, &w->terms, &f->step, &f->qkv, &k, &v, n, error));
+    if (f->h.row_norm) TRY(record_row_norms(f, c, shape, w, n, error));
+    TRY(ops_rope_store(f->ops, c, shape, &w->terms, &f->step, &f->qkv, &k, &v, n, error));
     gpu_commands_barrier(c);
-    return ops_attention(f->ops, c, &shape, &f->step, &f->qkv, &k, &v, &f->partial, &f->attended,
+    return ops_attention(f->ops, c, shape, &f->step, &f->qkv, &k, &v, &f->partial, &f->attended,
                          attended, max_groups, n, error);
 }
 
@@ -194,15 +200,17 @@ static llm_status record_attention(struct forward *f, struct gpu_commands *c, ui
                                    uint32_t n, struct llm_error *error)
 {
     const struct layer_weights *w = &f->weights->layers[l];
-    const bool rounds = !f->h.latent && f->h.v_dim % 32 == 0;
-    const struct rows attended = {f->h.latent ? &f->latent.values : &f->attended,
+    struct attention_shape shape = forward_shape(f, l);
+    const bool rounds = !shape.latent && shape.v_dim % 32 == 0;
+    const struct rows attended = {shape.latent ? &f->latent.values : &f->attended,
                                   rounds ? ops_values(f->ops, &w->o) : VALUES_F32};
     struct norm next = ffn_norm(f, w);
-    TRY(record_qkv(f, c, l, n, error));
+    if (w->sinks.buffer) shape.sinks = &w->sinks;
+    TRY(record_qkv(f, c, l, shape.stride, n, error));
     gpu_commands_barrier(c);
     if (f->h.parallel && next.gain->buffer) /* before x changes */
         TRY(record_norm(f, c, &f->x, &next, n, error));
-    TRY(record_heads(f, c, l, attended.values, n, error));
+    TRY(record_heads(f, c, l, &shape, attended.values, n, error));
     gpu_commands_barrier(c);
     if (f->h.latent) {
         TRY(latent_record_values(f, c, l, n, error));
@@ -212,7 +220,7 @@ static llm_status record_attention(struct forward *f, struct gpu_commands *c, ui
         return record_normed_sum(f, c, &w->o, &attended, &f->x, &f->normed, &w->attn_post,
                                  &w->attn_post_bias, n, error);
     if (f->h.parallel) next.gain = NULL;
-    return record_sum(f, c, &w->o, &attended, &w->attn_post, &next, n, error);
+    return record_sum(f, c, &w->o, &attended, &w->attn_post, 1, &next, n, error);
 }
 
 static llm_status record_dense(struct forward *f, struct gpu_commands *c, uint32_t l,
@@ -234,7 +242,38 @@ static llm_status record_dense(struct forward *f, struct gpu_commands *c, uint32
     if (f->h.norms_after)
         return record_normed_sum(f, c, &w->down, &hidden, &f->normed, &f->x, &w->ffn_post,
                                  &w->ffn_post_bias, n, error);
-    return record_sum(f, c, &w->down, &hidden, &w->ffn_post, next, n, error);
+    return record_sum(f, c, &w->down, &hidden, &w->ffn_post, w->scale, next, n, error);
+}
+
+/* added = dense_post(down(act(gate(rows)) up(rows))) + post(what experts make of x): each norms
+ * what it is given and what it gives (Gemma 4). */
+static llm_status record_both(struct forward *f, struct gpu_commands *c, uint32_t l,
+                              const struct rows *in, uint32_t n, struct llm_error *error)
+{
+    const struct layer_weights *w = &f->weights->layers[l];
+    const struct expert_weights *e = &w->experts;
+    const struct rows hidden = {&f->hidden, VALUES_F32};
+    const struct norm before = {.gain = &e->norm, .out = &f->normed, .eps = f->h.norm_eps},
+                      own = {.gain = &e->gain, .out = &f->normed, .eps = f->h.norm_eps},
+                      dense = {.gain = &e->dense_post, .out = &f->added, .eps = f->h.norm_eps},
+                      after = {
+                          .gain = &e->post, .out = &f->added, .eps = f->h.norm_eps, .add = true};
+    TRY(ops_gate_up(f->ops, c, &w->gate, &w->up, &f->h.kinds[l].activation, in->buffer, in->values,
+                    hidden.buffer, hidden.values, n, error));
+    gpu_commands_barrier(c);
+    TRY(ops_matrix(f->ops, c, &w->down, hidden.buffer, hidden.values, &f->added,
+                   ops_stride(f->h.dim), 0, false, n, error));
+    TRY(record_norm(f, c, &f->x, &own, n, error));
+    gpu_commands_barrier(c);
+    TRY(record_norm(f, c, &f->added, &dense, n, error));
+    TRY(experts_record_choice(f, c, l, &f->normed, n, error));
+    gpu_commands_barrier(c);
+    TRY(record_norm(f, c, &f->x, &before, n, error));
+    gpu_commands_fill(c, &f->beside, 0, f->beside.size, 0);
+    gpu_commands_barrier(c);
+    TRY(experts_record_sum(f, c, l, &f->normed, &f->beside, n, error));
+    gpu_commands_barrier(c);
+    return record_norm(f, c, &f->beside, &after, n, error);
 }
 
 /* Norms after: of what the experts are given and add to. */
@@ -247,7 +286,9 @@ static llm_status record_experts(struct forward *f, struct gpu_commands *c, uint
     const struct norm after = norm_of(f, &w->ffn_post, &w->ffn_post_bias, &x);
     const struct gpu_buffer *to = f->h.norms_after ? &f->normed : &f->x;
     if (f->h.norms_after) next = &after;
-    TRY(experts_record(f, c, l, in->buffer, to, n, error));
+    TRY(experts_record_choice(f, c, l, in->buffer, n, error));
+    gpu_commands_barrier(c);
+    TRY(experts_record_sum(f, c, l, in->buffer, to, n, error));
     if (!next->gain || !next->gain->buffer) return LLM_OK;
     gpu_commands_barrier(c);
     return record_norm(f, c, to, next, n, error);
@@ -260,8 +301,11 @@ static llm_status record_ffn(struct forward *f, struct gpu_commands *c, uint32_t
     const struct rows in = ffn_rows(f, w);
     struct norm next = {0}; /* the head makes the last one, of the rows that it takes */
     if (l + 1 < f->h.n_layers) next = attention_norm(f, &w[1]);
-    return (w->experts.router.buffer ? record_experts : record_dense)(f, c, l, &in, &next, n,
-                                                                      error);
+    if (!w->experts.router.buffer) return record_dense(f, c, l, &in, &next, n, error);
+    if (!f->h.dense_too) return record_experts(f, c, l, &in, &next, n, error);
+    TRY(record_both(f, c, l, &in, n, error));
+    gpu_commands_barrier(c);
+    return record_added(f, c, &w->ffn_post, w->scale, &next, n, error);
 }
 
 /* The sum of embeddings, then its norm, if there is one. */

@@ -108,8 +108,13 @@ llm_status ops_norm(struct ops *ops, struct gpu_commands *c, const struct gpu_bu
                              norm->add};
     TRY(ops_kernel(ops, c, ops_pick_for(ops, MODULE_norm, norm->values), spec, 4, &kernel, error));
     const uint32_t stride = norm->stride ? norm->stride : ops_stride(dim);
-    const struct norm_args args = {dim / 4,   stride / 4, (float)dim,
-                                   norm->eps, gather,     norm->at / 4};
+    const struct norm_args args = {dim / 4,
+                                   stride / 4,
+                                   (float)dim,
+                                   norm->eps,
+                                   gather,
+                                   norm->at / 4,
+                                   norm->scale != 0 ? norm->scale : 1};
     const struct gpu_range outputs = {gather ? &step->buffer : in, gather ? step->outputs : 0,
                                       n_rows * sizeof(uint32_t)};
     const struct gpu_range ranges[] = {all_of(in), *norm->gain, outputs, all_of(norm->out),

@@ -119,7 +119,8 @@ struct head_terms {
                               (head_dim each) */
     bool bias, norm;       /* norm: each head of q and k by its root mean square */
     float eps;
-    bool late; /* the gains multiply what was rotated */
+    bool late;       /* the gains multiply what was rotated */
+    bool value_norm; /* with norm: each head of v, too, without gains */
 };
 
 /* LLM_UNSUPPORTED where there is no kernel for the shape. */
@@ -152,6 +153,7 @@ struct norm {
     float eps;
     bool centered, add;
     uint32_t stride, at; /* floats, of a row in and out and where it begins; 0: those of dim */
+    float scale;         /* of the sum, with `add`; 0: 1 */
     uint32_t parts;      /* of a row, dim each, one after the other: each has its norm; 0: one */
 };
 /* With gather, row i is in(outputs[i]) and n_rows counts outputs. */

@@ -75,9 +75,14 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
                          s->rope_dim / 2, step->rope_pairs);
     }
     const bool bias = terms && terms->bias, norm = terms && terms->norm;
-    const uint32_t lanes = ops->profile->lanes,
-                   spec[] = {lanes, s->kv, bias, norm, norm && terms->late, s->q_scaled};
-    TRY(ops_kernel(ops, c, ops_pick(ops, MODULE_rope_store), spec, 6, &kernel, error));
+    const uint32_t lanes = ops->profile->lanes, spec[] = {lanes,
+                                                          s->kv,
+                                                          bias,
+                                                          norm,
+                                                          norm && terms->late,
+                                                          s->q_scaled,
+                                                          norm && terms->value_norm};
+    TRY(ops_kernel(ops, c, ops_pick(ops, MODULE_rope_store), spec, 7, &kernel, error));
     const struct rope_args args = {
         .stride = s->stride,
         .q = s->q,

@@ -96,11 +96,13 @@ llm_status ops_route(struct ops *ops, struct gpu_commands *c, const struct route
                          " groups: at most %d of at most %d are supported, in equal groups",
                          r->n_used, r->n_experts, groups, EXPERTS_USED_MAX, EXPERTS_MAX);
     }
-    const uint32_t terms = t ? (uint32_t)t->logits | (uint32_t)t->choice << 1 : 0;
+    const uint32_t terms =
+        t ? (uint32_t)t->logits | (uint32_t)t->choice << 1 | (uint32_t)t->scales << 2 : 0;
     const struct check check = {.kind = CHECK_ROUTER,
                                 .router = *r,
                                 .logit_bias = t && t->logits,
                                 .choice_bias = t && t->choice,
+                                .expert_scales = t && t->scales,
                                 .n_rows = p->n_rows,
                                 .columns = ops_experts_columns(ops, p)};
     TRY(ops_required(ops, c, &check, error));

@@ -25,10 +25,10 @@ struct experts ops_experts_layout(const struct gpu_info *info, enum quant_type t
 uint32_t ops_experts_buffers(const struct experts *e);
 uint64_t ops_experts_buffer_size(const struct experts *e, uint32_t buffer);
 
-/* Biases of the logits, and of the choice alone (DeepSeek-V3): floats, those that are there, in
- * this order. */
+/* Biases of the logits, and of the choice alone (DeepSeek-V3), and what multiplies the experts'
+ * weights (Gemma 4): floats, those that are there, in this order. */
 struct router_terms {
-    bool logits, choice;
+    bool logits, choice, scales;
     struct gpu_range data;
 };
 

@@ -297,6 +297,9 @@ static llm_status try_extras(struct run *r, struct llm_error *error)
     t.shape = plain;
     t.shape.q_scaled = t.head_norm = t.late = true;
     TRY(try_other(r, &t, "attention, late gains", error));
+    t.shape.q_scaled = t.late = false;
+    t.value_norm = true;
+    TRY(try_other(r, &t, "attention, norms", error));
     t = (struct check){.kind = CHECK_ATTENTION,
                        .shape = {.n_heads = 16,
                                  .n_kv_heads = 1,
@@ -316,6 +319,8 @@ static llm_status try_routers(struct run *r, struct llm_error *error)
         {.router = {.n_experts = 60, .n_used = 4, .scale = 1, .shared = SHARED_GATED}},
         {.router = {32, 4, 0, 0, ROUTER_SOFTMAX_CHOSEN, false, 1, SHARED_NONE}, .logit_bias = true},
         {.router = {256, 8, 8, 4, ROUTER_SIGMOID, true, 2.5f, SHARED_PLAIN}, .choice_bias = true},
+        {.router = {.n_experts = 128, .n_used = 8, .normalise = true, .scale = 1},
+         .expert_scales = true},
     };
     for (size_t i = 0; i < sizeof routers / sizeof *routers; i++) {
         struct check t = routers[i];

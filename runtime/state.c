@@ -7,11 +7,11 @@
 
 static struct blob_layout layout_of(const llm_model *m)
 {
-    const struct attention_shape *s = &m->forward.shape;
+    const struct attention_shape s = forward_shape(&m->forward, 0);
     return (struct blob_layout){
-        .kv = s->kv | (arch_long_rope(&m->blueprint) ? BLOB_LONG_ROPE : 0),
+        .kv = s.kv | (arch_long_rope(&m->blueprint) ? BLOB_LONG_ROPE : 0),
         .layers = m->forward.h.n_layers,
-        .floats = s->n_kv_heads * (s->head_dim + (s->latent ? 0 : s->v_dim)),
+        .floats = s.n_kv_heads * (s.head_dim + (s.latent ? 0 : s.v_dim)),
         .page_size = m->forward.page_size,
     };
 }

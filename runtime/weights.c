@@ -1,5 +1,6 @@
 #include "weights.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -22,17 +23,19 @@ struct loader {
     size_t scratch_size;
 };
 
-void weights_qkv_layout(const struct hparams *h, uint32_t *stride, uint32_t *k, uint32_t *v)
+void weights_qkv_layout(const struct hparams *h, uint32_t l, uint32_t *stride, uint32_t *k,
+                        uint32_t *v)
 {
-    *k = ops_stride(h->n_heads * h->head_dim);
+    const struct head_sizes s = arch_heads(h, l);
+    *k = ops_stride(h->n_heads * s.head_dim);
     if (h->latent) {
         *v = *k;
         *k = *v + ops_stride(h->n_heads * h->ranks.key);
-        *stride = *k + ops_stride(h->head_dim);
+        *stride = *k + ops_stride(s.head_dim);
         return;
     }
-    *v = *k + ops_stride(h->n_kv_heads * h->head_dim);
-    *stride = *v + ops_stride(h->n_kv_heads * h->v_dim);
+    *v = *k + ops_stride(s.n_kv_heads * s.head_dim);
+    *stride = *v + ops_stride(s.n_kv_heads * s.v_dim);
 }
 
 static uint64_t matrix_size(const struct gguf_tensor *t)
@@ -49,10 +52,10 @@ static uint64_t vector_size(uint64_t dim)
 static uint64_t terms_size(const struct blueprint *b, uint32_t l)
 {
     uint32_t stride, k, v;
-    weights_qkv_layout(&b->h, &stride, &k, &v);
+    weights_qkv_layout(&b->h, l, &stride, &k, &v);
     for (int i = SLOT_Q_BIAS; i < N_LAYER_SLOTS; i++) {
         if (i >= SLOT_Q_NORM && b->h.row_norm) break;
-        if (b->layers[l][i]) return stride + 2 * (uint64_t)b->h.head_dim;
+        if (b->layers[l][i]) return stride + 2 * (uint64_t)arch_heads(&b->h, l).head_dim;
     }
     return 0;
 }
@@ -75,6 +78,10 @@ static const struct {
     {SLOT_UP_BIAS, AT(up.bias)},
     {SLOT_DOWN_BIAS, AT(down.bias)},
     {SLOT_SINKS, AT(sinks)},
+    {SLOT_ROUTER_GAIN, AT(experts.gain)},
+    {SLOT_EXPERT_NORM, AT(experts.norm)},
+    {SLOT_EXPERT_POST, AT(experts.post)},
+    {SLOT_DENSE_POST, AT(experts.dense_post)},
     {SLOT_Q_A_NORM, AT(latent.q_norm)},
     {SLOT_KV_A_NORM, AT(latent.k_norm)},
     {SLOT_Q_NORM, AT(q_norm)},
@@ -105,7 +112,8 @@ enum { N_LAYER_STACKS = sizeof layer_stacks / sizeof *layer_stacks };
 static uint64_t router_terms(const struct gguf_tensor *const *t)
 {
     return (t[SLOT_ROUTER_BIAS] ? t[SLOT_ROUTER_BIAS]->dims[0] : 0) +
-           (t[SLOT_CHOICE_BIAS] ? t[SLOT_CHOICE_BIAS]->dims[0] : 0);
+           (t[SLOT_CHOICE_BIAS] ? t[SLOT_CHOICE_BIAS]->dims[0] : 0) +
+           (t[SLOT_EXPERT_SCALE] ? t[SLOT_EXPERT_SCALE]->dims[0] : 0);
 }
 
 static const struct gguf_tensor *stack_bias(const struct blueprint *b, uint32_t l, int i)
@@ -383,13 +391,14 @@ static llm_status load_terms(struct loader *ld, uint32_t l, struct head_terms *o
     uint32_t stride, k, v;
     float *memory = NULL;
     if (n == 0) return LLM_OK;
-    weights_qkv_layout(h, &stride, &k, &v);
+    weights_qkv_layout(h, l, &stride, &k, &v);
     *out = (struct head_terms){
         .data = take_vector(ld->w, n),
         .bias = t[SLOT_Q_BIAS] || t[SLOT_K_BIAS] || t[SLOT_V_BIAS],
         .norm = t[SLOT_Q_NORM] && !h->row_norm,
         .eps = h->head_eps,
         .late = h->late_head_norm,
+        .value_norm = h->value_norm,
     };
     const struct {
         const struct gguf_tensor *tensor;
@@ -399,7 +408,7 @@ static llm_status load_terms(struct loader *ld, uint32_t l, struct head_terms *o
         {t[SLOT_K_BIAS], k},
         {t[SLOT_V_BIAS], v},
         {t[SLOT_Q_NORM], stride},
-        {t[SLOT_K_NORM], stride + h->head_dim},
+        {t[SLOT_K_NORM], stride + arch_heads(h, l).head_dim},
     };
     TRY(begin_vector(ld, &out->data, &memory, error));
     memset(memory, 0, (size_t)out->data.size);
@@ -411,12 +420,12 @@ static llm_status load_terms(struct loader *ld, uint32_t l, struct head_terms *o
     return LLM_OK;
 }
 
-static llm_status load_qkv(struct loader *ld, const struct gguf_tensor *const *parts,
-                           enum gpu_memory memory, struct layer_weights *lw,
-                           struct llm_error *error)
+static llm_status load_qkv(struct loader *ld, uint32_t l, enum gpu_memory memory,
+                           struct layer_weights *lw, struct llm_error *error)
 {
+    const struct gguf_tensor *const *parts = ld->b->layers[l] + SLOT_Q;
     uint32_t at[3] = {0}, stride;
-    weights_qkv_layout(&ld->b->h, &stride, &at[1], &at[2]);
+    weights_qkv_layout(&ld->b->h, l, &stride, &at[1], &at[2]);
     if (ld->b->h.latent) at[0] = at[2];
     for (uint32_t i = 0; i < 3;) {
         uint32_t n = 1;
@@ -437,14 +446,16 @@ static llm_status load_qkv(struct loader *ld, const struct gguf_tensor *const *p
 static llm_status load_router_terms(struct loader *ld, const struct gguf_tensor *const *t,
                                     struct router_terms *out, struct llm_error *error)
 {
-    const struct gguf_tensor *const parts[] = {t[SLOT_ROUTER_BIAS], t[SLOT_CHOICE_BIAS]};
+    const struct gguf_tensor *const parts[] = {t[SLOT_ROUTER_BIAS], t[SLOT_CHOICE_BIAS],
+                                               t[SLOT_EXPERT_SCALE]};
     const uint64_t n = router_terms(t);
     float *memory = NULL;
-    *out = (struct router_terms){.logits = parts[0] != NULL, .choice = parts[1] != NULL};
+    *out = (struct router_terms){
+        .logits = parts[0] != NULL, .choice = parts[1] != NULL, .scales = parts[2] != NULL};
     if (n == 0) return LLM_OK;
     out->data = take_vector(ld->w, n);
     TRY(begin_vector(ld, &out->data, &memory, error));
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         if (!parts[i]) continue;
         TRY(copy_vector(ld, parts[i], 1, memory, error));
         memory += parts[i]->dims[0];
@@ -478,17 +489,13 @@ static llm_status load_matrices(struct loader *ld, uint32_t l, int i, enum gpu_m
                                 float *values, struct experts *out, struct llm_error *error)
 {
     struct weights *w = ld->w;
-    const struct gguf_tensor **t = ld->b->layers[l];
     const struct gpu_range bias = out->bias;
-    struct gguf_tensor one = *t[layer_stacks[i].slot];
-    const bool heads = layer_stacks[i].slot == SLOT_K_B || layer_stacks[i].slot == SLOT_V_B;
+    struct gguf_tensor one = *ld->b->layers[l][layer_stacks[i].slot];
     *out = stack_layout(ld->b, l, i, w->gpu);
     out->bias = bias;
     out->one.buffer = &w->buffers[w->n_buffers];
     one.dims[2] = 1;
     one.size /= out->n;
-    uint64_t step = one.size;
-    if (heads && ld->b->h.ranks.fused) step = (t[SLOT_K_B]->size + t[SLOT_V_B]->size) / out->n;
     for (uint32_t e = 0; e < out->n; e++) {
         const uint32_t buffer = e / out->a_buffer, place = e % out->a_buffer;
         if (place == 0) {
@@ -501,7 +508,7 @@ static llm_status load_matrices(struct loader *ld, uint32_t l, int i, enum gpu_m
         const uint64_t at = place * out->stride;
         if (values) TRY(stream_turned(ld, &one, values, to, at, error));
         else TRY(stream_matrix(ld, &one, to, at, error));
-        one.offset += step;
+        one.offset += one.step ? one.step : one.size;
     }
     return LLM_OK;
 }
@@ -543,6 +550,23 @@ static llm_status load_experts(struct loader *ld, uint32_t l, enum gpu_memory me
     return LLM_OK;
 }
 
+/* The norm that the router of Gemma 4 has of its own makes rows of length 1. */
+static float gain_scale(const struct loader *ld, int slot)
+{
+    return slot == SLOT_ROUTER_GAIN ? 1 / sqrtf((float)ld->b->h.dim) : 1;
+}
+
+static llm_status load_scale(struct loader *ld, const struct gguf_tensor *t, float *out,
+                             struct llm_error *error)
+{
+    const void *data = NULL;
+    *out = 1;
+    if (!t) return LLM_OK;
+    TRY(fetch(ld, t->offset, sizeof *out, &data, error));
+    memcpy(out, data, sizeof *out);
+    return advance(ld, t->size, error);
+}
+
 static llm_status load_layer(struct loader *ld, uint32_t l, enum gpu_memory memory,
                              struct llm_error *error)
 {
@@ -550,17 +574,20 @@ static llm_status load_layer(struct loader *ld, uint32_t l, enum gpu_memory memo
     struct layer_weights *lw = &ld->w->layers[l];
     for (int i = 0; i < n_layer_vectors(&ld->b->h); i++) {
         struct gpu_range *range = (void *)((char *)lw + layer_vectors[i].at);
-        TRY(load_vector(ld, t[layer_vectors[i].slot], 1, range, error));
+        TRY(load_vector(ld, t[layer_vectors[i].slot], gain_scale(ld, layer_vectors[i].slot), range,
+                        error));
     }
     TRY(load_terms(ld, l, &lw->terms, error));
-    TRY(load_qkv(ld, t + SLOT_Q, memory, lw, error));
+    TRY(load_qkv(ld, l, memory, lw, error));
     if (t[SLOT_Q_A]) {
         TRY(load_matrix(ld, &t[SLOT_Q_A], 1, memory, &lw->latent.q_a, error));
         TRY(load_matrix(ld, &t[SLOT_Q_B], 1, memory, &lw->latent.q_b, error));
     }
     TRY(load_matrix(ld, &t[SLOT_O], 1, memory, &lw->o, error));
+    TRY(load_scale(ld, t[SLOT_LAYER_SCALE], &lw->scale, error));
     for (int i = 0; i < N_LAYER_STACKS; i++) TRY(load_stack(ld, l, i, memory, error));
-    if (t[SLOT_ROUTER]) return load_experts(ld, l, memory, error);
+    if (t[SLOT_ROUTER]) TRY(load_experts(ld, l, memory, error));
+    if (!t[SLOT_UP]) return LLM_OK;
     if (t[SLOT_GATE]) TRY(load_matrix(ld, &t[SLOT_GATE], 1, memory, &lw->gate, error));
     TRY(load_matrix(ld, &t[SLOT_UP], 1, memory, &lw->up, error));
     return load_matrix(ld, &t[SLOT_DOWN], 1, memory, &lw->down, error);

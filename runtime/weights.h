@@ -13,6 +13,7 @@ struct expert_weights {
     struct weight router, shared_logit; /* (n_experts, dim), (1, dim) */
     struct router_terms terms;
     struct experts gate, up, down;
+    struct gpu_range gain, norm, post, dense_post; /* with a dense ffn beside them: experts.c */
     struct weight shared_gate, shared_up, shared_down;
 };
 
@@ -37,9 +38,11 @@ struct layer_weights {
     uint32_t qkv_at[3]; /* float offset of their results in a row of the qkv buffer */
     uint32_t n_qkv;
     struct weight o, gate, up, down; /* gate may be without a buffer, too */
-    struct expert_weights experts;   /* instead of these three where the router has a buffer */
+    struct expert_weights experts;   /* instead of these three (or besides: hparams.dense_too)
+                                        where the router has a buffer */
     struct gpu_range sinks;
     struct latent_weights latent;
+    float scale; /* of x when all has been added to it */
 };
 
 struct weights {
@@ -69,8 +72,9 @@ llm_status weights_load(struct weights *w, const struct blueprint *b, const stru
                         void *user, const struct alloc *alloc, struct llm_error *error);
 void weights_free(struct weights *w);
 
-/* Floats of a row of the qkv buffer, and where k and v begin (q begins at 0). With latent attention
- * v is where q lies before k_b is absorbed: heads of h.ranks.key dimensions. */
-void weights_qkv_layout(const struct hparams *h, uint32_t *stride, uint32_t *k, uint32_t *v);
+/* Floats of a row of the qkv buffer in layer l, and where k and v begin (q begins at 0). With
+ * latent attention v is where q lies before k_b is absorbed: heads of h.ranks.key dimensions. */
+void weights_qkv_layout(const struct hparams *h, uint32_t l, uint32_t *stride, uint32_t *k,
+                        uint32_t *v);
 
 #endif

@@ -50,6 +50,7 @@ struct norm_args {
     float n, eps;           /* floats in a row */
     uint gather;            /* row i is row outputs[i] */
     uint at;                /* where the values of a row begin */
+    float scale;            /* of the sum */
 };
 
 /* Floats; strides and offsets are multiples of 4. */

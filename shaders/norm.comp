@@ -37,7 +37,7 @@ vec4 value(uint i)
     vec4 v = CENTERED ? (NORM_IN(from + i) - mean) * scale : NORM_IN(from + i) * scale;
     v *= NORM_GAIN(part + i);
     if (BIAS) v += bias[part + i];
-    if (ADD) v += result[to + i];
+    if (ADD) v = (v + result[to + i]) * a.scale;
     return v;
 }
 

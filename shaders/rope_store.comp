@@ -13,6 +13,7 @@ layout(constant_id = 2) const bool BIAS = false;
 layout(constant_id = 3) const bool NORM = false; // each head of q and k
 layout(constant_id = 4) const bool LATE = false; // its gains multiply what was rotated
 layout(constant_id = 5) const bool SCALED = false; // q by the last word of the row's cos and sin
+layout(constant_id = 6) const bool V_NORM = false; // with NORM: each head of v, without gains
 #include "kv.glsl"
 WORDS(0, qkv);
 WORDS(1, rows); // struct step_row
@@ -108,13 +109,13 @@ vec4 read_four(uint row, uint at)
     return v;
 }
 
-// Dimensions d and d + 1, d even, of a head at `at`, whose gains lie at `gain`; scale 0: no norm.
-vec2 read_two(uint row, uint at, uint d, float scale, uint gain)
+// Dimensions d and d + 1, d even, of a head at `at`, whose gains lie at `gain`, if it has any.
+vec2 read_two(uint row, uint at, uint d, float scale, bool gained, uint gain)
 {
     vec4 v = read_four(row, at + d);
-    if (NORM && scale != 0.0) {
+    if (NORM) {
         v *= scale;
-        if (!LATE) v *= uintBitsToFloat(WORD(terms, (gain + d) / 4));
+        if (!LATE && gained) v *= uintBitsToFloat(WORD(terms, (gain + d) / 4));
     }
     return (d & 2u) == 0u ? v.xy : v.zw;
 }
@@ -125,11 +126,11 @@ vec2 gains_of(uint gain, uint d)
     return (d & 2u) == 0u ? v.xy : v.zw;
 }
 
-// By the whole workgroup: what the norm multiplies a head of q or k by.
-float norm_scale(uint row, uint head)
+// By the whole workgroup: what the norm multiplies a head by.
+float norm_scale(uint row, uint head, uint dim)
 {
     vec4 sums = vec4(0.0);
-    for (uint d = 4 * gl_LocalInvocationID.x; d < a.head_dim; d += 4 * gl_WorkGroupSize.x) {
+    for (uint d = 4 * gl_LocalInvocationID.x; d < dim; d += 4 * gl_WorkGroupSize.x) {
         vec4 v = read_four(row, head_at(head) + d);
         sums = fma(v, v, sums);
     }
@@ -138,7 +139,7 @@ float norm_scale(uint row, uint head)
     barrier();
     float sum = 0.0;
     for (uint i = 0; i < gl_WorkGroupSize.x; i++) sum += squares[i];
-    return 1.0 / sqrt(sum / float(a.head_dim) + a.eps);
+    return 1.0 / sqrt(sum / float(dim) + a.eps);
 }
 
 // Where a KV head's part of a page begins.
@@ -160,7 +161,7 @@ void serve(uint row, uvec4 r, uint page, uint head, uint t, float scale)
         if (!turned && !SCALED) return;
         if (turned) in_head = a.turned + head * a.turned_each - a.rope_at;
     }
-    vec2 u = read_two(row, in_head, first, scale, gain), w = read_two(row, in_head, second, scale, gain);
+    vec2 u = read_two(row, in_head, first, scale, !is_v, gain), w = read_two(row, in_head, second, scale, !is_v, gain);
     if (turned) {
         vec4 turns = uintBitsToFloat(WORD(rope, row * (a.rope_pairs / 2) + turn / 4));
         vec2 p = rotate(neox ? vec2(u.x, w.x) : u, turns.xy), q = rotate(neox ? vec2(u.y, w.y) : w, turns.zw);
@@ -196,7 +197,7 @@ void main()
     if (NORM || QUANT) { // a workgroup takes whole heads
         for (uint head = gl_WorkGroupID.x; head < n_turned + a.n_v_heads; head += gl_NumWorkGroups.x) {
             bool is_v = head >= n_turned;
-            float scale = NORM && !is_v ? norm_scale(row, head) : 0.0;
+            float scale = NORM && (V_NORM || !is_v) ? norm_scale(row, head, dim_of(is_v)) : 1.0;
             for (uint t = gl_LocalInvocationID.x; t < (is_v ? v_fours : fours); t += gl_WorkGroupSize.x) serve(row, r, page, head, t, scale);
             if (!QUANT || head < a.n_heads) continue;
             barrier();

@@ -11,7 +11,7 @@ layout(constant_id = 2) const uint USED = 1;
 layout(constant_id = 3) const uint GROUPS = 1; // of experts; only those of a.groups_used groups are taken
 layout(constant_id = 4) const uint GATE = 0;
 layout(constant_id = 5) const bool NORMALISE = false; // the weights, to a sum of 1
-layout(constant_id = 6) const uint TERMS = 0; // 1: biases of the logits, 2: of the choice, 3: both, in this order
+layout(constant_id = 6) const uint TERMS = 0; // 1: biases of the logits, 2: of the choice, 4: scales; in this order
 layout(constant_id = 7) const uint SHARED = 0;
 
 layout(std430, binding = 0) readonly buffer Logits { float logits[]; };
@@ -124,6 +124,7 @@ void write(uint row)
     for (uint i = lane; i < USED; i += LANES) {
         float p = probabilities[picks[i]];
         if (GATE == SOFTMAX_CHOSEN) p = weight_of(p, most);
+        if ((TERMS & 4u) != 0u) p *= terms[((TERMS & 1u) + (TERMS >> 1 & 1u)) * EXPERTS + picks[i]];
         chosen[row * a.slots + i] = uvec2(picks[i], floatBitsToUint(p * scale));
     }
     if (SHARED == 0 || lane > 0) return;

@@ -68,7 +68,7 @@ static uint32_t matrices_of_layer(const struct layer_weights *w, uint32_t rows, 
 /* K and V of a sequence are read once, whatever the number of its rows. */
 static struct work attention_work(const struct profile *p)
 {
-    const struct attention_shape *s = &p->f.shape;
+    const struct attention_shape shape = forward_shape(&p->f, 0), *s = &shape;
     double per_sequence = (double)p->rows / p->sequences;
     double positions = p->depth + per_sequence, mean = p->depth + (per_sequence + 1) / 2;
     double q = (double)s->n_heads * s->head_dim, out = (double)s->n_heads * s->v_dim;
@@ -82,7 +82,7 @@ static struct work attention_work(const struct profile *p)
 
 static struct work small_work(const struct profile *p, const char *kernel)
 {
-    const struct attention_shape *s = &p->f.shape;
+    const struct attention_shape shape = forward_shape(&p->f, 0), *s = &shape;
     const struct hparams *h = &p->f.h;
     double rows = p->rows, dim = h->dim, heads = (double)s->n_heads * s->v_dim;
     const struct {

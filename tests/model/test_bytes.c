@@ -33,10 +33,8 @@ static llm_model *load_as(uint32_t precision)
     return model;
 }
 
-static void whole_model(void **state)
+static void compare(struct model_shape shape)
 {
-    (void)state;
-    struct model_shape shape = model_shape_small;
     shape.dim = 256;
     shape.head_dim = 64;
     shape.hidden = 512;
@@ -81,8 +79,27 @@ static void whole_model(void **state)
     free(file.data);
 }
 
+static void whole_model(void **state)
+{
+    (void)state;
+    compare(model_shape_small);
+}
+
+/* Its q is made of few numbers, whose norm is made in place. */
+static void latent_model(void **state)
+{
+    (void)state;
+    struct model_shape shape = model_shape_small;
+    shape.arch = "deepseek2";
+    shape.v_dim = 32;
+    shape.rope_dims = 32;
+    shape.latent = (struct model_latent){.rank = 64, .q_rank = 256};
+    compare(shape);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(whole_model)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(whole_model),
+                                       cmocka_unit_test(latent_model)};
     return cmocka_run_group_tests(tests, fixture_open, fixture_close);
 }

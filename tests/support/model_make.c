@@ -126,6 +126,7 @@ enum extent {
     TWO_HIDDEN,
     EXPERTS,
     EXPERT_HIDDEN,
+    TWO_EXPERT_HIDDEN,
     SHARED_HIDDEN,
     RANK,
     Q_RANK,
@@ -134,9 +135,21 @@ enum extent {
     VALUE,
     PLAIN_VALUES
 };
-/* FFN: in layers without experts; SHARED: where the shape has one; PLAIN: F32 always; STACK: a
- * matrix for each expert; HEAD_STACK: for each head. */
-enum part_kind { ATTENTION, FFN, SHARED, PLAIN, STACK, HEAD_STACK, NORM, BIAS, LARGE_BIAS };
+/* FFN: in layers without experts; DENSE: in all; SHARED: where the shape has one; PLAIN: F32
+ * always; STACK: a matrix for each expert; HEAD_STACK: for each head. */
+enum part_kind {
+    ATTENTION,
+    FFN,
+    DENSE,
+    SHARED,
+    PLAIN,
+    STACK,
+    HEAD_STACK,
+    NORM,
+    LOW_NORM,
+    BIAS,
+    LARGE_BIAS
+};
 
 static uint32_t rope_dims(const struct model_shape *s)
 {
@@ -146,6 +159,21 @@ static uint32_t rope_dims(const struct model_shape *s)
 static uint32_t v_dim(const struct model_shape *s)
 {
     return s->v_dim ? s->v_dim : s->head_dim;
+}
+
+static bool has_window(const struct model_shape *s, uint32_t l)
+{
+    return s->window_period && (l + 1) % s->window_period != 0;
+}
+
+/* As layer l has it. */
+static struct model_shape shape_in(const struct model_shape *s, uint32_t l)
+{
+    struct model_shape own = *s;
+    if (!has_window(s, l)) return own;
+    own.head_dim = s->window_head_dim;
+    own.n_kv_heads = s->window_kv_heads;
+    return own;
 }
 
 static uint32_t extent_of(const struct model_shape *s, enum extent e)
@@ -167,6 +195,7 @@ static uint32_t extent_of(const struct model_shape *s, enum extent e)
                                 2 * s->hidden,
                                 s->experts.n,
                                 s->experts.hidden,
+                                2 * s->experts.hidden,
                                 s->experts.shared,
                                 a->rank,
                                 a->q_rank,
@@ -209,6 +238,9 @@ static const struct part {
     {"downb", "ffn_down.bias", BIAS, DIM, ONE},
     {"qn", "attn_q_norm.weight", NORM, HEAD, ONE},
     {"kn", "attn_k_norm.weight", NORM, HEAD, ONE},
+    {"qnlow", "attn_q_norm.weight", LOW_NORM, HEAD,
+     ONE}, /* where scores have no scale of their own */
+    {"knlow", "attn_k_norm.weight", LOW_NORM, HEAD, ONE},
     {"qrow", "attn_q_norm.weight", NORM, Q, ONE},
     {"krow", "attn_k_norm.weight", NORM, K, ONE},
     {"qheads", "attn_q_norm.weight", NORM, HEAD, HEADS},
@@ -231,6 +263,16 @@ static const struct part {
     {"gatesb", "ffn_gate_exps.bias", LARGE_BIAS, EXPERT_HIDDEN, EXPERTS},
     {"upsb", "ffn_up_exps.bias", LARGE_BIAS, EXPERT_HIDDEN, EXPERTS},
     {"downsb", "ffn_down_exps.bias", BIAS, DIM, EXPERTS},
+    {"gateups", "ffn_gate_up_exps.weight", STACK, DIM, TWO_EXPERT_HIDDEN},
+    {"scale", "layer_output_scale.weight", NORM, ONE, ONE},
+    {"routern", "ffn_gate_inp.scale", NORM, DIM, ONE},
+    {"downss", "ffn_down_exps.scale", NORM, EXPERTS, ONE},
+    {"norm3", "pre_ffw_norm_2.weight", NORM, DIM, ONE},
+    {"post3", "post_ffw_norm_1.weight", NORM, DIM, ONE},
+    {"post4", "post_ffw_norm_2.weight", NORM, DIM, ONE},
+    {"dgate", "ffn_gate.weight", DENSE, DIM, HIDDEN},
+    {"dup", "ffn_up.weight", DENSE, DIM, HIDDEN},
+    {"ddown", "ffn_down.weight", DENSE, HIDDEN, DIM},
     {"sharedl", "ffn_gate_inp_shexp.weight", PLAIN, DIM, ONE},
     {"sgate", "ffn_gate_shexp.weight", SHARED, DIM, SHARED_HIDDEN},
     {"sup", "ffn_up_shexp.weight", SHARED, DIM, SHARED_HIDDEN},
@@ -257,6 +299,8 @@ static const struct kin {
 } kin[] = {
     {"gemma2", "norm1 q k v o post1 norm2 gate up down post2", false, "", NULL},
     {"gemma3", "norm1 q k v qn kn o post1 norm2 gate up down post2", false, "", NULL},
+    {"gemma4", "norm1 q k v qnlow knlow o post1 norm2 dgate dup ddown post2 scale", false, "",
+     PLAIN_EXPERTS " routern downss norm3 post3 post4"},
     {"gemma-embedding", "norm1 q k v qn kn o post1 norm2 gate up down post2", false, "", NULL},
     {"olmo2", "q k v qrow krow o post1 gate up down post2", false, "", NULL},
     {"exaone4", "q k v qn kn o post1 gate up down post2", false, "", NULL},
@@ -307,14 +351,15 @@ static bool has_experts(const struct model_shape *s, uint32_t l)
     return s->experts.n && l >= s->experts.dense;
 }
 
-static void layer_part(struct maker *m, const struct part *p, const char *name)
+static void layer_part(struct maker *m, const struct part *p, uint32_t l, const char *name)
 {
-    const struct model_shape *s = m->shape;
+    const struct model_shape own = shape_in(m->shape, l), *s = &own;
     const uint32_t cols = extent_of(s, p->cols), rows = extent_of(s, p->rows);
     const float spread = sqrtf(3 / (float)cols);
     switch (p->kind) {
     case ATTENTION: matrix(m, name, s->attention, cols, rows); break;
     case FFN:
+    case DENSE:
     case SHARED: matrix(m, name, s->ffn, cols, rows); break;
     case PLAIN: matrix(m, name, QUANT_F32, cols, rows); break;
     case STACK: stack(m, name, fitting(s->ffn, cols), cols, rows, s->experts.n, 0, spread); break;
@@ -322,6 +367,7 @@ static void layer_part(struct maker *m, const struct part *p, const char *name)
         stack(m, name, fitting(s->attention, cols), cols, rows, s->n_heads, 0, spread);
         break;
     case NORM: tensor(m, name, QUANT_F32, cols, rows, 1, 0.5f); break;
+    case LOW_NORM: tensor(m, name, QUANT_F32, cols, rows, 0.35f, 0.15f); break;
     case BIAS: tensor(m, name, QUANT_F32, cols, rows, 0, 0.5f); break;
     case LARGE_BIAS: tensor(m, name, QUANT_F32, cols, rows, 0, 9); break;
     }
@@ -336,8 +382,9 @@ static void layer_parts(struct maker *m, uint32_t l, const char *list)
         const struct part *p = part_of(list, n);
         if (p->kind == FFN && has_experts(s, l)) continue;
         if (p->kind == SHARED && s->experts.shared == 0) continue;
+        if (strcmp(p->name, "v") == 0 && s->window_period && !has_window(s, l)) continue;
         snprintf(name, sizeof name, "blk.%u.%s", l, p->full);
-        layer_part(m, p, name);
+        layer_part(m, p, l, name);
     }
 }
 
@@ -362,7 +409,10 @@ static void layer(struct maker *m, uint32_t l)
         layer_parts(m, l, m->shape->latent.q_rank ? "qa qan q-b" : "q");
         layer_parts(m, l, m->shape->latent.fused ? "kv-b" : "k-b v-b");
     }
-    if (has_experts(m->shape, l)) layer_parts(m, l, k && k->experts ? k->experts : PLAIN_EXPERTS);
+    if (!has_experts(m->shape, l)) return;
+    if (k && m->shape->fused && strcmp(k->arch, "gemma4") == 0)
+        layer_parts(m, l, "router gateups downs routern downss norm3 post3 post4");
+    else layer_parts(m, l, k && k->experts ? k->experts : PLAIN_EXPERTS);
 }
 
 /* What the layers that are left out have besides. */
@@ -397,6 +447,16 @@ static void llama3_factors(struct maker *m)
     free(factors);
 }
 
+static void part_factors(struct maker *m)
+{
+    uint64_t n = rope_dims(m->shape) / 2;
+    float *factors = malloc((size_t)n * sizeof *factors);
+    if (!factors) abort();
+    for (uint64_t i = 0; i < n; i++) factors[i] = i < n / 4 ? 1 : 1e30f;
+    gguf_write_tensor(&m->out, "rope_freqs.weight", QUANT_F32, 1, &n, factors);
+    free(factors);
+}
+
 /* Divisors that grow along the pairs, those for long contexts the more. */
 static void long_factors(struct maker *m)
 {
@@ -416,6 +476,7 @@ static void tensors(struct maker *m)
     matrix(m, "token_embd.weight", s->embedding, s->dim, s->vocab);
     if (s->rope == MODEL_ROPE_LLAMA3) llama3_factors(m);
     if (s->rope == MODEL_ROPE_LONG) long_factors(m);
+    if (s->rope == MODEL_ROPE_PART) part_factors(m);
     for (uint32_t l = 0; l < s->n_layers + s->next_layers; l++) {
         layer(m, l);
         if (l >= s->n_layers) next_layer(m, l);
@@ -536,6 +597,28 @@ static const char *key(const struct maker *m, char out[128], const char *name)
     return out;
 }
 
+/* The other heads' rope has no factors. */
+static void write_window_heads(struct maker *m)
+{
+    const struct model_shape *s = m->shape;
+    uint32_t heads[64];
+    uint8_t windows[64];
+    char name[128];
+    if (s->n_layers > 64) abort();
+    for (uint32_t l = 0; l < s->n_layers; l++) {
+        windows[l] = has_window(s, l);
+        heads[l] = windows[l] ? s->window_kv_heads : s->n_kv_heads;
+    }
+    gguf_write_array(&m->out, key(m, name, "attention.head_count_kv"), GGUF_U32, heads,
+                     s->n_layers);
+    gguf_write_array(&m->out, key(m, name, "attention.sliding_window_pattern"), GGUF_BOOL, windows,
+                     s->n_layers);
+    gguf_write_u32(&m->out, key(m, name, "attention.key_length_swa"), s->window_head_dim);
+    gguf_write_u32(&m->out, key(m, name, "attention.value_length_swa"), s->window_head_dim);
+    gguf_write_u32(&m->out, key(m, name, "rope.dimension_count_swa"), s->window_head_dim);
+    gguf_write_u32(&m->out, key(m, name, "embedding_length_per_layer_input"), 0);
+}
+
 static void write_numbers(struct maker *m)
 {
     const struct model_shape *s = m->shape;
@@ -550,9 +633,10 @@ static void write_numbers(struct maker *m)
         {"block_count", s->n_layers + s->next_layers},
         {"feed_forward_length", s->hidden},
         {"attention.head_count", s->n_heads},
-        {"attention.head_count_kv", absorbed   ? 1
-                                    : a->fused ? s->n_heads
-                                               : s->n_kv_heads},
+        {"attention.head_count_kv", s->window_period ? 0 /* one for each layer */
+                                    : absorbed       ? 1
+                                    : a->fused       ? s->n_heads
+                                                     : s->n_kv_heads},
         {"attention.key_length", absorbed ? a->rank + rope_dims(s) : s->head_dim},
         {"attention.value_length", absorbed ? a->rank : v_dim(s)},
         {"attention.key_length_mla", absorbed ? s->head_dim : 0},
@@ -566,6 +650,7 @@ static void write_numbers(struct maker *m)
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (numbers[i].value)
             gguf_write_u32(&m->out, key(m, name, numbers[i].key), numbers[i].value);
+    if (s->window_period) write_window_heads(m);
     if (s->next_layers)
         gguf_write_u32(&m->out, key(m, name, "nextn_predict_layers"), s->next_layers);
 }

@@ -10,7 +10,8 @@ enum model_rope {
     MODEL_ROPE_LINEAR,
     MODEL_ROPE_YARN,
     MODEL_ROPE_LLAMA3,
-    MODEL_ROPE_LONG
+    MODEL_ROPE_LONG,
+    MODEL_ROPE_PART /* divisors so large that all but the first quarter of pairs stand still */
 };
 
 /* A key of the architecture. GGUF_ARRAY: a number for each layer, which grows by an eighth. */
@@ -39,6 +40,8 @@ struct model_latent {
 struct model_shape {
     uint32_t dim, n_layers, n_heads, n_kv_heads, head_dim, hidden, vocab, context;
     uint32_t v_dim; /* of a head of v; 0: head_dim */
+    /* Of layers with a window, which all but the last of each period then are: Gemma 4. */
+    uint32_t window_period, window_head_dim, window_kv_heads;
     /* Formats. A matrix whose width is no multiple of a block gets one of blocks of 32 that
      * llama.cpp's quantizer takes then: Q4_0, Q5_0, Q5_1 or Q8_0. */
     enum quant_type embedding, attention, ffn, output;

@@ -19,6 +19,13 @@
     {                                                                                              \
         key, GGUF_F32, number                                                                      \
     }
+#define GEMMA4(...)                                                                                \
+    GELU_SHAPE(.arch = "gemma4", .n_layers = 6, .tied = true, .n_kv_heads = 1, .head_dim = 64,     \
+               .window_period = 3, .window_head_dim = 32, .window_kv_heads = 2,                    \
+               .rope = MODEL_ROPE_PART, .rope_base = 1e6f,                                         \
+               .keys = {WINDOW(17), F32("rope.freq_base_swa", 10000),                              \
+                        F32("final_logit_softcapping", 3)},                                        \
+               __VA_ARGS__)
 #define WINDOW(size)                                                                               \
     {                                                                                              \
         "attention.sliding_window", GGUF_U32, size                                                 \
@@ -88,6 +95,10 @@ const struct peer_model peer_models[] = {
                 .rope = MODEL_ROPE_LINEAR, .rope_original_context = 128, .keys = {WINDOW(17)})},
     {"gemma3-far", GELU_SHAPE(.arch = "gemma3", .n_layers = 7, .tied = true, .rope_base = 1e6f,
                               .keys = {WINDOW(70)})},
+    {"gemma4", GEMMA4(.hidden = 96)},
+    {"gemma4-far", GEMMA4(.n_layers = 3, .window_period = 2, .window_kv_heads = 1)},
+    {"gemma4-experts", GEMMA4(.experts = {.n = 5, .used = 2, .hidden = 32})},
+    {"gemma4-experts-fused", GEMMA4(.experts = {.n = 4, .used = 3, .hidden = 32}, .fused = true)},
     {"olmo2", SHAPE(.arch = "olmo2")},
     {"olmo2-far", SHAPE(.arch = "olmo2", .n_layers = 5, .rope = MODEL_ROPE_YARN,
                         .rope_original_context = 128, .keys = {WINDOW(65)})},

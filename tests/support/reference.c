@@ -24,7 +24,8 @@ void reference_norm(const struct reference *r, const double *x, const float *wei
     for (size_t i = 0; i < n; i++) squares += (x[i] - mean) * (x[i] - mean);
     const double scale = 1 / sqrt(squares / (double)n + (double)r->epsilon);
     for (size_t i = 0; i < n; i++)
-        out[i] = (x[i] - mean) * scale * (double)weight[i] + (bias ? (double)bias[i] : 0);
+        out[i] =
+            (x[i] - mean) * scale * (weight ? (double)weight[i] : 1) + (bias ? (double)bias[i] : 0);
 }
 
 /* The dimension that turns so many times within the original context (YaRN, Peng et al. 2023,
@@ -82,22 +83,22 @@ static double cap(double x, double most)
 
 static void attend_head(struct reference *r, const struct layer *y, uint32_t h, uint32_t position)
 {
-    const uint32_t kv = h / (r->n_heads / r->n_kv_heads);
-    const double *q = r->q + h * r->head_dim;
-    double *out = r->attended + h * r->v_dim;
+    const uint32_t kv = h / (r->n_heads / y->n_kv_heads);
+    const double *q = r->q + h * y->head_dim;
+    double *out = r->attended + h * y->v_dim;
     const uint32_t first = y->window && position >= y->window ? position - y->window + 1 : 0;
     for (uint32_t t = first; t <= position; t++) {
-        const double *key = y->keys + ((size_t)t * r->n_kv_heads + kv) * r->head_dim;
+        const double *key = y->keys + ((size_t)t * y->n_kv_heads + kv) * y->head_dim;
         double sum = 0;
-        for (uint32_t i = 0; i < r->head_dim; i++) sum += q[i] * key[i];
+        for (uint32_t i = 0; i < y->head_dim; i++) sum += q[i] * key[i];
         r->scores[t] = cap(sum * r->attention_scale, r->attention_cap);
     }
     if (y->sinks) r->scores[position + 1] = (double)y->sinks[h]; /* takes its share of weight */
     reference_softmax(r->scores + first, (size_t)position - first + 1 + (y->sinks != NULL));
-    memset(out, 0, r->v_dim * sizeof *out);
+    memset(out, 0, y->v_dim * sizeof *out);
     for (uint32_t t = first; t <= position; t++) {
-        const double *value = y->values + ((size_t)t * r->n_kv_heads + kv) * r->v_dim;
-        for (uint32_t i = 0; i < r->v_dim; i++) out[i] += r->scores[t] * value[i];
+        const double *value = y->values + ((size_t)t * y->n_kv_heads + kv) * y->v_dim;
+        for (uint32_t i = 0; i < y->v_dim; i++) out[i] += r->scores[t] * value[i];
     }
 }
 
@@ -107,15 +108,15 @@ void reference_add(double *x, const float *addend, size_t n)
 }
 
 /* Gains: `each` for every head, `row` for all together, `own` for each its own; or NULL. */
-static void norm_heads(const struct reference *r, double *x, const float *each, const float *row,
-                       const float *own, uint32_t n_heads)
+static void norm_heads(const struct reference *r, const struct layer *y, double *x,
+                       const float *each, const float *row, const float *own, uint32_t n_heads)
 {
     for (uint32_t h = 0; own && h < n_heads; h++)
-        reference_norm(r, x + h * r->head_dim, own + h * r->head_dim, NULL, x + h * r->head_dim,
-                       r->head_dim);
-    if (row) reference_norm(r, x, row, NULL, x, n_heads * r->head_dim);
+        reference_norm(r, x + h * y->head_dim, own + h * y->head_dim, NULL, x + h * y->head_dim,
+                       y->head_dim);
+    if (row) reference_norm(r, x, row, NULL, x, n_heads * y->head_dim);
     for (uint32_t h = 0; each && h < n_heads; h++)
-        reference_norm(r, x + h * r->head_dim, each, NULL, x + h * r->head_dim, r->head_dim);
+        reference_norm(r, x + h * y->head_dim, each, NULL, x + h * y->head_dim, y->head_dim);
 }
 
 static void turn_and_norm(const struct reference *r, const struct layer *y, double *x,
@@ -125,33 +126,35 @@ static void turn_and_norm(const struct reference *r, const struct layer *y, doub
     const uint32_t l = (uint32_t)(y - r->layers);
     const bool plain = (r->kin->plain_every && (l + 1) % r->kin->plain_every == 0) ||
                        (r->kin->others_plain && r->window && !y->window);
-    if (!r->kin->late_norm) norm_heads(r, x, each, row, own, n_heads);
+    if (!r->kin->late_norm) norm_heads(r, y, x, each, row, own, n_heads);
     if (!plain)
-        reference_rotate(y->window ? &r->window_rope : &r->rope, x, n_heads, r->head_dim, position);
-    if (r->kin->late_norm) norm_heads(r, x, each, row, own, n_heads);
+        reference_rotate(y->window ? &r->window_rope : &r->rope, x, n_heads, y->head_dim, position);
+    if (r->kin->late_norm) norm_heads(r, y, x, each, row, own, n_heads);
 }
 
 /* r->q, and the position's key and value. */
 static void make_qkv(struct reference *r, const struct layer *y, const double *in,
                      uint32_t position, double *key, double *value)
 {
-    const uint32_t heads = r->n_heads * r->head_dim, width = r->n_kv_heads * r->head_dim,
-                   v_width = r->n_kv_heads * r->v_dim;
+    const uint32_t heads = r->n_heads * y->head_dim, width = y->n_kv_heads * y->head_dim,
+                   v_width = y->n_kv_heads * y->v_dim;
     reference_multiply(y->q, in, r->q, heads, r->dim);
     reference_multiply(y->k, in, key, width, r->dim);
     reference_multiply(y->v, in, value, v_width, r->dim);
     reference_add(r->q, y->q_bias, heads);
     reference_add(key, y->k_bias, width);
     reference_add(value, y->v_bias, v_width);
+    for (uint32_t h = 0; r->kin->gemma4 && h < y->n_kv_heads; h++)
+        reference_norm(r, value + h * y->v_dim, NULL, NULL, value + h * y->v_dim, y->v_dim);
     turn_and_norm(r, y, r->q, y->q_norm, y->q_row, y->q_heads, r->n_heads, position);
-    turn_and_norm(r, y, key, y->k_norm, y->k_row, y->k_heads, r->n_kv_heads, position);
+    turn_and_norm(r, y, key, y->k_norm, y->k_row, y->k_heads, y->n_kv_heads, position);
 }
 
 /* added = o(attention(in)) */
 static void attention(struct reference *r, struct layer *y, const double *in, uint32_t position)
 {
-    const uint32_t heads = r->n_heads * r->head_dim, width = r->n_kv_heads * r->head_dim,
-                   v_width = r->n_kv_heads * r->v_dim;
+    const uint32_t heads = r->n_heads * y->head_dim, width = y->n_kv_heads * y->head_dim,
+                   v_width = y->n_kv_heads * y->v_dim;
     double *key = y->keys + (size_t)position * width,
            *value = y->values + (size_t)position * v_width;
     (r->kin->latent ? reference_make_latent : make_qkv)(r, y, in, position, key, value);
@@ -159,7 +162,7 @@ static void attention(struct reference *r, struct layer *y, const double *in, ui
         1 + r->temperature * log(1 + floor((double)position / r->rope.original_context));
     for (uint32_t i = 0; i < heads && r->temperature > 0; i++) r->q[i] *= heat;
     for (uint32_t h = 0; h < r->n_heads; h++) attend_head(r, y, h, position);
-    reference_multiply(y->attn_output, r->attended, r->added, r->dim, r->n_heads * r->v_dim);
+    reference_multiply(y->attn_output, r->attended, r->added, r->dim, r->n_heads * y->v_dim);
     reference_add(r->added, y->attn_output_bias, r->dim);
 }
 
@@ -186,8 +189,8 @@ static double activate(const struct reference *r, const struct layer *y, double 
 /* added = down(activation(in)) */
 static void feed_forward(struct reference *r, const struct layer *y, const double *in)
 {
-    if (y->experts.router) {
-        reference_choose_experts(r, &y->experts, in);
+    if (y->experts.router && !y->expert_norm) {
+        reference_choose_experts(r, &y->experts, in, in);
         return;
     }
     reference_multiply(y->up, in, r->up, r->hidden, r->dim);
@@ -213,6 +216,22 @@ static void add_to_x(struct reference *r, const float *post)
     for (uint32_t i = 0; i < r->dim; i++) r->x[i] += r->residual_scale * r->added[i];
 }
 
+/* added = dense_post(ffn(in)) + expert_post(experts(expert_norm(x))), Gemma 4's. */
+static void feed_both(struct reference *r, const struct layer *y, const double *in)
+{
+    double *dense = reference_must(malloc(3 * r->dim * sizeof *dense)), *by = dense + r->dim,
+           *normed = by + r->dim;
+    feed_forward(r, y, in);
+    reference_norm(r, r->added, y->dense_post, NULL, dense, r->dim);
+    reference_norm(r, r->x, y->router_gain, NULL, by, r->dim);
+    for (uint32_t i = 0; i < r->dim; i++) by[i] /= sqrt(r->dim);
+    reference_norm(r, r->x, y->expert_norm, NULL, normed, r->dim);
+    reference_choose_experts(r, &y->experts, by, normed);
+    reference_norm(r, r->added, y->expert_post, NULL, r->added, r->dim);
+    for (uint32_t i = 0; i < r->dim; i++) r->added[i] += dense[i];
+    free(dense);
+}
+
 static void forward_layer(struct reference *r, struct layer *y, uint32_t position)
 {
     const double *first = normed(r, y->attn_norm, y->attn_norm_bias, r->normed), *second = first;
@@ -220,8 +239,10 @@ static void forward_layer(struct reference *r, struct layer *y, uint32_t positio
     attention(r, y, first, position);
     add_to_x(r, y->attn_post);
     if (!r->parallel) second = normed(r, y->ffn_norm, y->ffn_norm_bias, r->normed2);
-    feed_forward(r, y, second);
+    if (y->expert_norm) feed_both(r, y, second);
+    else feed_forward(r, y, second);
     add_to_x(r, y->ffn_post);
+    for (uint32_t i = 0; i < r->dim; i++) r->x[i] *= (double)y->scale;
 }
 
 static void forward(struct reference *r, int32_t id, double *logits)
@@ -245,11 +266,11 @@ static void grow(struct reference *r, size_t n)
 {
     if (r->length + n <= r->capacity) return;
     r->capacity = 2 * (r->length + (uint32_t)n);
-    const size_t n_heads = (size_t)r->capacity * r->n_kv_heads * sizeof(double);
     for (uint32_t l = 0; l < r->n_layers; l++) {
         struct layer *y = &r->layers[l];
-        y->keys = reference_must(realloc(y->keys, n_heads * r->head_dim));
-        y->values = reference_must(realloc(y->values, n_heads * r->v_dim));
+        const size_t n_heads = (size_t)r->capacity * y->n_kv_heads * sizeof(double);
+        y->keys = reference_must(realloc(y->keys, n_heads * y->head_dim));
+        y->values = reference_must(realloc(y->values, n_heads * y->v_dim));
     }
     r->scores = reference_must(realloc(r->scores, (r->capacity + 1) * sizeof(double)));
 }

@@ -1,6 +1,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "error.h"
 #include "reference_impl.h"
@@ -33,6 +34,24 @@ llm_status reference_read_router(struct reference *r, const struct gguf *g, stru
     return LLM_OK;
 }
 
+/* Gates and ups of a stack whose matrices are both, gates first. */
+static void split_gate_up(const struct reference *r, struct reference_experts *e,
+                          const struct gguf *g, const uint8_t *data, uint32_t l)
+{
+    const size_t n = r->n_experts, one = (size_t)r->expert_hidden * r->dim;
+    char name[64];
+    snprintf(name, sizeof name, "blk.%u.ffn_gate_up_exps.weight", l);
+    float *both = reference_weights(g, data, name, r->dim, 2 * (uint64_t)r->expert_hidden * n);
+    if (!both) return;
+    e->gates = reference_must(malloc(n * one * sizeof(float)));
+    e->ups = reference_must(malloc(n * one * sizeof(float)));
+    for (size_t i = 0; i < n; i++) {
+        memcpy(e->gates + i * one, both + 2 * i * one, one * sizeof(float));
+        memcpy(e->ups + i * one, both + (2 * i + 1) * one, one * sizeof(float));
+    }
+    free(both);
+}
+
 void reference_read_experts(const struct reference *r, struct reference_experts *e,
                             const struct gguf *g, const uint8_t *data, uint32_t l)
 {
@@ -58,6 +77,7 @@ void reference_read_experts(const struct reference *r, struct reference_experts 
         {"ffn_gate_inp_shexp.weight", &e->shared_logit, dim, 1},
         {"ffn_gate_shexp.weight", &e->shared_gate, dim, shared},
         {"ffn_up_shexp.weight", &e->shared_up, dim, shared},
+        {"ffn_down_exps.scale", &e->scales, n, 1},
         {"ffn_down_shexp.weight", &e->shared_down, shared, dim},
     };
     for (size_t i = 0; n && i < sizeof tensors / sizeof *tensors; i++) {
@@ -65,13 +85,14 @@ void reference_read_experts(const struct reference *r, struct reference_experts 
         *tensors[i].out = reference_weights(g, data, name, tensors[i].cols, tensors[i].rows);
     }
     e->shared = (uint32_t)shared;
+    if (n && !e->gates) split_gate_up(r, e, g, data, l);
 }
 
 void reference_free_experts(struct reference_experts *e)
 {
     void *all[] = {e->router,      e->router_bias, e->choice_bias, e->gates,      e->ups,
                    e->downs,       e->gates_bias,  e->ups_bias,    e->downs_bias, e->shared_logit,
-                   e->shared_gate, e->shared_up,   e->shared_down};
+                   e->shared_gate, e->shared_up,   e->shared_down, e->scales};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
@@ -129,7 +150,9 @@ static void add_expert(struct reference *r, const struct expert *e, const double
         /* gpt-oss: limit 7, alpha 1.702 */
         const double g = r->kin->clamped ? fmin(gate[i], 7) : gate[i];
         const double u = r->kin->clamped ? fmax(-7, fmin(up[i], 7)) + 1 : up[i];
-        up[i] = g * sigmoid(r->kin->clamped ? 1.702 * g : g) * u;
+        if (r->kin->gemma4)
+            up[i] = g / 2 * (1 + tanh(0.79788456080286535588 * (g + 0.044715 * g * g * g))) * u;
+        else up[i] = g * sigmoid(r->kin->clamped ? 1.702 * g : g) * u;
     }
     reference_multiply(e->down, up, made, r->dim, hidden);
     reference_add(made, e->down_bias, r->dim);
@@ -157,13 +180,13 @@ static struct expert expert_of(const struct reference *r, const struct reference
 }
 
 void reference_choose_experts(struct reference *r, const struct reference_experts *e,
-                              const double *in)
+                              const double *by, const double *in)
 {
     const uint32_t n = r->n_experts;
     double *p = reference_must(calloc(2 * n + r->n_used, sizeof *p)), *scores = p + n,
            *weights = scores + n, sum = 0;
     uint32_t *chosen = reference_must(calloc(r->n_used, sizeof *chosen));
-    reference_multiply(e->router, in, p, n, r->dim);
+    reference_multiply(e->router, by, p, n, r->dim);
     reference_add(p, e->router_bias, n);
     for (uint32_t i = 0; i < n && r->gating == GATE_SIGMOID; i++) p[i] = sigmoid(p[i]);
     if (r->gating <= GATE_SOFTMAX) reference_softmax(p, n);
@@ -179,7 +202,8 @@ void reference_choose_experts(struct reference *r, const struct reference_expert
     for (uint32_t i = 0; i < r->n_used; i++) sum += weights[i];
     for (uint32_t i = 0; i < r->dim; i++) r->added[i] = 0;
     for (uint32_t i = 0; i < r->n_used; i++) {
-        const double weight = weights[i] * r->weights_scale / (r->normed_weights ? sum : 1);
+        const double weight = weights[i] * r->weights_scale / (r->normed_weights ? sum : 1) *
+                              (e->scales ? (double)e->scales[chosen[i]] : 1);
         const struct expert one = expert_of(r, e, chosen[i], weight);
         add_expert(r, &one, in);
     }

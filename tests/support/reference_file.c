@@ -34,6 +34,13 @@ static const struct kin kin[] = {
      .period = 6,
      .window_base = 10000,
      .window_unscaled = true},
+    {.name = "gemma4",
+     .neox = true,
+     .activation = GELU,
+     .root_embedding = true,
+     .window = UINT32_MAX,
+     .normed_weights = true,
+     .gemma4 = true},
     {.name = "olmo2", .neox = true, .window = UINT32_MAX, .period = 4, .window_unscaled = true},
     {.name = "exaone4",
      .neox = true,
@@ -121,7 +128,7 @@ static llm_status read_scales(struct reference *r, const struct gguf *g, struct 
 {
     r->embedding_scale = r->kin->root_embedding ? sqrt(r->dim) : 1;
     r->residual_scale = r->logit_scale = 1;
-    r->attention_scale = 1 / sqrt(r->head_dim);
+    r->attention_scale = r->kin->gemma4 ? 1 : 1 / sqrt(r->head_dim);
     const struct {
         const char *key;
         double *out;
@@ -163,7 +170,9 @@ static llm_status read_shape(struct reference *r, const struct gguf *g, struct l
     }
     TRY(reference_read_router(r, g, error));
     r->n_kv_heads = r->n_heads;
-    TRY(gguf_get_u32(g, reference_key(r, full, "attention.head_count_kv"), &r->n_kv_heads, error));
+    if (!r->kin->gemma4)
+        TRY(gguf_get_u32(g, reference_key(r, full, "attention.head_count_kv"), &r->n_kv_heads,
+                         error));
     r->head_dim = r->dim / r->n_heads;
     TRY(gguf_get_u32(g, reference_key(r, full, "attention.key_length"), &r->head_dim, error));
     r->v_dim = r->head_dim;
@@ -174,8 +183,9 @@ static llm_status read_shape(struct reference *r, const struct gguf *g, struct l
     if (r->kin->latent) TRY(reference_read_latent(r, g, error));
     r->parallel = r->kin->parallel;
     r->period = r->kin->period;
-    TRY(gguf_get_u32(g, reference_key(r, full, "attention.sliding_window_pattern"), &r->period,
-                     error));
+    if (!r->kin->gemma4)
+        TRY(gguf_get_u32(g, reference_key(r, full, "attention.sliding_window_pattern"), &r->period,
+                         error));
     TRY(gguf_get_bool(g, reference_key(r, full, "use_parallel_residual"), &r->parallel, error));
     if (!r->kin->window_layers || r->kin->window_layers == r->n_layers) {
         r->window = r->kin->window == UINT32_MAX ? 0 : r->kin->window;
@@ -293,6 +303,28 @@ static llm_status read_xielu(const struct reference *r, struct layer *y, const s
     return LLM_OK;
 }
 
+static llm_status read_heads(struct reference *r, struct layer *y, const struct gguf *g, uint32_t l,
+                             struct llm_error *error)
+{
+    char full[128];
+    y->n_kv_heads = r->n_kv_heads;
+    y->head_dim = r->head_dim;
+    y->v_dim = r->v_dim;
+    y->window = r->period == 0 || (l + 1) % r->period != 0 ? r->window : 0;
+    if (!r->kin->gemma4) return LLM_OK;
+    const struct gguf_value *heads =
+                                gguf_find(g, reference_key(r, full, "attention.head_count_kv")),
+                            *windows = gguf_find(
+                                g, reference_key(r, full, "attention.sliding_window_pattern"));
+    if (!heads || !windows || heads->n <= l || windows->n <= l)
+        return error_set(error, LLM_BAD_MODEL, "no heads or windows of layer %u", l);
+    y->n_kv_heads = (uint32_t)gguf_item_int(heads, l);
+    y->window = gguf_item_int(windows, l) ? r->window : 0;
+    if (y->window == 0) return LLM_OK;
+    TRY(gguf_get_u32(g, reference_key(r, full, "attention.key_length_swa"), &y->head_dim, error));
+    return gguf_get_u32(g, reference_key(r, full, "attention.value_length_swa"), &y->v_dim, error);
+}
+
 static llm_status read_layer(struct reference *r, const struct gguf *g, const uint8_t *data,
                              uint32_t l, struct llm_error *error)
 {
@@ -301,10 +333,12 @@ static llm_status read_layer(struct reference *r, const struct gguf *g, const ui
     char second[64];
     snprintf(second, sizeof second, "blk.%u.attn_norm_2.weight", l);
     const bool two = gguf_tensor(g, second) != NULL;
-    const uint32_t q = r->n_heads * r->head_dim, k = r->n_kv_heads * r->head_dim,
-                   v = r->n_kv_heads * r->v_dim, dim = r->dim, hidden = r->hidden;
+    TRY(read_heads(r, y, g, l, error));
+    const uint32_t q = r->n_heads * y->head_dim, k = y->n_kv_heads * y->head_dim,
+                   v = y->n_kv_heads * y->v_dim, dim = r->dim, hidden = r->hidden;
     reference_read_experts(r, &y->experts, g, data, l);
     const bool dense = y->experts.router == NULL;
+    float *scale = NULL;
     const struct {
         const char *name;
         float **out;
@@ -320,15 +354,20 @@ static llm_status read_layer(struct reference *r, const struct gguf *g, const ui
         {two ? "attn_norm.bias" : "ffn_norm.bias", &y->ffn_norm_bias, dim, 1, false},
         {named ? "-" : "post_attention_norm.weight", &y->attn_post, dim, 1, false},
         {"post_ffw_norm.weight", &y->ffn_post, dim, 1, false},
+        {"pre_ffw_norm_2.weight", &y->expert_norm, dim, 1, false},
+        {"post_ffw_norm_1.weight", &y->dense_post, dim, 1, false},
+        {"post_ffw_norm_2.weight", &y->expert_post, dim, 1, false},
+        {"ffn_gate_inp.scale", &y->router_gain, dim, 1, false},
+        {"layer_output_scale.weight", &scale, 1, 1, false},
         {"attn_q.bias", &y->q_bias, q, 1, false},
         {"attn_k.bias", &y->k_bias, k, 1, false},
         {"attn_v.bias", &y->v_bias, v, 1, false},
-        {"attn_q_norm.weight", &y->q_norm, r->head_dim, 1, false},
-        {"attn_k_norm.weight", &y->k_norm, r->head_dim, 1, false},
+        {"attn_q_norm.weight", &y->q_norm, y->head_dim, 1, false},
+        {"attn_k_norm.weight", &y->k_norm, y->head_dim, 1, false},
         {"attn_q_norm.weight", &y->q_row, q, 1, false},
         {"attn_k_norm.weight", &y->k_row, k, 1, false},
-        {"attn_q_norm.weight", &y->q_heads, r->head_dim, r->n_heads, false},
-        {"attn_k_norm.weight", &y->k_heads, r->head_dim, r->n_kv_heads, false},
+        {"attn_q_norm.weight", &y->q_heads, y->head_dim, r->n_heads, false},
+        {"attn_k_norm.weight", &y->k_heads, y->head_dim, y->n_kv_heads, false},
         {"attn_output.bias", &y->attn_output_bias, dim, 1, false},
         {"attn_sinks.weight", &y->sinks, r->n_heads, 1, false},
         {"ffn_up.bias", &y->up_bias, hidden, 1, false},
@@ -336,8 +375,8 @@ static llm_status read_layer(struct reference *r, const struct gguf *g, const ui
         {"ffn_gate.weight", &y->gate, dim, hidden, false},
         {"attn_q.weight", &y->q, dim, q, !r->q_rank},
         {"attn_k.weight", &y->k, dim, k, !r->rank},
-        {"attn_v.weight", &y->v, dim, v, !r->rank},
-        {"attn_output.weight", &y->attn_output, r->n_heads * r->v_dim, dim, true},
+        {"attn_v.weight", &y->v, dim, v, !r->rank && !r->kin->gemma4},
+        {"attn_output.weight", &y->attn_output, r->n_heads * y->v_dim, dim, true},
         {"ffn_up.weight", &y->up, dim, hidden, dense},
         {"ffn_down.weight", &y->down, hidden, dim, dense},
     };
@@ -360,7 +399,12 @@ static llm_status read_layer(struct reference *r, const struct gguf *g, const ui
         y->q_row = y->k_row = y->q_heads = y->k_heads = NULL;
     }
     if (!y->ffn_norm && y->attn_norm) r->parallel = true;
-    y->window = r->period == 0 || (l + 1) % r->period != 0 ? r->window : 0;
+    y->scale = scale ? *scale : 1;
+    free(scale);
+    if (!y->v && r->kin->gemma4) {
+        y->v = reference_must(malloc((size_t)dim * k * sizeof(float)));
+        memcpy(y->v, y->k, (size_t)dim * k * sizeof(float));
+    }
     return read_xielu(r, y, g, l, error);
 }
 
@@ -373,6 +417,10 @@ static llm_status read_model(struct reference *r, const struct gguf *g, const ui
     if (r->rank) reference_scale_latent(r);
     r->window_rope = r->rope;
     if (r->kin->window_base != 0) r->window_rope.base = r->kin->window_base;
+    char full[128];
+    TRY(gguf_get_f32(g, reference_key(r, full, "rope.freq_base_swa"), &r->window_rope.base, error));
+    TRY(gguf_get_u32(g, reference_key(r, full, "rope.dimension_count_swa"), &r->window_rope.dims,
+                     error));
     if (r->kin->window_unscaled) {
         r->window_rope.factor = r->window_rope.attn_factor = 1;
         r->window_rope.yarn = false;
@@ -398,6 +446,10 @@ static llm_status read_model(struct reference *r, const struct gguf *g, const ui
                          "embedding, output_norm or output is missing or of another shape");
     r->layers = reference_must(calloc(r->n_layers, sizeof *r->layers));
     for (uint32_t l = 0; l < r->n_layers; l++) TRY(read_layer(r, g, data, l, error));
+    for (uint32_t l = 0; l < r->n_layers; l++) {
+        if (r->layers[l].head_dim > r->head_dim) r->head_dim = r->layers[l].head_dim;
+        if (r->layers[l].v_dim > r->v_dim) r->v_dim = r->layers[l].v_dim;
+    }
     const size_t heads = r->n_heads * r->head_dim, attended = r->n_heads * r->v_dim;
     const struct {
         double **out;
@@ -452,6 +504,10 @@ void reference_free(struct reference *r)
                        y->down,
                        y->up_bias,
                        y->down_bias,
+                       y->expert_norm,
+                       y->dense_post,
+                       y->expert_post,
+                       y->router_gain,
                        y->ffn_post,
                        y->sinks,
                        y->keys,

@@ -11,6 +11,7 @@ struct reference_experts {
     float *gates, *ups, *downs;                   /* (n, hidden, dim) twice, (n, dim, hidden) */
     float *gates_bias, *ups_bias, *downs_bias;    /* (n, hidden) twice, (n, dim) */
     float *shared_logit;                          /* (dim) */
+    float *scales;                                /* (n), of what each makes */
     float *shared_gate, *shared_up, *shared_down; /* (shared, dim) twice, (dim, shared) */
     uint32_t shared;
 };
@@ -40,8 +41,11 @@ struct layer {
     float *gate, *up, *down;               /* (hidden, dim) twice, (dim, hidden) */
     float *up_bias, *down_bias;
     float *ffn_post;
-    float xielu[4];        /* alpha of what is below 0, alpha of what is above, beta, epsilon */
-    uint32_t window;       /* 0: none */
+    float xielu[4];  /* alpha of what is below 0, alpha of what is above, beta, epsilon */
+    uint32_t window; /* 0: none */
+    uint32_t n_kv_heads, head_dim, v_dim;
+    float scale;                                                 /* of x behind the layer */
+    float *expert_norm, *dense_post, *expert_post, *router_gain; /* (dim) each, Gemma 4 */
     double *keys, *values; /* (capacity, kv_heads * head_dim), (capacity, kv_heads * v_dim) */
 };
 
@@ -75,6 +79,7 @@ struct kin {
     enum { GATE_SOFTMAX = 1, GATE_SIGMOID, GATE_CHOSEN } gating; /* the router's, by its key */
     bool normed_weights, clamped;
     bool named_norm; /* the norm before the ffn is named after the attention */
+    bool gemma4;     /* scores are not scaled, v has a norm, ... */
     bool latent;     /* k and v are made of few numbers that all heads share */
 };
 
@@ -83,8 +88,8 @@ struct reference {
     double embedding_scale, residual_scale, attention_scale, logit_scale;
     double attention_cap, logit_cap, temperature; /* 0: none */
     uint32_t dim, n_layers, n_heads, n_kv_heads, hidden, vocab, context, window, period;
-    uint32_t head_dim, v_dim;
-    uint32_t rank, q_rank; /* of latent attention, else 0 */
+    uint32_t head_dim, v_dim; /* the most of any layer */
+    uint32_t rank, q_rank;    /* of latent attention, else 0 */
     float epsilon;
     bool parallel;
     struct rope rope, window_rope;
@@ -133,8 +138,8 @@ llm_status reference_read_router(struct reference *r, const struct gguf *g,
 void reference_read_experts(const struct reference *r, struct reference_experts *e,
                             const struct gguf *g, const uint8_t *data, uint32_t l);
 void reference_free_experts(struct reference_experts *e);
-/* r->added = the sum of what the chosen ones make of in */
+/* r->added = the sum of what the chosen ones make of in; the router is given `by` */
 void reference_choose_experts(struct reference *r, const struct reference_experts *e,
-                              const double *in);
+                              const double *by, const double *in);
 
 #endif
