@@ -64,7 +64,7 @@ use_lavapipe() {
 # ---- what a step runs -----------------------------------------------------------------------------------------------
 
 # The C tests of a build, or those that match; they ask for the validation layer themselves.
-c_tests() { $limit ctest --test-dir "$out/$1" --output-on-failure -j 2 --timeout 300 ${2:+-R "$2"}; }
+c_tests() { $limit ctest --test-dir "$out/$1" --output-on-failure -j 2 --timeout 500 ${2:+-R "$2"}; }
 
 # A Lua script with the module of a build, the validation layer around it.
 validate_lua() {
@@ -141,9 +141,11 @@ only_llm_symbols() {
 
 # ---- stages ---------------------------------------------------------------------------------------------------------
 
-# driver_tests NAME PATTERN: the C tests that match, those of whole models apart since they take the longest.
+# driver_tests NAME PATTERN: the C tests that match, then those of kernels and of whole models, which take the longest: a
+# software driver compiles each kernel when it first sees it.
 driver_tests() {
     step "$1: C tests" c_tests gcc "$2"
+    step "$1: kernels" c_tests gcc '^kernel'
     step "$1: models" c_tests gcc '^model'
     step "$1: Lua tests" validate_lua gcc lua5.4 tests/lua/run.lua
     step "$1: growth" run_lua gcc lua5.4 tests/lua/run.lua leaks
@@ -161,18 +163,18 @@ stage_builds() {
 }
 
 stage_lavapipe() {
-    build gcc && use_lavapipe && driver_tests "${LLM_TEST_ICD:-lavapipe}" '^(unit|fuzz|fault|kernel|bench)'
+    build gcc && use_lavapipe && driver_tests "${LLM_TEST_ICD:-lavapipe}" '^(unit|fuzz|fault|bench)'
 }
 
 stage_swiftshader() {
     [ -z "${LLM_TEST_ICD:-}" ] || return 0
     build gcc || return
     driver=$(sh tests/swiftshader.sh 2>"$out/swiftshader.log") || { skip swiftshader "$out/swiftshader.log says why"; return; }
-    use_driver "$driver" && driver_tests swiftshader '^(fault|kernel)'
+    use_driver "$driver" && driver_tests swiftshader '^fault'
 }
 
 stage_clang() {
-    build clang && use_lavapipe && step "clang, debug: C tests" c_tests clang
+    build clang && use_lavapipe && for folder in unit fuzz fault kernel model; do step "clang, debug: $folder" c_tests clang "^$folder"; done
 }
 
 stage_sanitize() {
