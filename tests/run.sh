@@ -174,7 +174,10 @@ stage_swiftshader() {
 }
 
 stage_clang() {
-    build clang && use_lavapipe && for folder in unit fuzz fault kernel model; do step "clang, debug: $folder" c_tests clang "^$folder"; done
+    build clang && use_lavapipe || return
+    for folder in unit fuzz fault kernel model; do
+        step "clang, debug: $folder" c_tests clang "^$folder"
+    done
 }
 
 stage_sanitize() {
@@ -229,6 +232,7 @@ stage_gemma3() {
     gemma=$(sh tests/gemma3.sh 2>"$out/gemma3.log") || { skip "Gemma 3" "$out/gemma3.log says why"; return; }
     step "Gemma 3 beside llama.cpp" run_lua gcc lua5.4 tests/lua/greedy.lua "$gemma" \
         tests/data/greedy/gemma3-270m.json tests/data/templates/google-gemma-2-2b-it.jinja
+    step "Gemma 3 converses" run_lua gcc lua5.4 tests/lua/base_chat.lua "$gemma"
 }
 
 mkdir -p "$out"
