@@ -138,7 +138,10 @@ static llm_status record_attention(struct run *r, struct gpu_commands *c, const 
         .head_dim = o->head_dim,
         .v_dim = o->v_dim,
         .latent = o->latent,
-        .rope_dim = o->head_dim,
+        .rope_at = o->latent ? o->v_dim : 0,
+        .rope_dim = o->latent           ? o->head_dim - o->v_dim
+                    : o->head_dim < 128 ? o->head_dim
+                                        : 128,
         .kv = o->kv,
         .scale = 1,
         .stride = ops_stride(v + kv_heads * o->v_dim),
