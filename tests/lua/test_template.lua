@@ -139,16 +139,17 @@ t.test("hostile", function()
         pad = "{% for i in range(99999) %}"
             .. "{{ s|trim|upper|lower|title|capitalize|e|length }}{{ words|title }}{% endfor %}",
     }
+    local most = (os.getenv "LD_PRELOAD" or ""):find "asan" and 4 or 1 -- its malloc is three times slower
     for name, source in pairs(sources) do
         local seconds, text, message, code = math.huge, nil, nil, nil
         for _ = 1, 3 do -- other programs may be at work
             local began = os.clock()
             text, message, code = llm.template(source, { s = long, x = {}, words = words })
             seconds = math.min(seconds, os.clock() - began)
-            if seconds < 1 then break end
+            if seconds < most then break end
         end
         t.check(text == nil and code == "bad_template", "hostile " .. name, text and #text)
-        t.check(seconds < 1, "hostile " .. name .. " ends soon", seconds)
+        t.check(seconds < most, "hostile " .. name .. " ends soon", seconds)
         t.check(#tostring(message) < 300, "hostile " .. name .. ": short message", message)
     end
     for _, source in ipairs { "{{ ''.__class__ }}", "{{ _G }}", "{{ os }}", "{{ x.__index }}", "{{ string }}" } do
