@@ -16,7 +16,7 @@ all_stages="lint builds lavapipe swiftshader clang sanitize luajit examples comp
 test_packages="clang lua-check libcmocka-dev vulkan-validationlayers luajit libluajit-5.1-dev pkg-config"
 out=$root/build-tests
 stories=$root/tests/data/stories260K.gguf
-limit="timeout --kill-after=10 600"
+limit="timeout --kill-after=10 1200" # on a slow machine SwiftShader takes ten minutes for the models of llama.cpp
 export LLM_TEST_VALIDATION="${LLM_TEST_VALIDATION:-1}"
 
 # ---- builds ---------------------------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ use_lavapipe() {
 # ---- what a step runs -----------------------------------------------------------------------------------------------
 
 # The C tests of a build, or those that match; they ask for the validation layer themselves.
-c_tests() { $limit ctest --test-dir "$out/$1" --output-on-failure -j 2 --timeout 500 ${2:+-R "$2"}; }
+c_tests() { $limit ctest --test-dir "$out/$1" --output-on-failure -j 2 --timeout 1000 ${2:+-R "$2"}; }
 
 # A Lua script with the module of a build, the validation layer around it.
 validate_lua() {
