@@ -47,3 +47,26 @@ struct agreement agree(llm_model *model, const struct memory_file *file, const i
     agree_many(&model, 1, file, ids, n_prompt, n, &a);
     return a;
 }
+
+void tell_story(llm_model *model, int32_t *ids, size_t n)
+{
+    static const char text[] = "Once upon a time, there was a little girl named";
+    llm_session *s = open_session(model);
+    struct llm_prompt prompt = {.size = sizeof prompt, .text = text, .text_size = sizeof text - 1};
+    struct llm_generate_options o;
+    llm_generate_defaults(&o, sizeof o);
+    o.temperature = 0;
+    o.max_tokens = (int64_t)n - 20;
+    llm_generation *g;
+    OK(llm_generation_start(s, &prompt, &o, &g, &error));
+    llm_generation_wait(g, -1);
+    struct llm_result result = {.size = sizeof result};
+    assert_int_equal(llm_generation_result(g, &result), LLM_OK);
+    assert_int_equal(result.status, LLM_OK);
+    size_t n_tokens;
+    const int32_t *tokens = llm_session_tokens(s, &n_tokens);
+    assert_true(n_tokens + 20 >= n);
+    for (size_t i = 0; i < n; i++) ids[i] = tokens[i % n_tokens];
+    llm_generation_free(g);
+    llm_session_free(s);
+}

@@ -18,4 +18,7 @@ struct agreement agree(llm_model *model, const struct memory_file *file, const i
 void agree_many(llm_model *const *models, size_t n_models, const struct memory_file *file,
                 const int32_t *ids, size_t n_prompt, size_t n, struct agreement *out);
 
+/* n ids of text as the model was trained on: a beginning, what it goes on with, and so again. */
+void tell_story(llm_model *model, int32_t *ids, size_t n);
+
 #endif

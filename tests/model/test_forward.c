@@ -15,31 +15,7 @@ static void assert_agreement(const struct agreement *a, double limit, const char
 
 /* ---- a trained model ---- */
 
-enum { STORY = 120, STORY_VOCAB = 512 };
-
-/* What the model itself goes on with: text as it was trained on. */
-static void tell_story(llm_model *model, int32_t ids[STORY])
-{
-    static const char text[] = "Once upon a time, there was a little girl named";
-    llm_session *s = open_session(model);
-    struct llm_prompt prompt = {.size = sizeof prompt, .text = text, .text_size = sizeof text - 1};
-    struct llm_generate_options o;
-    llm_generate_defaults(&o, sizeof o);
-    o.temperature = 0;
-    llm_generation *g;
-    o.max_tokens = STORY - 20;
-    OK(llm_generation_start(s, &prompt, &o, &g, &error));
-    llm_generation_wait(g, -1);
-    struct llm_result result = {.size = sizeof result};
-    assert_int_equal(llm_generation_result(g, &result), LLM_OK);
-    assert_int_equal(result.status, LLM_OK);
-    size_t n;
-    const int32_t *tokens = llm_session_tokens(s, &n);
-    assert_true(n >= 100);
-    for (size_t i = 0; i < STORY; i++) ids[i] = tokens[i % n];
-    llm_generation_free(g);
-    llm_session_free(s);
-}
+enum { STORY = 120 };
 
 static void stories(uint32_t kv, uint32_t precision, double limit, const char *name)
 {
@@ -51,7 +27,7 @@ static void stories(uint32_t kv, uint32_t precision, double limit, const char *n
     llm_model *model;
     OK(load(&file, &o, &model));
     int32_t ids[STORY];
-    tell_story(model, ids);
+    tell_story(model, ids, STORY);
     struct agreement one_by_one = agree(model, &file, ids, 1, STORY);
     assert_agreement(&one_by_one, limit, name);
     for (size_t cut = 30; cut < STORY; cut += 29) {

@@ -16,26 +16,6 @@ static const struct {
 };
 enum { TIERS = sizeof tiers / sizeof *tiers };
 
-static void tell(llm_model *model, int32_t ids[POSITIONS])
-{
-    static const char text[] = "Once upon a time, there was a little girl named";
-    llm_session *s = open_session(model);
-    struct llm_prompt prompt = {.size = sizeof prompt, .text = text, .text_size = sizeof text - 1};
-    struct llm_generate_options o;
-    llm_generate_defaults(&o, sizeof o);
-    o.temperature = 0;
-    o.max_tokens = POSITIONS;
-    llm_generation *g;
-    OK(llm_generation_start(s, &prompt, &o, &g, &error));
-    llm_generation_wait(g, -1);
-    size_t n;
-    const int32_t *tokens = llm_session_tokens(s, &n);
-    assert_true(n > PROMPT);
-    for (size_t i = 0; i < POSITIONS; i++) ids[i] = tokens[i % n];
-    llm_generation_free(g);
-    llm_session_free(s);
-}
-
 static void compare_file(const char *path)
 {
     struct memory_file file = read_file(path);
@@ -49,7 +29,7 @@ static void compare_file(const char *path)
         OK(load(&file, &o, &models[i]));
     }
     int32_t ids[POSITIONS];
-    tell(models[0], ids);
+    tell_story(models[0], ids, POSITIONS);
     struct agreement found[TIERS];
     agree_many(models, TIERS, &file, ids, PROMPT, POSITIONS, found);
     bool ok = true;
