@@ -1,50 +1,11 @@
 #include "forward.h"
 
-#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
+#include "forward_impl.h"
 #include "gpu_error.h"
 #include "kernels.h"
-#include "layer.h"
-#include "os.h"
-
-static uint32_t bucket_rows(uint32_t bucket)
-{
-    return ops_buckets[bucket];
-}
-
-double forward_seconds(const struct forward *f, uint32_t bucket)
-{
-    uint32_t b = bucket;
-    while (b > 0 && f->layers[b].segment_seconds == 0) b--;
-    return f->layers[b].segment_seconds * bucket_rows(bucket) / bucket_rows(b);
-}
-
-/* A layer of a prompt takes no longer, so that other sessions wait for at most so many layers. More
- * than a few rows at once are no faster where this matters. */
-static const double longest_segment = 0.033;
-enum { FEW_ROWS = 3 }; /* the bucket of 8 */
-
-uint32_t forward_take(const struct forward *f, uint32_t n, uint32_t *bucket)
-{
-    uint32_t b = 0;
-    while (ops_buckets[b] < n && ops_buckets[b] < f->step.max_rows) b++;
-    if (!f->h.encoder) { /* an encoder's rows must all be in one step */
-        /* A plan that would run more than a quarter empty gives way to the next smaller one. */
-        while (b > 0 && n < ops_buckets[b] - ops_buckets[b] / 4) b--;
-        while (b > FEW_ROWS && forward_seconds(f, b) > longest_segment) b--;
-    }
-    *bucket = b;
-    return n < ops_buckets[b] ? n : ops_buckets[b];
-}
-
-uint32_t forward_output_bucket(uint32_t n)
-{
-    uint32_t b = 0;
-    while (ops_buckets[b] < n) b++;
-    return b;
-}
 
 /* ---- sizes ---- */
 
@@ -99,7 +60,7 @@ static uint32_t max_rows(const struct hparams *h, const struct attention_shape *
                          const struct forward_config *c)
 {
     uint32_t n = FORWARD_MAX_ROWS;
-    if (h->encoder) return bucket_rows(forward_output_bucket(c->context));
+    if (h->encoder) return ops_buckets[forward_output_bucket(c->context)];
     while (n > FORWARD_MAX_OUTPUTS && ops_partial_size(s, n, c->context) > c->binding_size) n /= 2;
     return n;
 }
@@ -247,15 +208,6 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
     return LLM_OK;
 }
 
-static llm_status run_now(struct forward *f, struct gpu_commands *c, struct llm_error *error)
-{
-    uint64_t ticket;
-    TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
-    TRY_GPU(gpu_submit(f->gpu, &c, 1, &ticket, &gpu_error_), error);
-    TRY_GPU(gpu_wait(f->gpu, ticket, UINT64_MAX, &gpu_error_), error);
-    return LLM_OK;
-}
-
 /* The ends of rows must be finite for good: nothing but zeros is ever added to them. */
 static llm_status clear_buffers(struct forward *f, struct llm_error *error)
 {
@@ -268,7 +220,7 @@ static llm_status clear_buffers(struct forward *f, struct llm_error *error)
     }
     experts_clear(&f->experts, c);
     latent_clear(&f->latent, c);
-    llm_status status = run_now(f, c, error);
+    llm_status status = forward_run(f, c, error);
     gpu_commands_free(f->gpu, c);
     return status;
 }
@@ -298,27 +250,10 @@ llm_status forward_open(struct forward *f, struct kernels *kernels, const struct
     return clear_buffers(f, error);
 }
 
-static void plan_free(struct forward *f, struct plan *p)
-{
-    for (uint32_t i = 0; i < p->n_segments; i++) gpu_commands_free(f->gpu, p->segments[i]);
-    if (p->segments) alloc_free(f->alloc, p->segments, (f->h.n_layers + 1) * sizeof *p->segments);
-    *p = (struct plan){0};
-}
-
 void forward_free(struct forward *f)
 {
     if (!f->gpu) return;
-    for (uint32_t i = 0; i < FORWARD_N_BUCKETS; i++) {
-        plan_free(f, &f->layers[i]);
-        plan_free(f, &f->heads[i]);
-        gpu_commands_free(f->gpu, f->read_logits[i]);
-        gpu_commands_free(f->gpu, f->read_top[i]);
-        gpu_commands_free(f->gpu, f->read_states[i]);
-        for (uint32_t slot = 0; slot < FORWARD_SLOTS; slot++) {
-            gpu_commands_free(f->gpu, f->read_best[slot][i]);
-            gpu_commands_free(f->gpu, f->follow[slot][i]);
-        }
-    }
+    forward_free_plans(f);
     ops_free(f->ops);
     struct gpu_buffer *const all[] = {
         &f->x,      &f->added,   &f->beside,   &f->normed,      &f->qkv,         &f->attended,
@@ -331,376 +266,4 @@ void forward_free(struct forward *f)
     for (uint32_t l = 0; f->kv && l < f->h.n_layers; l++) gpu_buffer_free(f->gpu, &f->kv[l].buffer);
     if (f->kv) alloc_free(f->alloc, f->kv, f->h.n_layers * sizeof *f->kv);
     memset(f, 0, sizeof *f);
-}
-
-/* ---- recording ---- */
-
-/* Where a slot's best tokens lie. */
-static uint32_t best_at(uint32_t slot, uint32_t output)
-{
-    return slot * FORWARD_MAX_OUTPUTS + output;
-}
-
-static llm_status new_segment(struct forward *f, struct plan *p, struct llm_error *error)
-{
-    if (!p->segments) p->segments = alloc_zero(f->alloc, f->h.n_layers + 1, sizeof *p->segments);
-    if (!p->segments)
-        return error_memory(error, "a plan", (f->h.n_layers + 1) * sizeof *p->segments);
-    const uint32_t flags = GPU_COMMANDS_AGAIN | (f->profile ? GPU_COMMANDS_TIMED : 0u);
-    TRY_GPU(gpu_commands_create(f->gpu, &p->segments[p->n_segments], flags, &gpu_error_), error);
-    p->n_segments++;
-    return LLM_OK;
-}
-
-static llm_status record_layers(struct forward *f, uint32_t bucket, struct llm_error *error)
-{
-    struct plan *p = &f->layers[bucket];
-    for (uint32_t l = 0; l < f->h.n_layers; l++) {
-        TRY(new_segment(f, p, error));
-        TRY(layer_record(f, p->segments[l], l, bucket_rows(bucket), error));
-        TRY_GPU(gpu_commands_end(p->segments[l], &gpu_error_), error);
-    }
-    return LLM_OK;
-}
-
-static llm_status record_head(struct forward *f, uint32_t bucket, struct llm_error *error)
-{
-    struct plan *p = &f->heads[bucket];
-    uint32_t n = bucket_rows(bucket);
-    TRY(new_segment(f, p, error));
-    struct gpu_commands *c = p->segments[0];
-    TRY(layer_record_head(f, c, n, error));
-    TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
-    return LLM_OK;
-}
-
-static llm_status record_read_logits(struct forward *f, uint32_t bucket, struct llm_error *error)
-{
-    TRY_GPU(gpu_commands_create(f->gpu, &f->read_logits[bucket], 0, &gpu_error_), error);
-    struct gpu_commands *c = f->read_logits[bucket];
-    gpu_commands_barrier(c);
-    gpu_commands_copy(c, &f->logits, 0, &f->logits_host, 0,
-                      (uint64_t)bucket_rows(bucket) * ops_stride(f->h.vocab) * sizeof(float));
-    TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
-    return LLM_OK;
-}
-
-static llm_status record_read_top(struct forward *f, uint32_t bucket, struct llm_error *error)
-{
-    const uint32_t n = bucket_rows(bucket);
-    TRY_GPU(gpu_commands_create(f->gpu, &f->read_top[bucket], 0, &gpu_error_), error);
-    struct gpu_commands *c = f->read_top[bucket];
-    gpu_commands_barrier(c);
-    TRY(ops_top(f->ops, c, &f->logits, f->h.vocab, &f->step, &f->groups, &f->top, n, error));
-    gpu_commands_barrier(c);
-    gpu_commands_copy(c, &f->top, 0, &f->top_host, 0, n * sizeof(struct top));
-    TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
-    return LLM_OK;
-}
-
-static llm_status record_read_best(struct forward *f, uint32_t slot, uint32_t bucket,
-                                   struct llm_error *error)
-{
-    TRY_GPU(gpu_commands_create(f->gpu, &f->read_best[slot][bucket], 0, &gpu_error_), error);
-    struct gpu_commands *c = f->read_best[slot][bucket];
-    const uint32_t n = bucket_rows(bucket);
-    TRY(ops_argmax(f->ops, c, &f->logits, f->h.vocab, &f->best, n, error));
-    gpu_commands_barrier(c);
-    gpu_commands_copy(c, &f->best, 0, &f->best_host, best_at(slot, 0) * sizeof(uint32_t),
-                      n * sizeof(uint32_t));
-    TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
-    return LLM_OK;
-}
-
-/* A step that follows another one: what its slot says of its rows, and the best tokens of the other
- * one as theirs. */
-static llm_status record_follow(struct forward *f, uint32_t slot, uint32_t bucket,
-                                struct llm_error *error)
-{
-    const struct step *s = &f->step;
-    const struct gpu_buffer *from = &f->slots[slot - 1];
-    const uint64_t n = bucket_rows(bucket), pairs = 2 * sizeof(float);
-    TRY_GPU(gpu_commands_create(f->gpu, &f->follow[slot][bucket], 0, &gpu_error_), error);
-    struct gpu_commands *c = f->follow[slot][bucket];
-    const struct {
-        uint64_t at, size;
-    } parts[] = {
-        {s->rows, n * sizeof(struct step_row)},
-        {s->pages, n * s->max_pages / s->max_outputs * sizeof(uint32_t)},
-        {s->outputs, n * sizeof(uint32_t)},
-        {s->attention, step_attention_size(s->max_rows)},
-    };
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        gpu_commands_copy(c, from, parts[i].at, &s->buffer, parts[i].at, parts[i].size);
-    for (uint32_t i = 0; i < f->h.n_ropes; i++) {
-        const uint64_t at = s->rope + i * s->rope_size;
-        gpu_commands_copy(c, from, at, &s->buffer, at, n * s->rope_pairs * pairs);
-    }
-    gpu_commands_barrier(c);
-    for (uint32_t i = 0; i < n; i++)
-        gpu_commands_copy(c, &f->best, i * sizeof(uint32_t), &s->buffer,
-                          s->rows + i * sizeof(struct step_row) + offsetof(struct step_row, token),
-                          sizeof(uint32_t));
-    TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
-    return LLM_OK;
-}
-
-static llm_status record_slots(struct forward *f, uint32_t bucket, struct llm_error *error)
-{
-    for (uint32_t slot = 0; slot < FORWARD_SLOTS; slot++) {
-        if (!f->read_best[slot][bucket]) TRY(record_read_best(f, slot, bucket, error));
-        if (slot && !f->follow[slot][bucket]) TRY(record_follow(f, slot, bucket, error));
-    }
-    return LLM_OK;
-}
-
-static llm_status record_states(struct forward *f, uint32_t bucket, struct llm_error *error)
-{
-    uint32_t n = bucket_rows(bucket);
-    TRY_GPU(gpu_commands_create(f->gpu, &f->read_states[bucket], 0, &gpu_error_), error);
-    struct gpu_commands *c = f->read_states[bucket];
-    const struct gpu_buffer *states;
-    TRY(layer_record_states(f, c, n, &states, error));
-    gpu_commands_copy(c, states, 0, &f->states_host, 0,
-                      (uint64_t)n * ops_stride(f->h.dim) * sizeof(float));
-    TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
-    return LLM_OK;
-}
-
-llm_status forward_record_plan(struct forward *f, uint32_t bucket, struct llm_error *error)
-{
-    if (!f->layers[bucket].n_segments) TRY(record_layers(f, bucket, error));
-    if (!f->h.encoder && ops_buckets[bucket] <= FORWARD_MAX_OUTPUTS) {
-        if (!f->heads[bucket].n_segments) TRY(record_head(f, bucket, error));
-        if (!f->read_logits[bucket]) TRY(record_read_logits(f, bucket, error));
-        if (!f->read_top[bucket]) TRY(record_read_top(f, bucket, error));
-        TRY(record_slots(f, bucket, error));
-    }
-    if (!f->read_states[bucket]) TRY(record_states(f, bucket, error));
-    return LLM_OK;
-}
-
-llm_status forward_record(struct forward *f, struct llm_error *error)
-{
-    for (uint32_t b = 0; ops_buckets[b] && ops_buckets[b] <= f->step.max_rows; b++)
-        TRY(forward_record_plan(f, b, error));
-    return LLM_OK;
-}
-
-/* ---- a step ---- */
-
-static const struct gpu_buffer *slot_buffer(const struct forward *f, uint32_t slot)
-{
-    return slot ? &f->slots[slot - 1] : &f->step.buffer;
-}
-
-static void *step_at(const struct forward *f, uint64_t offset)
-{
-    return (char *)slot_buffer(f, f->slot)->map + offset;
-}
-
-void forward_begin(struct forward *f, uint32_t bucket, uint32_t slot)
-{
-    f->slot = slot;
-    struct step_row *rows = step_at(f, f->step.rows);
-    for (uint32_t i = 0; i < bucket_rows(bucket); i++)
-        rows[i] = (struct step_row){0, STEP_NO_ROW, 0, 0};
-}
-
-static float temperature_at(const struct hparams *h, uint32_t position)
-{
-    return (float)(1 + (double)h->temperature * log1p(position / h->temperature_length));
-}
-
-void forward_set_row(struct forward *f, uint32_t row, uint32_t token, uint32_t position,
-                     uint32_t table, uint32_t last)
-{
-    struct step_row *rows = step_at(f, f->step.rows);
-    rows[row] = (struct step_row){token, position, table, last};
-    for (uint32_t i = 0; i < f->h.n_ropes; i++) {
-        float *cos_sin = step_at(f, f->step.rope + i * f->step.rope_size);
-        cos_sin += (size_t)row * f->step.rope_pairs * 2;
-        rope_angles(&f->h.ropes[i], position, cos_sin);
-        if (f->h.temperature != 0)
-            cos_sin[2 * (f->step.rope_pairs - 2)] = temperature_at(&f->h, position);
-    }
-}
-
-void forward_set_table(struct forward *f, uint32_t table, const struct kv_sequence *s)
-{
-    uint32_t *pages = step_at(f, f->step.pages);
-    memcpy(pages + table, s->pages, s->n_pages * sizeof *pages);
-}
-
-uint32_t forward_max_tables(const struct forward *f)
-{
-    return f->step.max_pages;
-}
-
-void forward_set_outputs(struct forward *f, const uint32_t *rows, uint32_t n,
-                         uint32_t output_bucket)
-{
-    uint32_t *outputs = step_at(f, f->step.outputs);
-    for (uint32_t i = 0; i < bucket_rows(output_bucket); i++) {
-        outputs[i] = rows[i < n ? i : 0];
-        forward_wanted(f, i)->k = 0;
-    }
-}
-
-struct step_top *forward_wanted(const struct forward *f, uint32_t output)
-{
-    return (struct step_top *)step_at(f, f->step.tops) + output;
-}
-
-void forward_end(struct forward *f, uint32_t bucket)
-{
-    struct step step = f->step;
-    step.buffer = *slot_buffer(f, f->slot);
-    ops_step_end(f->ops, &step, f->columns, bucket_rows(bucket));
-}
-
-uint32_t forward_best(const struct forward *f, uint32_t slot, uint32_t output)
-{
-    return ((const uint32_t *)f->best_host.map)[best_at(slot, output)];
-}
-
-const struct top *forward_top(const struct forward *f, uint32_t output)
-{
-    return (const struct top *)f->top_host.map + output;
-}
-
-const float *forward_logits(const struct forward *f, uint32_t output)
-{
-    return (const float *)f->logits_host.map + (size_t)output * ops_stride(f->h.vocab);
-}
-
-const float *forward_states(const struct forward *f, uint32_t row)
-{
-    return (const float *)f->states_host.map + (size_t)row * ops_stride(f->h.dim);
-}
-
-llm_status forward_warm(struct forward *f, struct llm_error *error)
-{
-    const uint32_t row = 0;
-    uint64_t ticket;
-    forward_begin(f, 0, 0);
-    forward_set_outputs(f, &row, 1, 0);
-    forward_end(f, 0);
-    TRY_GPU(
-        gpu_submit(f->gpu, f->layers[0].segments, f->layers[0].n_segments, &ticket, &gpu_error_),
-        error);
-    if (!f->h.encoder) {
-        struct gpu_commands *const rest[] = {f->heads[0].segments[0], f->read_best[0][0],
-                                             f->read_top[0]};
-        TRY_GPU(gpu_submit(f->gpu, rest, 3, &ticket, &gpu_error_), error);
-    }
-    TRY_GPU(gpu_wait(f->gpu, ticket, UINT64_MAX, &gpu_error_), error);
-    const double begun = os_clock();
-    TRY_GPU(gpu_submit(f->gpu, f->layers[0].segments, 1, &ticket, &gpu_error_), error);
-    TRY_GPU(gpu_wait(f->gpu, ticket, UINT64_MAX, &gpu_error_), error);
-    f->layers[0].segment_seconds = os_clock() - begun;
-    return LLM_OK;
-}
-
-/* ---- pages ---- */
-
-/* What layer i / 2 has of a page: of K, or with i odd of V. */
-struct page_part {
-    struct gpu_buffer *buffer;
-    uint64_t at, size;
-};
-
-static struct page_part page_part(struct forward *f, uint32_t page, uint32_t i)
-{
-    struct kv_layer *kv = &f->kv[i / 2];
-    if (i % 2) return (struct page_part){&kv->buffer, kv->v_at + page * kv->v_size, kv->v_size};
-    return (struct page_part){&kv->buffer, page * kv->k_size, kv->k_size};
-}
-
-llm_status forward_copy_pages(struct forward *f, const struct kv_copy *copies, uint32_t n,
-                              struct gpu_commands **out, struct llm_error *error)
-{
-    TRY_GPU(gpu_commands_create(f->gpu, out, 0, &gpu_error_), error);
-    gpu_commands_barrier(*out);
-    for (uint32_t c = 0; c < n; c++) {
-        for (uint32_t i = 0; i < 2 * f->h.n_layers; i++) {
-            const struct page_part from = page_part(f, copies[c].from, i),
-                                   to = page_part(f, copies[c].to, i);
-            if (to.size) gpu_commands_copy(*out, from.buffer, from.at, to.buffer, to.at, to.size);
-        }
-    }
-    TRY_GPU(gpu_commands_end(*out, &gpu_error_), error);
-    return LLM_OK;
-}
-
-/* Where the host sees the cache, a page is a few copies; else it goes through a buffer of the same
- * layout. */
-static void move_mapped(struct forward *f, uint32_t page, char *out, const char *in)
-{
-    uint64_t done = 0;
-    for (uint32_t i = 0; i < 2 * f->h.n_layers; i++) {
-        const struct page_part p = page_part(f, page, i);
-        char *at = (char *)p.buffer->map + p.at;
-        if (out) memcpy(out + done, at, p.size);
-        else memcpy(at, in + done, p.size);
-        done += p.size;
-    }
-}
-
-llm_status forward_page_read(struct forward *f, uint32_t page, void *out, struct llm_error *error)
-{
-    if (f->kv[0].buffer.map) {
-        move_mapped(f, page, out, NULL);
-        return LLM_OK;
-    }
-    struct gpu_buffer host = {0};
-    struct gpu_commands *c = NULL;
-    TRY_GPU(gpu_buffer_create(f->gpu, &host, f->page_size, GPU_MEMORY_READBACK, &gpu_error_),
-            error);
-    struct gpu_error gpu_error = {{0}};
-    llm_status status =
-        gpu_failed(gpu_commands_create(f->gpu, &c, 0, &gpu_error), &gpu_error, error);
-    if (status == LLM_OK) {
-        uint64_t done = 0;
-        for (uint32_t i = 0; i < 2 * f->h.n_layers; i++) {
-            const struct page_part p = page_part(f, page, i);
-            if (p.size) gpu_commands_copy(c, p.buffer, p.at, &host, done, p.size);
-            done += p.size;
-        }
-        status = run_now(f, c, error);
-    }
-    if (status == LLM_OK) memcpy(out, host.map, f->page_size);
-    gpu_commands_free(f->gpu, c);
-    gpu_buffer_free(f->gpu, &host);
-    return status;
-}
-
-static llm_status upload_page(struct forward *f, struct gpu_upload *u, uint32_t page,
-                              const char *data, struct llm_error *error)
-{
-    for (uint32_t i = 0; i < 2 * f->h.n_layers; i++) {
-        const struct page_part p = page_part(f, page, i);
-        void *memory;
-        if (p.size == 0) continue;
-        TRY_GPU(gpu_upload_begin(u, p.buffer, p.at, p.size, &memory, &gpu_error_), error);
-        memcpy(memory, data, p.size);
-        data += p.size;
-        TRY_GPU(gpu_upload_end(u, &gpu_error_), error);
-    }
-    TRY_GPU(gpu_upload_finish(u, &gpu_error_), error);
-    return LLM_OK;
-}
-
-llm_status forward_page_write(struct forward *f, uint32_t page, const void *data,
-                              struct llm_error *error)
-{
-    if (f->kv[0].buffer.map) {
-        move_mapped(f, page, NULL, data);
-        return LLM_OK;
-    }
-    struct gpu_upload *u = NULL;
-    TRY_GPU(gpu_upload_create(f->gpu, &u, &gpu_error_), error);
-    llm_status status = upload_page(f, u, page, data, error);
-    gpu_upload_free(u);
-    return status;
 }

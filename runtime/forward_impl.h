@@ -1,0 +1,17 @@
+/* forward_impl.h - what the parts of forward share. */
+#ifndef FORWARD_IMPL_H
+#define FORWARD_IMPL_H
+
+#include "forward.h"
+
+/* Ends what c records, runs it and waits. */
+llm_status forward_run(struct forward *f, struct gpu_commands *c, struct llm_error *error);
+void forward_free_plans(struct forward *f);
+
+/* Of a slot's best token in best_host. */
+static inline uint32_t forward_best_at(uint32_t slot, uint32_t output)
+{
+    return slot * FORWARD_MAX_OUTPUTS + output;
+}
+
+#endif
