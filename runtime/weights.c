@@ -4,24 +4,9 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "crew.h"
 #include "gpu_error.h"
 #include "repack.h"
-
-enum { VECTOR_ALIGNMENT = 256, BAND = 2 << 20, PIECE = 64 << 10 /* of a band, for one thread */ };
-
-struct loader {
-    struct weights *w;
-    const struct blueprint *b;
-    const struct source *source;
-    struct gpu_upload *upload;
-    struct crew *crew; /* that repacks; NULL: this thread alone */
-    weights_progress progress;
-    void *user;
-    uint64_t done, total; /* bytes in the file */
-    void *scratch;
-    size_t scratch_size;
-};
+#include "weights_impl.h"
 
 void weights_qkv_layout(const struct hparams *h, uint32_t l, uint32_t *stride, uint32_t *k,
                         uint32_t *v)
@@ -36,16 +21,6 @@ void weights_qkv_layout(const struct hparams *h, uint32_t l, uint32_t *stride, u
     }
     *v = *k + ops_stride(s.n_kv_heads * s.head_dim);
     *stride = *v + ops_stride(s.n_kv_heads * s.v_dim);
-}
-
-static uint64_t matrix_size(const struct gguf_tensor *t)
-{
-    return repack_size(t->type, t->dims[1], t->dims[0]);
-}
-
-static uint64_t vector_size(uint64_t dim)
-{
-    return (dim * sizeof(float) + VECTOR_ALIGNMENT - 1) / VECTOR_ALIGNMENT * VECTOR_ALIGNMENT;
 }
 
 /* Floats of struct head_terms' data, 0 where the layer has none. */
@@ -159,7 +134,7 @@ static uint64_t stack_cost(const struct blueprint *b, uint32_t l, int i,
 
 static uint64_t tensor_vector_size(const struct gguf_tensor *t)
 {
-    return t ? vector_size(t->size / sizeof(float)) : 0;
+    return t ? loader_vector_size(t->size / sizeof(float)) : 0;
 }
 
 static uint64_t vectors_size(const struct blueprint *b)
@@ -170,12 +145,12 @@ static uint64_t vectors_size(const struct blueprint *b)
                     tensor_vector_size(b->tensors[SLOT_OUTPUT_NORM_BIAS]) +
                     tensor_vector_size(b->tensors[SLOT_OUTPUT_BIAS]);
     for (uint32_t l = 0; l < b->h.n_layers; l++) {
-        size += vector_size(terms_size(b, l));
+        size += loader_vector_size(terms_size(b, l));
         for (int i = 0; i < n_layer_vectors(&b->h); i++)
             size += tensor_vector_size(b->layers[l][layer_vectors[i].slot]);
-        size += vector_size(router_terms(b->layers[l]));
+        size += loader_vector_size(router_terms(b->layers[l]));
         for (int i = 0; i < N_LAYER_STACKS; i++)
-            size += vector_size(bias_floats(stack_bias(b, l, i)));
+            size += loader_vector_size(bias_floats(stack_bias(b, l, i)));
     }
     return size;
 }
@@ -188,198 +163,16 @@ uint64_t weights_size(const struct blueprint *b, const struct gpu_device *gpu,
                                                b->tensors[SLOT_TYPE_EMBD], b->tensors[SLOT_OUTPUT]};
     uint64_t size = vectors_size(b);
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
-        if (whole[i]) size += gpu_buffer_cost(gpu, matrix_size(whole[i]), GPU_MEMORY_DEVICE);
+        if (whole[i]) size += gpu_buffer_cost(gpu, loader_matrix_size(whole[i]), GPU_MEMORY_DEVICE);
     }
     for (uint32_t l = 0; l + n_host_layers < b->h.n_layers; l++) {
         for (int slot = 0; slot < N_LAYER_MATRICES; slot++) {
             const struct gguf_tensor *t = b->layers[l][slot];
-            if (t) size += gpu_buffer_cost(gpu, matrix_size(t), GPU_MEMORY_DEVICE);
+            if (t) size += gpu_buffer_cost(gpu, loader_matrix_size(t), GPU_MEMORY_DEVICE);
         }
         for (int i = 0; i < N_LAYER_STACKS; i++) size += stack_cost(b, l, i, gpu);
     }
     return size;
-}
-
-static llm_status advance(struct loader *ld, uint64_t bytes, struct llm_error *error)
-{
-    ld->done += bytes;
-    return ld->progress ? ld->progress(ld->user, (double)ld->done / (double)ld->total, error)
-                        : LLM_OK;
-}
-
-static llm_status fetch(struct loader *ld, uint64_t offset, size_t n, const void **data,
-                        struct llm_error *error)
-{
-    if (ld->source->read && n > ld->scratch_size) {
-        alloc_free(ld->w->alloc, ld->scratch, ld->scratch_size);
-        ld->scratch_size = 0;
-        ld->scratch = alloc_new(ld->w->alloc, n);
-        if (!ld->scratch) return error_memory(error, "reading the weights", n);
-        ld->scratch_size = n;
-    }
-    *data = source_bytes(ld->source, offset, n, ld->scratch, error);
-    return *data ? LLM_OK : LLM_IO;
-}
-
-/* Whole tiles that are repacked at once: this many in each piece. */
-struct band {
-    enum quant_type type;
-    uint64_t cols, row_size, n_rows, tile_size, tiles;
-    const uint8_t *from;
-    uint8_t *to;
-};
-
-static void repack_piece(void *user, uint32_t piece)
-{
-    const struct band *b = user;
-    const uint64_t first = piece * b->tiles * REPACK_TILE, left = b->n_rows - first,
-                   most = b->tiles * REPACK_TILE;
-    repack_tiles(b->type, b->cols, b->from + first * b->row_size, left < most ? left : most,
-                 b->to + piece * b->tiles * b->tile_size);
-}
-
-/* Rows that are uploaded at a time: whole tiles. */
-static uint64_t band_rows(const struct loader *ld, enum quant_type type, uint64_t cols)
-{
-    size_t piece = gpu_upload_piece(ld->upload);
-    uint64_t tiles = (piece < BAND ? piece : BAND) / repack_tile_size(type, cols);
-    return (tiles ? tiles : 1) * REPACK_TILE;
-}
-
-/* A band of n rows to its place, which moves on. */
-static llm_status put_rows(struct loader *ld, enum quant_type type, uint64_t cols, uint64_t n,
-                           const void *data, struct gpu_buffer *to, uint64_t *at,
-                           struct llm_error *error)
-{
-    const uint64_t tiles = (n + REPACK_TILE - 1) / REPACK_TILE;
-    struct band band = {type,
-                        cols,
-                        cols / quant_info(type)->block * quant_info(type)->block_size,
-                        n,
-                        repack_tile_size(type, cols),
-                        0,
-                        data,
-                        NULL};
-    const size_t size = (size_t)(tiles * band.tile_size);
-    void *memory;
-    TRY_GPU(gpu_upload_begin(ld->upload, to, *at, size, &memory, &gpu_error_), error);
-    band.to = memory;
-    band.tiles = band.tile_size < PIECE ? PIECE / band.tile_size : 1;
-    crew_run(ld->crew, repack_piece, &band, (uint32_t)((tiles + band.tiles - 1) / band.tiles));
-    TRY_GPU(gpu_upload_end(ld->upload, &gpu_error_), error);
-    *at += size;
-    return LLM_OK;
-}
-
-static uint64_t minimum(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Streams the tensor to its place at `at` in the buffer, a band of tiles at a time. */
-static llm_status stream_matrix(struct loader *ld, const struct gguf_tensor *t,
-                                struct gpu_buffer *to, uint64_t at, struct llm_error *error)
-{
-    const uint64_t row_size = t->size / t->dims[1], band = band_rows(ld, t->type, t->dims[0]);
-    for (uint64_t row = 0; row < t->dims[1]; row += band) {
-        const uint64_t n = minimum(t->dims[1] - row, band);
-        const void *data = NULL;
-        TRY(fetch(ld, t->offset + row * row_size, (size_t)(n * row_size), &data, error));
-        TRY(put_rows(ld, t->type, t->dims[0], n, data, to, &at, error));
-        TRY(advance(ld, n * row_size, error));
-    }
-    return LLM_OK;
-}
-
-/* The same with rows as columns, decoded. values: twice the matrix in f32. */
-static llm_status stream_turned(struct loader *ld, const struct gguf_tensor *t, float *values,
-                                struct gpu_buffer *to, uint64_t at, struct llm_error *error)
-{
-    const uint64_t cols = t->dims[1], rows = t->dims[0], band = band_rows(ld, QUANT_F32, cols);
-    float *turned = values + rows * cols;
-    const void *data = NULL;
-    TRY(fetch(ld, t->offset, (size_t)t->size, &data, error));
-    quant_decode(t->type, data, values, (size_t)(rows * cols));
-    for (uint64_t row = 0; row < rows; row++) {
-        for (uint64_t col = 0; col < cols; col++)
-            turned[row * cols + col] = values[col * rows + row];
-    }
-    for (uint64_t row = 0; row < rows; row += band) {
-        const uint64_t n = minimum(rows - row, band);
-        TRY(put_rows(ld, QUANT_F32, cols, n, turned + row * cols, to, &at, error));
-    }
-    return advance(ld, t->size, error);
-}
-
-/* One matrix made of the rows of n tensors of one type, one below the other; all but the last are
- * whole tiles. */
-static llm_status load_matrix(struct loader *ld, const struct gguf_tensor *const *parts, uint32_t n,
-                              enum gpu_memory memory, struct weight *out, struct llm_error *error)
-{
-    struct weights *w = ld->w;
-    uint64_t size = 0;
-    *out = (struct weight){
-        .type = parts[0]->type, .cols = (uint32_t)parts[0]->dims[0], .bias = out->bias};
-    for (uint32_t i = 0; i < n; i++) {
-        size += matrix_size(parts[i]);
-        out->rows += (uint32_t)parts[i]->dims[1];
-    }
-    struct gpu_buffer *buffer = &w->buffers[w->n_buffers];
-    TRY_GPU(gpu_buffer_create(w->gpu, buffer, size, memory, &gpu_error_), error);
-    w->n_buffers++;
-    out->buffer = buffer;
-    uint64_t at = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        TRY(stream_matrix(ld, parts[i], buffer, at, error));
-        at += matrix_size(parts[i]);
-    }
-    return LLM_OK;
-}
-
-static struct gpu_range take_vector(struct weights *w, uint64_t n)
-{
-    const struct gpu_range range = {&w->vectors, w->vectors_used, vector_size(n)};
-    w->vectors_used += vector_size(n);
-    return range;
-}
-
-static llm_status begin_vector(struct loader *ld, const struct gpu_range *to, float **out,
-                               struct llm_error *error)
-{
-    void *memory;
-    TRY_GPU(gpu_upload_begin(ld->upload, &ld->w->vectors, to->offset, (size_t)to->size, &memory,
-                             &gpu_error_),
-            error);
-    *out = memory;
-    return LLM_OK;
-}
-
-/* The tensor's values times scale. */
-static llm_status copy_vector(struct loader *ld, const struct gguf_tensor *t, float scale,
-                              float *out, struct llm_error *error)
-{
-    const void *data = NULL;
-    TRY(fetch(ld, t->offset, (size_t)t->size, &data, error));
-    for (size_t i = 0; i < t->size / sizeof(float); i++) {
-        float value;
-        memcpy(&value, (const char *)data + i * sizeof value, sizeof value);
-        out[i] = value * scale;
-    }
-    return advance(ld, t->size, error);
-}
-
-/* Where there is a tensor. Zeros follow, as far as kernels read. */
-static llm_status load_vector(struct loader *ld, const struct gguf_tensor *t, float scale,
-                              struct gpu_range *out, struct llm_error *error)
-{
-    float *memory = NULL;
-    if (!t) return LLM_OK;
-    *out = take_vector(ld->w, t->size / sizeof(float));
-    TRY(begin_vector(ld, out, &memory, error));
-    memset(memory, 0, (size_t)out->size);
-    TRY(copy_vector(ld, t, scale, memory, error));
-    TRY_GPU(gpu_upload_end(ld->upload, &gpu_error_), error);
-    return LLM_OK;
 }
 
 static llm_status load_terms(struct loader *ld, uint32_t l, struct head_terms *out,
@@ -393,7 +186,7 @@ static llm_status load_terms(struct loader *ld, uint32_t l, struct head_terms *o
     if (n == 0) return LLM_OK;
     weights_qkv_layout(h, l, &stride, &k, &v);
     *out = (struct head_terms){
-        .data = take_vector(ld->w, n),
+        .data = loader_take_vector(ld->w, n),
         .bias = t[SLOT_Q_BIAS] || t[SLOT_K_BIAS] || t[SLOT_V_BIAS],
         .norm = t[SLOT_Q_NORM] && !h->row_norm,
         .eps = h->head_eps,
@@ -410,11 +203,12 @@ static llm_status load_terms(struct loader *ld, uint32_t l, struct head_terms *o
         {t[SLOT_Q_NORM], stride},
         {t[SLOT_K_NORM], stride + arch_heads(h, l).head_dim},
     };
-    TRY(begin_vector(ld, &out->data, &memory, error));
+    TRY(loader_begin_vector(ld, &out->data, &memory, error));
     memset(memory, 0, (size_t)out->data.size);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (parts[i].at >= stride && h->row_norm) break;
-        if (parts[i].tensor) TRY(copy_vector(ld, parts[i].tensor, 1, memory + parts[i].at, error));
+        if (parts[i].tensor)
+            TRY(loader_copy_vector(ld, parts[i].tensor, 1, memory + parts[i].at, error));
     }
     TRY_GPU(gpu_upload_end(ld->upload, &gpu_error_), error);
     return LLM_OK;
@@ -437,7 +231,7 @@ static llm_status load_qkv(struct loader *ld, uint32_t l, enum gpu_memory memory
                parts[i + n - 1]->dims[1] % REPACK_TILE == 0)
             n++;
         lw->qkv_at[lw->n_qkv] = at[i];
-        TRY(load_matrix(ld, parts + i, n, memory, &lw->qkv[lw->n_qkv++], error));
+        TRY(loader_matrix(ld, parts + i, n, memory, &lw->qkv[lw->n_qkv++], error));
         i += n;
     }
     return LLM_OK;
@@ -453,11 +247,11 @@ static llm_status load_router_terms(struct loader *ld, const struct gguf_tensor 
     *out = (struct router_terms){
         .logits = parts[0] != NULL, .choice = parts[1] != NULL, .scales = parts[2] != NULL};
     if (n == 0) return LLM_OK;
-    out->data = take_vector(ld->w, n);
-    TRY(begin_vector(ld, &out->data, &memory, error));
+    out->data = loader_take_vector(ld->w, n);
+    TRY(loader_begin_vector(ld, &out->data, &memory, error));
     for (int i = 0; i < 3; i++) {
         if (!parts[i]) continue;
-        TRY(copy_vector(ld, parts[i], 1, memory, error));
+        TRY(loader_copy_vector(ld, parts[i], 1, memory, error));
         memory += parts[i]->dims[0];
     }
     TRY_GPU(gpu_upload_end(ld->upload, &gpu_error_), error);
@@ -471,14 +265,14 @@ static llm_status load_stack_biases(struct loader *ld, const struct gguf_tensor 
     if (!t) return LLM_OK;
     const struct gguf_tensor row = {.type = t->type, .dims = {t->dims[0], 1, 1, 1}};
     const uint32_t stride = ops_stride((uint32_t)t->dims[0]);
-    *out = take_vector(ld->w, bias_floats(t));
-    TRY(begin_vector(ld, out, &memory, error));
+    *out = loader_take_vector(ld->w, bias_floats(t));
+    TRY(loader_begin_vector(ld, out, &memory, error));
     memset(memory, 0, (size_t)out->size);
     for (uint64_t e = 0; e < t->dims[1]; e++) {
         struct gguf_tensor one = row;
         one.size = t->dims[0] * sizeof(float);
         one.offset = t->offset + e * one.size;
-        TRY(copy_vector(ld, &one, 1, memory + e * stride, error));
+        TRY(loader_copy_vector(ld, &one, 1, memory + e * stride, error));
     }
     TRY_GPU(gpu_upload_end(ld->upload, &gpu_error_), error);
     return LLM_OK;
@@ -506,8 +300,8 @@ static llm_status load_matrices(struct loader *ld, uint32_t l, int i, enum gpu_m
         }
         struct gpu_buffer *to = &w->buffers[w->n_buffers - 1];
         const uint64_t at = place * out->stride;
-        if (values) TRY(stream_turned(ld, &one, values, to, at, error));
-        else TRY(stream_matrix(ld, &one, to, at, error));
+        if (values) TRY(loader_stream_turned(ld, &one, values, to, at, error));
+        else TRY(loader_stream(ld, &one, to, at, error));
         one.offset += one.step ? one.step : one.size;
     }
     return LLM_OK;
@@ -545,7 +339,7 @@ static llm_status load_experts(struct loader *ld, uint32_t l, enum gpu_memory me
     TRY(load_router_terms(ld, t, &e->terms, error));
     for (size_t i = 0; i < sizeof matrices / sizeof *matrices; i++) {
         if (t[matrices[i].slot])
-            TRY(load_matrix(ld, &t[matrices[i].slot], 1, memory, matrices[i].out, error));
+            TRY(loader_matrix(ld, &t[matrices[i].slot], 1, memory, matrices[i].out, error));
     }
     return LLM_OK;
 }
@@ -556,17 +350,6 @@ static float gain_scale(const struct loader *ld, int slot)
     return slot == SLOT_ROUTER_GAIN ? 1 / sqrtf((float)ld->b->h.dim) : 1;
 }
 
-static llm_status load_scale(struct loader *ld, const struct gguf_tensor *t, float *out,
-                             struct llm_error *error)
-{
-    const void *data = NULL;
-    *out = 1;
-    if (!t) return LLM_OK;
-    TRY(fetch(ld, t->offset, sizeof *out, &data, error));
-    memcpy(out, data, sizeof *out);
-    return advance(ld, t->size, error);
-}
-
 static llm_status load_layer(struct loader *ld, uint32_t l, enum gpu_memory memory,
                              struct llm_error *error)
 {
@@ -574,23 +357,23 @@ static llm_status load_layer(struct loader *ld, uint32_t l, enum gpu_memory memo
     struct layer_weights *lw = &ld->w->layers[l];
     for (int i = 0; i < n_layer_vectors(&ld->b->h); i++) {
         struct gpu_range *range = (void *)((char *)lw + layer_vectors[i].at);
-        TRY(load_vector(ld, t[layer_vectors[i].slot], gain_scale(ld, layer_vectors[i].slot), range,
-                        error));
+        TRY(loader_vector(ld, t[layer_vectors[i].slot], gain_scale(ld, layer_vectors[i].slot),
+                          range, error));
     }
     TRY(load_terms(ld, l, &lw->terms, error));
     TRY(load_qkv(ld, l, memory, lw, error));
     if (t[SLOT_Q_A]) {
-        TRY(load_matrix(ld, &t[SLOT_Q_A], 1, memory, &lw->latent.q_a, error));
-        TRY(load_matrix(ld, &t[SLOT_Q_B], 1, memory, &lw->latent.q_b, error));
+        TRY(loader_matrix(ld, &t[SLOT_Q_A], 1, memory, &lw->latent.q_a, error));
+        TRY(loader_matrix(ld, &t[SLOT_Q_B], 1, memory, &lw->latent.q_b, error));
     }
-    TRY(load_matrix(ld, &t[SLOT_O], 1, memory, &lw->o, error));
-    TRY(load_scale(ld, t[SLOT_LAYER_SCALE], &lw->scale, error));
+    TRY(loader_matrix(ld, &t[SLOT_O], 1, memory, &lw->o, error));
+    TRY(loader_scale(ld, t[SLOT_LAYER_SCALE], &lw->scale, error));
     for (int i = 0; i < N_LAYER_STACKS; i++) TRY(load_stack(ld, l, i, memory, error));
     if (t[SLOT_ROUTER]) TRY(load_experts(ld, l, memory, error));
     if (!t[SLOT_UP]) return LLM_OK;
-    if (t[SLOT_GATE]) TRY(load_matrix(ld, &t[SLOT_GATE], 1, memory, &lw->gate, error));
-    TRY(load_matrix(ld, &t[SLOT_UP], 1, memory, &lw->up, error));
-    return load_matrix(ld, &t[SLOT_DOWN], 1, memory, &lw->down, error);
+    if (t[SLOT_GATE]) TRY(loader_matrix(ld, &t[SLOT_GATE], 1, memory, &lw->gate, error));
+    TRY(loader_matrix(ld, &t[SLOT_UP], 1, memory, &lw->up, error));
+    return loader_matrix(ld, &t[SLOT_DOWN], 1, memory, &lw->down, error);
 }
 
 static llm_status load_rope_factors(struct loader *ld, struct llm_error *error)
@@ -599,7 +382,7 @@ static llm_status load_rope_factors(struct loader *ld, struct llm_error *error)
     if (!t) return LLM_OK;
     struct weights *w = ld->w;
     const void *data = NULL;
-    TRY(fetch(ld, t->offset, (size_t)t->size, &data, error));
+    TRY(loader_fetch(ld, t->offset, (size_t)t->size, &data, error));
     w->rope_factors = alloc_new(w->alloc, (size_t)t->size);
     if (!w->rope_factors) return error_memory(error, "the rope factors", t->size);
     memcpy(w->rope_factors, data, (size_t)t->size);
@@ -615,21 +398,21 @@ static llm_status load_all(struct loader *ld, uint32_t n_host_layers, struct llm
     TRY_GPU(gpu_buffer_create(w->gpu, &w->vectors, vectors_size(b), GPU_MEMORY_DEVICE, &gpu_error_),
             error);
     TRY(load_rope_factors(ld, error));
-    TRY(load_matrix(ld, &b->tensors[SLOT_TOKEN_EMBD], 1, GPU_MEMORY_DEVICE, &w->embed, error));
+    TRY(loader_matrix(ld, &b->tensors[SLOT_TOKEN_EMBD], 1, GPU_MEMORY_DEVICE, &w->embed, error));
     if (b->tensors[SLOT_POSITION_EMBD])
-        TRY(load_matrix(ld, &b->tensors[SLOT_POSITION_EMBD], 1, GPU_MEMORY_DEVICE, &w->positions,
-                        error));
+        TRY(loader_matrix(ld, &b->tensors[SLOT_POSITION_EMBD], 1, GPU_MEMORY_DEVICE, &w->positions,
+                          error));
     if (b->tensors[SLOT_TYPE_EMBD])
-        TRY(load_matrix(ld, &b->tensors[SLOT_TYPE_EMBD], 1, GPU_MEMORY_DEVICE, &w->types, error));
-    TRY(load_vector(ld, b->tensors[SLOT_EMBD_NORM], 1, &w->embed_norm, error));
-    TRY(load_vector(ld, b->tensors[SLOT_EMBD_NORM_BIAS], 1, &w->embed_norm_bias, error));
+        TRY(loader_matrix(ld, &b->tensors[SLOT_TYPE_EMBD], 1, GPU_MEMORY_DEVICE, &w->types, error));
+    TRY(loader_vector(ld, b->tensors[SLOT_EMBD_NORM], 1, &w->embed_norm, error));
+    TRY(loader_vector(ld, b->tensors[SLOT_EMBD_NORM_BIAS], 1, &w->embed_norm_bias, error));
     w->output = w->embed;
     if (b->tensors[SLOT_OUTPUT])
-        TRY(load_matrix(ld, &b->tensors[SLOT_OUTPUT], 1, GPU_MEMORY_DEVICE, &w->output, error));
-    TRY(load_vector(ld, b->tensors[SLOT_OUTPUT_BIAS], b->h.logit_scale, &w->output.bias, error));
-    TRY(load_vector(ld, b->tensors[SLOT_OUTPUT_NORM], b->h.logit_scale, &w->output_norm, error));
-    TRY(load_vector(ld, b->tensors[SLOT_OUTPUT_NORM_BIAS], b->h.logit_scale, &w->output_norm_bias,
-                    error));
+        TRY(loader_matrix(ld, &b->tensors[SLOT_OUTPUT], 1, GPU_MEMORY_DEVICE, &w->output, error));
+    TRY(loader_vector(ld, b->tensors[SLOT_OUTPUT_BIAS], b->h.logit_scale, &w->output.bias, error));
+    TRY(loader_vector(ld, b->tensors[SLOT_OUTPUT_NORM], b->h.logit_scale, &w->output_norm, error));
+    TRY(loader_vector(ld, b->tensors[SLOT_OUTPUT_NORM_BIAS], b->h.logit_scale, &w->output_norm_bias,
+                      error));
     for (uint32_t l = 0; l < w->n_layers; l++)
         TRY(load_layer(ld, l, l + n_host_layers < w->n_layers ? GPU_MEMORY_DEVICE : GPU_MEMORY_HOST,
                        error));
