@@ -171,68 +171,7 @@ void sampler_set_breaks(struct sampler *s, sampler_breaks_fn breaks, void *user)
     s->dry.user = user;
 }
 
-/* ---- numbers that are the same on every machine
- * --------------------------------------------------------------------- */
-
-/* 2^n * e^r with |r| <= ln(2) / 2 and the series of e^r; ln 2 in two parts keeps r exact. */
-double exp_same(double x)
-{
-    static const double inverse[] = {0,      1,      1. / 2, 1. / 3,  1. / 4,  1. / 5,  1. / 6,
-                                     1. / 7, 1. / 8, 1. / 9, 1. / 10, 1. / 11, 1. / 12, 1. / 13};
-    const double magic = 0x1.8p52; /* adding it rounds to whole numbers */
-    if (!(x > -708)) return 0;
-    const double rounded = x * 1.4426950408889634 + magic, n = rounded - magic;
-    const double r = (x - n * 0x1.62e42fee00000p-1) - n * 0x1.a39ef35793c76p-33;
-    double sum = 1;
-    for (int k = 13; k > 0; k--) sum = 1 + sum * (r * inverse[k]);
-    uint64_t bits, scaled;
-    memcpy(&bits, &rounded, sizeof bits);
-    memcpy(&scaled, &sum, sizeof scaled);
-    scaled += bits << 52; /* the low bits of rounded are n */
-    memcpy(&sum, &scaled, sizeof sum);
-    return sum;
-}
-
-/* 2^n * m with m near 1, and the series of the area tangent: ln m = 2 artanh((m - 1) / (m + 1)). */
-double log2_same(double x)
-{
-    int n;
-    double m = 2 * frexp(x, &n);
-    n--;
-    if (m > 1.4142135623730951) {
-        m /= 2;
-        n++;
-    }
-    const double t = (m - 1) / (m + 1), square = t * t;
-    double sum = 0;
-    for (int k = 23; k > 0; k -= 2) sum = sum * square + 1. / k;
-    return n + 2 * t * sum * 1.4426950408889634;
-}
-
-/* splitmix64's finalizer (Steele, Lea, Flood 2014). */
-static uint64_t mix(uint64_t z)
-{
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-    return z ^ z >> 31;
-}
-
-/* In [0, 1), from seed and position alone. */
-static double random_at(uint64_t seed, uint64_t position)
-{
-    const uint64_t golden = 0x9E3779B97F4A7C15u;
-    return (double)(mix(mix(seed + golden) + (position + 1) * golden) >> 11) * 0x1p-53;
-}
-
-/* ---- logits as the options change them
- * ------------------------------------------------------------------------------ */
-
-float to_logit(double x)
-{
-    if (x > FLT_MAX) return FLT_MAX;
-    if (x < -FLT_MAX) return x < -DBL_MAX ? -INFINITY : -FLT_MAX;
-    return (float)x;
-}
+/* ---- logits as the options change them ---- */
 
 static size_t window_of(const struct sampler *s, size_t n_history)
 {
@@ -302,98 +241,7 @@ static bool names(struct sampler *s, const int32_t *history, size_t n_history,
     return all;
 }
 
-/* ---- order
- * ----------------------------------------------------------------------------------------------------------
- */
-
-static bool better(const struct candidate *a, const struct candidate *b)
-{
-    return a->key > b->key || (a->key == b->key && a->id < b->id);
-}
-
-static void swap(struct candidate *a, struct candidate *b)
-{
-    const struct candidate t = *a;
-    *a = *b;
-    *b = t;
-}
-
-/* Moves the k best to the front, in no order (Hoare's quickselect, the median of three as pivot).
- */
-static void select_best(struct candidate *c, size_t n, size_t k)
-{
-    size_t low = 0, high = n;
-    while (high - low > 1 && k > low && k < high) {
-        struct candidate *a = c + low, *b = c + low + (high - low) / 2, *z = c + high - 1;
-        if (better(b, a)) swap(a, b);
-        if (better(z, b)) swap(b, z);
-        if (better(b, a)) swap(a, b);
-        const struct candidate pivot = *b;
-        size_t i = low, j = high - 1;
-        for (;;) {
-            while (better(&c[i], &pivot)) i++;
-            while (better(&pivot, &c[j])) j--;
-            if (i >= j) break;
-            swap(&c[i++], &c[j--]);
-        }
-        const size_t middle =
-            i == j ? i + 1 : i; /* [low, middle) is no worse than the pivot, the rest no better */
-        if (k < middle && middle < high) high = middle;
-        else if (k >= middle && middle > low) low = middle;
-        else high--; /* all but the last is no worse than it */
-    }
-}
-
-/* Best first. */
-static void sort_few(struct candidate *c, size_t n)
-{
-    for (size_t i = 1; i < n; i++) {
-        const struct candidate moved = c[i];
-        size_t at = i;
-        for (; at > 0 && better(&moved, &c[at - 1]); at--) c[at] = c[at - 1];
-        c[at] = moved;
-    }
-}
-
-static void heap_sink(struct candidate *c, size_t n, size_t i)
-{
-    for (size_t child; (child = 2 * i + 1) < n; i = child) {
-        if (child + 1 < n && better(&c[child + 1], &c[child])) child++;
-        if (!better(&c[child], &c[i])) return;
-        swap(&c[i], &c[child]);
-    }
-}
-
-/* Keeps the best whose weights sum up to share of the total (more than it, if strictly), at least
- * one. They end up at the end of c, the best one last; returns how many there are. Sorts no more
- * than it keeps. */
-static size_t keep_share(struct candidate *c, size_t n, double share, bool strictly)
-{
-    double total = 0, sum = 0;
-    for (size_t i = 0; i < n; i++) total += c[i].weight;
-    for (size_t i = n / 2; i-- > 0;) heap_sink(c, n, i);
-    for (size_t left = n; left > 0;) {
-        sum += c[0].weight;
-        swap(&c[0], &c[--left]);
-        if (sum > share * total || (!strictly && sum >= share * total)) return n - left;
-        heap_sink(c, left, 0);
-    }
-    return n;
-}
-
-/* ---- the filters, each from n candidates to fewer
- * --------------------------------------------------------------------- */
-
-/* Few of them in their order: so it does not matter what else there was to select from. */
-static size_t keep_best(struct candidate *c, size_t n, size_t k)
-{
-    if (n > k) {
-        select_best(c, n, k);
-        n = k;
-    }
-    if (k <= TOP_MOST) sort_few(c, n);
-    return n;
-}
+/* ---- a choice ---- */
 
 /* The top_k best logits (all when top_k is 0) that are neither banned nor NaN. Fills up, keeps the
  * best, goes on with what beats the worst of them: equal ones come later, and have higher ids. */
@@ -418,44 +266,6 @@ static size_t filter_top_k(struct sampler *s, const float *logits)
         c[n++] = (struct candidate){logit, 0, logit, (int32_t)i};
     }
     return keep_best(c, n, k);
-}
-
-/* weight = e^((logit - best) / temperature), so that the best has 1. */
-static void weigh(struct candidate *c, size_t n, double temperature)
-{
-    double best = c[0].logit;
-    for (size_t i = 1; i < n; i++) best = c[i].logit > best ? c[i].logit : best;
-    for (size_t i = 0; i < n; i++)
-        c[i].weight = exp_same(((double)c[i].logit - best) / temperature);
-}
-
-/* Locally typical sampling (Meister et al. 2022): those whose surprise is nearest to the entropy.
- * The difference of both is that of a logit to the expected logit, without the normaliser. */
-static size_t filter_typical(struct candidate **c, size_t n, double p)
-{
-    struct candidate *const all = *c;
-    double total = 0, expected = 0;
-    for (size_t i = 0; i < n; i++) {
-        total += all[i].weight;
-        if (all[i].weight > 0) expected += all[i].weight * all[i].logit;
-    }
-    for (size_t i = 0; i < n; i++) all[i].key = -fabs(all[i].logit - expected / total);
-    const size_t kept = keep_share(all, n, p, true);
-    *c = all + (n - kept);
-    for (size_t i = 0; i < kept; i++) (*c)[i].key = (*c)[i].logit;
-    weigh(*c, kept, 1);
-    return kept;
-}
-
-static size_t filter_min_p(struct candidate *c, size_t n, double p)
-{
-    size_t kept = 0;
-    double best = 0;
-    for (size_t i = 0; i < n; i++) best = c[i].weight > best ? c[i].weight : best;
-    for (size_t i = 0; i < n; i++) {
-        if (c[i].weight >= p * best) c[kept++] = c[i];
-    }
-    return kept;
 }
 
 static int32_t draw(const struct candidate *c, size_t n, double random)

@@ -16,6 +16,8 @@ struct candidate {
  * divisions alone: the C libraries' own differ in the last bit. */
 double exp_same(double x);
 double log2_same(double x);
+/* In [0, 1), from seed and position alone. */
+double random_at(uint64_t seed, uint64_t position);
 
 /* Infinity would make NaN of every difference: it becomes the largest number. -inf stays and means
  * banned. */
@@ -25,6 +27,26 @@ float to_logit(double x);
 double log_sum(const float *logits, uint32_t n);
 double top_log_sum(const struct top *top); /* the same of all logits */
 double log_probability(float logit, double sum);
+
+/* ---- order and filters ---- */
+
+/* Moves the k best to the front, in no order. */
+void select_best(struct candidate *c, size_t n, size_t k);
+/* The same, and returns how many there are. Few of them in their order: so it does not matter what
+ * else there was to select from. */
+size_t keep_best(struct candidate *c, size_t n, size_t k);
+/* Keeps the best whose weights sum up to share of the total (more than it, if strictly), at least
+ * one. They end up at the end of c, the best one last; returns how many there are. Sorts no more
+ * than it keeps. */
+size_t keep_share(struct candidate *c, size_t n, double share, bool strictly);
+/* weight = e^((logit - best) / temperature), so that the best has 1. */
+void weigh(struct candidate *c, size_t n, double temperature);
+/* Locally typical sampling (Meister et al. 2022): those whose surprise is nearest to the entropy.
+ * The difference of both is that of a logit to the expected logit, without the normaliser. They end
+ * up at the end of *c, which moves there. */
+size_t filter_typical(struct candidate **c, size_t n, double p);
+/* Those at least p times as likely as the best. */
+size_t filter_min_p(struct candidate *c, size_t n, double p);
 
 /* ---- DRY ("don't repeat yourself", p-e-w 2024: text-generation-webui, pull request 5677) ---- */
 
