@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "vocabulary_make.h"
+
 #define SIZES(layers, dim_, heads)                                                                 \
     .n_layers = layers, .dim = dim_, .n_heads = heads, .hidden = 96, .seed = 11
 

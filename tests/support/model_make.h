@@ -70,8 +70,6 @@ extern const struct model_shape model_shape_small;
 uint64_t model_random(uint64_t *state);
 float model_uniform(uint64_t *state); /* [-1, 1) */
 
-/* A vocabulary of n tokens, SentencePiece or byte-pair. */
-void model_write_vocabulary(struct gguf_write *w, uint32_t n, bool byte_pair);
 /* To be freed with free(). */
 uint8_t *model_make(const struct model_shape *shape, size_t *size);
 
