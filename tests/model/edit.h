@@ -30,4 +30,15 @@ struct edit {
  * not valid. */
 uint8_t *edit_gguf(const uint8_t *data, size_t size, const struct edit *edits, size_t *out_size);
 
+/* A list of one edit. */
+/* clang-format off */
+#define SET_U32(key, value) {{.kind = EDIT_U32, .name = key, .u32 = value}}
+#define SET_F32(key, value) {{.kind = EDIT_F32, .name = key, .f32 = value}}
+#define SET_STRING(key, value) {{.kind = EDIT_STRING, .name = key, .text = value}}
+#define NO_VALUE(key) {{.kind = EDIT_DROP, .name = key}}
+#define SET_SHAPE(tensor, ...) {{.kind = TENSOR_SHAPE, .name = tensor, .dims = {__VA_ARGS__}}}
+#define SET_TYPE(tensor, type) {{.kind = TENSOR_TYPE, .name = tensor, .u32 = type}}
+#define NO_TENSOR(tensor) {{.kind = TENSOR_DROP, .name = tensor}}
+/* clang-format on */
+
 #endif

@@ -52,6 +52,20 @@ int fixture_close(void **state)
     return bytes ? -1 : 0;
 }
 
+struct memory_file small_file;
+
+int fixture_open_small(void **state)
+{
+    small_file.data = model_make(&model_shape_small, &small_file.size);
+    return fixture_open(state);
+}
+
+int fixture_close_small(void **state)
+{
+    free(small_file.data);
+    return fixture_close(state);
+}
+
 static int64_t read_memory(void *user, uint64_t offset, void *dst, size_t n)
 {
     const struct memory_file *f = user;
@@ -175,6 +189,19 @@ void assert_same_bits(const float *a, const float *b, uint32_t n, const char *wh
         fail_msg("%s %ld: logit %u is %.9g, expected %.9g", what, number, i, (double)a[i],
                  (double)b[i]);
     }
+}
+
+void assert_computed(llm_model *model, llm_session *s, uint32_t vocab)
+{
+    size_t n;
+    const int32_t *ids = llm_session_tokens(s, &n);
+    llm_session *again = open_session(model);
+    feed(again, ids, n);
+    float *logits = logits_of(s, vocab), *expected = logits_of(again, vocab);
+    assert_same_bits(logits, expected, vocab, "after", (long)n);
+    free(logits);
+    free(expected);
+    llm_session_free(again);
 }
 
 double divergence(const double *reference, const float *logits, uint32_t n)

@@ -19,6 +19,8 @@
 extern llm *root;
 extern struct llm_error error; /* of the last call through OK */
 
+#define LENGTH(array) (sizeof(array) / sizeof *(array))
+
 #define OK(call)                                                                                   \
     do {                                                                                           \
         if ((call) != LLM_OK) fail_msg("%s: %s", #call, error.message);                            \
@@ -42,6 +44,10 @@ llm_status load(struct memory_file *file, const struct llm_load_options *o, llm_
 llm_model *load_shape(const struct model_shape *shape, const struct llm_load_options *o,
                       struct memory_file *file);
 struct memory_file read_file(const char *path);
+/* Group setup and teardown, as above, with a file of model_shape_small. */
+extern struct memory_file small_file;
+int fixture_open_small(void **state);
+int fixture_close_small(void **state);
 /* With these limits, or it fails. */
 llm_model *open_limited(struct memory_file *file, uint32_t context, uint64_t kv_tokens);
 /* The status is the expected one, and the error says a and b, either of which may be NULL. */
@@ -56,6 +62,8 @@ void feed(llm_session *s, const int32_t *ids, size_t n);
 /* Logits after the last token, to be freed. */
 float *logits_of(llm_session *s, uint32_t vocab);
 void assert_same_bits(const float *a, const float *b, uint32_t n, const char *what, long number);
+/* What the cache holds for the session is what its tokens say. */
+void assert_computed(llm_model *model, llm_session *s, uint32_t vocab);
 
 /* Kullback-Leibler divergence of what we compute from the reference, in nats; NaN never compares
  * as small. */

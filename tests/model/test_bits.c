@@ -2,8 +2,6 @@
  * their cache came from. Sums depend on a row and its position alone. */
 #include "fixture.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof *(array))
-
 enum { VOCAB = 320, CONTEXT = 640, LONG = 530 };
 
 static llm_model *model;

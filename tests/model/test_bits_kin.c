@@ -3,8 +3,6 @@
  * latent attention. */
 #include "fixture.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof *(array))
-
 enum { VOCAB = 320, CONTEXT = 320, N_IDS = 290 };
 
 #define WINDOW(size)                                                                               \

@@ -2,8 +2,6 @@
  * give (test_bits.c). */
 #include "fixture.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof *(array))
-
 enum { VOCAB = 320, ALL = 140 };
 
 static llm_model *model;

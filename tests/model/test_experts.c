@@ -7,8 +7,6 @@
 #include "arch.h"
 #include "edit.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof *(array))
-
 enum { VOCAB = 320, LONG = 180 };
 
 static struct model_shape shape_of(const char *arch)
@@ -36,39 +34,20 @@ struct hostile {
     const char *said[2];
 };
 
-#define U32(name_, value)                                                                          \
-    {                                                                                              \
-        {                                                                                          \
-            .kind = EDIT_U32, .name = name_, .u32 = value                                          \
-        }                                                                                          \
-    }
-#define SHAPE(name_, ...)                                                                          \
-    {                                                                                              \
-        {                                                                                          \
-            .kind = TENSOR_SHAPE, .name = name_, .dims = { __VA_ARGS__ }                           \
-        }                                                                                          \
-    }
-#define NO_TENSOR(name_)                                                                           \
-    {                                                                                              \
-        {                                                                                          \
-            .kind = TENSOR_DROP, .name = name_                                                     \
-        }                                                                                          \
-    }
-
 static const struct hostile hostile[] = {
     {"qwen3moe",
      "none",
-     U32("qwen3moe.expert_count", 0),
+     SET_U32("qwen3moe.expert_count", 0),
      LLM_BAD_MODEL,
      {"qwen3moe.expert_count is 0", "512"}},
     {"qwen3moe",
      "too many",
-     U32("qwen3moe.expert_count", UINT32_MAX),
+     SET_U32("qwen3moe.expert_count", UINT32_MAX),
      LLM_BAD_MODEL,
      {"qwen3moe.expert_count is 4294967295", "512"}},
     {"qwen3moe",
      "one more",
-     U32("qwen3moe.expert_count", 7),
+     SET_U32("qwen3moe.expert_count", 7),
      LLM_BAD_MODEL,
      {"blk.0.ffn_gate_inp.weight is 64 x 6", "64 x 7"}},
     {"qwen3moe",
@@ -78,12 +57,12 @@ static const struct hostile hostile[] = {
      {"qwen3moe.expert_count", NULL}},
     {"qwen3moe",
      "none used",
-     U32("qwen3moe.expert_used_count", 0),
+     SET_U32("qwen3moe.expert_used_count", 0),
      LLM_BAD_MODEL,
      {"qwen3moe.expert_used_count is 0", "1 to 6"}},
     {"qwen3moe",
      "more used than there are",
-     U32("qwen3moe.expert_used_count", 7),
+     SET_U32("qwen3moe.expert_used_count", 7),
      LLM_BAD_MODEL,
      {"qwen3moe.expert_used_count is 7", "1 to 6"}},
     {"qwen3moe",
@@ -93,32 +72,32 @@ static const struct hostile hostile[] = {
      {"qwen3moe.expert_used_count is missing", NULL}},
     {"qwen3moe",
      "another width",
-     U32("qwen3moe.expert_feed_forward_length", 48),
+     SET_U32("qwen3moe.expert_feed_forward_length", 48),
      LLM_BAD_MODEL,
      {"blk.0.ffn_gate_exps.weight is 64 x 32 x 6", "64 x 48 x 6"}},
     {"qwen3moe",
      "a width of 0",
-     U32("qwen3moe.expert_feed_forward_length", 0),
+     SET_U32("qwen3moe.expert_feed_forward_length", 0),
      LLM_BAD_MODEL,
      {"experts of 0", NULL}},
     {"qwen3moe",
      "a width beyond all",
-     U32("qwen3moe.expert_feed_forward_length", UINT32_MAX),
+     SET_U32("qwen3moe.expert_feed_forward_length", UINT32_MAX),
      LLM_BAD_MODEL,
      {"experts of 4294967295", NULL}},
     {"qwen3moe",
      "five matrices",
-     SHAPE("blk.1.ffn_up_exps.weight", 64, 32, 5),
+     SET_SHAPE("blk.1.ffn_up_exps.weight", 64, 32, 5),
      LLM_BAD_MODEL,
      {"blk.1.ffn_up_exps.weight is 64 x 32 x 5", "64 x 32 x 6"}},
     {"qwen3moe",
      "a flat stack",
-     SHAPE("blk.0.ffn_down_exps.weight", 32, 384),
+     SET_SHAPE("blk.0.ffn_down_exps.weight", 32, 384),
      LLM_BAD_MODEL,
      {"blk.0.ffn_down_exps.weight is 32 x 384 x 1", "32 x 64 x 6"}},
     {"qwen3moe",
      "a router turned round",
-     SHAPE("blk.0.ffn_gate_inp.weight", 6, 64),
+     SET_SHAPE("blk.0.ffn_gate_inp.weight", 6, 64),
      LLM_BAD_MODEL,
      {"blk.0.ffn_gate_inp.weight is 6 x 64", "64 x 6"}},
     {"qwen3moe",
@@ -158,12 +137,12 @@ static const struct hostile hostile[] = {
      {"blk.1.ffn_up_shexp.weight is missing", "64 x 64"}},
     {"qwen2moe",
      "a shared one that disagrees",
-     SHAPE("blk.0.ffn_down_shexp.weight", 96, 64),
+     SET_SHAPE("blk.0.ffn_down_shexp.weight", 96, 64),
      LLM_BAD_MODEL,
      {"blk.0.ffn_down_shexp.weight is 96 x 64", "64 x 64"}},
     {"qwen2moe",
      "a gate of two rows",
-     SHAPE("blk.0.ffn_gate_inp_shexp.weight", 64, 2),
+     SET_SHAPE("blk.0.ffn_gate_inp_shexp.weight", 64, 2),
      LLM_BAD_MODEL,
      {"blk.0.ffn_gate_inp_shexp.weight is 64 x 2", "64 x 1"}},
     {"granitemoe",
@@ -173,7 +152,7 @@ static const struct hostile hostile[] = {
      {"blk.1.ffn_gate_shexp.weight is missing", NULL}},
     {"gpt-oss",
      "biases of five",
-     SHAPE("blk.1.ffn_up_exps.bias", 32, 5),
+     SET_SHAPE("blk.1.ffn_up_exps.bias", 32, 5),
      LLM_BAD_MODEL,
      {"blk.1.ffn_up_exps.bias is 32 x 5", "32 x 6"}},
     {"gpt-oss",
@@ -188,23 +167,23 @@ static const struct hostile hostile[] = {
      {"blk.0.ffn_down_exps.bias", "F16"}},
     {"bailingmoe2",
      "groups that do not divide",
-     U32("bailingmoe2.expert_group_count", 4),
+     SET_U32("bailingmoe2.expert_group_count", 4),
      LLM_BAD_MODEL,
      {"expert_group_count 4", "expert_count 6"}},
     {"bailingmoe2",
      "no group used",
-     U32("bailingmoe2.expert_group_used_count", 0),
+     SET_U32("bailingmoe2.expert_group_used_count", 0),
      LLM_BAD_MODEL,
      {"expert_group_used_count 0", NULL}},
-    {"bailingmoe2", "groups too small", U32("bailingmoe2.expert_group_count", 6), LLM_OK, {0}},
+    {"bailingmoe2", "groups too small", SET_U32("bailingmoe2.expert_group_count", 6), LLM_OK, {0}},
     {"bailingmoe2",
      "more used than groups have",
-     U32("bailingmoe2.expert_used_count", 5),
+     SET_U32("bailingmoe2.expert_used_count", 5),
      LLM_BAD_MODEL,
      {"expert_used_count 5", "expert_group_used_count 2"}},
     {"bailingmoe2",
      "a gate unheard of",
-     U32("bailingmoe2.expert_gating_func", 9),
+     SET_U32("bailingmoe2.expert_gating_func", 9),
      LLM_UNSUPPORTED,
      {"bailingmoe2.expert_gating_func is 9", NULL}},
     {"bailingmoe2",
@@ -214,12 +193,12 @@ static const struct hostile hostile[] = {
      {"bailingmoe2.expert_weights_scale is -1", NULL}},
     {"bailingmoe2",
      "next layers alone",
-     U32("bailingmoe2.nextn_predict_layers", 3),
+     SET_U32("bailingmoe2.nextn_predict_layers", 3),
      LLM_BAD_MODEL,
      {"bailingmoe2.nextn_predict_layers is 3", "3 layers"}},
     {"bailingmoe2",
      "a next layer too few",
-     U32("bailingmoe2.nextn_predict_layers", 0),
+     SET_U32("bailingmoe2.nextn_predict_layers", 0),
      LLM_UNSUPPORTED,
      {"blk.2.nextn", "bailingmoe2"}},
 };

@@ -4,8 +4,6 @@
 #include "agreement.h"
 #include "edit.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof *(array))
-
 static void assert_agreement(const struct agreement *a, double limit, const char *name)
 {
     if (a->mean <= limit && a->other == 0) return;

@@ -2,8 +2,6 @@
  * other sizes; any order of freeing. */
 #include "fixture.h"
 
-static struct memory_file file;
-
 static void load_options(void **state)
 {
     (void)state;
@@ -20,7 +18,7 @@ static void load_options(void **state)
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct llm_load_options o = wrong[i].o;
         o.size = sizeof o;
-        llm_model *model = (llm_model *)&file;
+        llm_model *model = (llm_model *)&small_file;
         assert_said(llm_load(root, "x", &o, &model, &error), LLM_BAD_ARGUMENT, wrong[i].name,
                     wrong[i].name, NULL);
         assert_null(model);
@@ -47,9 +45,9 @@ static void shorter_structs(void **state)
 static void prompts_that_are_none(void **state)
 {
     (void)state;
-    llm_model *model = open_limited(&file, 128, 0);
+    llm_model *model = open_limited(&small_file, 128, 0);
     llm_session *s = open_session(model);
-    llm_generation *g = (llm_generation *)&file;
+    llm_generation *g = (llm_generation *)&small_file;
     const struct llm_prompt none = {.size = sizeof none, .text_size = 5};
     assert_said(llm_session_feed(s, NULL, &error), LLM_BAD_ARGUMENT, "NULL", "no prompt", NULL);
     assert_said(llm_session_feed(s, &none, &error), LLM_BAD_ARGUMENT, "text", "no prompt", NULL);
@@ -81,7 +79,7 @@ static void freed_in_any_order(void **state)
     llm_generation_free(NULL);
     llm_job_free(NULL);
     llm_free(NULL);
-    llm_model *model = open_limited(&file, 128, 0);
+    llm_model *model = open_limited(&small_file, 128, 0);
     llm_session *s = open_session(model), *other;
     const int32_t ids[] = {5, 6};
     const struct llm_prompt prompt = ids_prompt(ids, 2);
@@ -109,18 +107,6 @@ static void freed_in_any_order(void **state)
     llm_free(own);
 }
 
-static int setup(void **state)
-{
-    file.data = model_make(&model_shape_small, &file.size);
-    return fixture_open(state);
-}
-
-static int teardown(void **state)
-{
-    free(file.data);
-    return fixture_close(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,5 +115,5 @@ int main(void)
         cmocka_unit_test(prompts_that_are_none),
         cmocka_unit_test(freed_in_any_order),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, fixture_open_small, fixture_close_small);
 }

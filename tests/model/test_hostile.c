@@ -7,10 +7,6 @@
 
 #include "edit.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof *(array))
-
-static struct memory_file file;
-
 struct hostile {
     const char *what;
     struct edit edits[2];
@@ -18,163 +14,180 @@ struct hostile {
     const char *said[2];
 };
 
-#define U32(name_, value)                                                                          \
-    {                                                                                              \
-        {                                                                                          \
-            .kind = EDIT_U32, .name = "llama." name_, .u32 = value                                 \
-        }                                                                                          \
-    }
-#define F32(name_, value)                                                                          \
-    {                                                                                              \
-        {                                                                                          \
-            .kind = EDIT_F32, .name = "llama." name_, .f32 = value                                 \
-        }                                                                                          \
-    }
-#define STRING(name_, value)                                                                       \
-    {                                                                                              \
-        {                                                                                          \
-            .kind = EDIT_STRING, .name = name_, .text = value                                      \
-        }                                                                                          \
-    }
-#define DROP(name_)                                                                                \
-    {                                                                                              \
-        {                                                                                          \
-            .kind = EDIT_DROP, .name = name_                                                       \
-        }                                                                                          \
-    }
-#define SHAPE(name_, ...)                                                                          \
-    {                                                                                              \
-        {                                                                                          \
-            .kind = TENSOR_SHAPE, .name = name_, .dims = { __VA_ARGS__ }                           \
-        }                                                                                          \
-    }
-#define TYPE(name_, type)                                                                          \
-    {                                                                                              \
-        {                                                                                          \
-            .kind = TENSOR_TYPE, .name = name_, .u32 = type                                        \
-        }                                                                                          \
-    }
-
 static const struct hostile hostile[] = {
     {"no architecture",
-     DROP("general.architecture"),
+     NO_VALUE("general.architecture"),
      LLM_BAD_MODEL,
      {"general.architecture", "missing"}},
     {"unknown architecture",
-     STRING("general.architecture", "mamba"),
+     SET_STRING("general.architecture", "mamba"),
      LLM_UNSUPPORTED,
      {"mamba", "llama"}},
-    {"empty architecture", STRING("general.architecture", ""), LLM_UNSUPPORTED, {"''", "llama"}},
+    {"empty architecture",
+     SET_STRING("general.architecture", ""),
+     LLM_UNSUPPORTED,
+     {"''", "llama"}},
     {"numeric architecture",
      {{.kind = EDIT_U32, .name = "general.architecture", .u32 = 1}},
      LLM_BAD_MODEL,
      {"general.architecture", NULL}},
 
     {"no context",
-     DROP("llama.context_length"),
+     NO_VALUE("llama.context_length"),
      LLM_BAD_MODEL,
      {"llama.context_length", "missing"}},
-    {"context 0", U32("context_length", 0), LLM_BAD_MODEL, {"llama.context_length", "0"}},
+    {"context 0", SET_U32("llama.context_length", 0), LLM_BAD_MODEL, {"llama.context_length", "0"}},
     {"context huge",
-     U32("context_length", UINT32_MAX),
+     SET_U32("llama.context_length", UINT32_MAX),
      LLM_BAD_MODEL,
      {"llama.context_length", "4294967295"}},
-    {"context a fraction", F32("context_length", 5), LLM_BAD_MODEL, {"llama.context_length", NULL}},
+    {"context a fraction",
+     SET_F32("llama.context_length", 5),
+     LLM_BAD_MODEL,
+     {"llama.context_length", NULL}},
     {"no width",
-     DROP("llama.embedding_length"),
+     NO_VALUE("llama.embedding_length"),
      LLM_BAD_MODEL,
      {"llama.embedding_length", "missing"}},
-    {"width 0", U32("embedding_length", 0), LLM_BAD_MODEL, {"llama.embedding_length", "0"}},
-    {"width 1", U32("embedding_length", 1), LLM_BAD_MODEL, {"token_embd.weight", "64 x 320"}},
-    {"width 72", U32("embedding_length", 72), LLM_BAD_MODEL, {"token_embd.weight", "72 x 320"}},
+    {"width 0",
+     SET_U32("llama.embedding_length", 0),
+     LLM_BAD_MODEL,
+     {"llama.embedding_length", "0"}},
+    {"width 1",
+     SET_U32("llama.embedding_length", 1),
+     LLM_BAD_MODEL,
+     {"token_embd.weight", "64 x 320"}},
+    {"width 72",
+     SET_U32("llama.embedding_length", 72),
+     LLM_BAD_MODEL,
+     {"token_embd.weight", "72 x 320"}},
     {"width huge",
-     U32("embedding_length", UINT32_MAX),
+     SET_U32("llama.embedding_length", UINT32_MAX),
      LLM_BAD_MODEL,
      {"llama.embedding_length", "4294967295"}},
-    {"no layers", DROP("llama.block_count"), LLM_BAD_MODEL, {"llama.block_count", "missing"}},
-    {"layers 0", U32("block_count", 0), LLM_BAD_MODEL, {"llama.block_count", "0"}},
-    {"a layer too many", U32("block_count", 3), LLM_BAD_MODEL, {"blk.2.attn_norm.weight", "64"}},
-    {"a layer too few", U32("block_count", 1), LLM_UNSUPPORTED, {"blk.1.", "llama"}},
-    {"layers many", U32("block_count", 4096), LLM_BAD_MODEL, {"4096", NULL}},
+    {"no layers", NO_VALUE("llama.block_count"), LLM_BAD_MODEL, {"llama.block_count", "missing"}},
+    {"layers 0", SET_U32("llama.block_count", 0), LLM_BAD_MODEL, {"llama.block_count", "0"}},
+    {"a layer too many",
+     SET_U32("llama.block_count", 3),
+     LLM_BAD_MODEL,
+     {"blk.2.attn_norm.weight", "64"}},
+    {"a layer too few", SET_U32("llama.block_count", 1), LLM_UNSUPPORTED, {"blk.1.", "llama"}},
+    {"layers many", SET_U32("llama.block_count", 4096), LLM_BAD_MODEL, {"4096", NULL}},
     {"layers huge",
-     U32("block_count", UINT32_MAX),
+     SET_U32("llama.block_count", UINT32_MAX),
      LLM_BAD_MODEL,
      {"llama.block_count", "4294967295"}},
-    {"no hidden", DROP("llama.feed_forward_length"), LLM_BAD_MODEL, {"feed_forward_length", NULL}},
-    {"hidden 0", U32("feed_forward_length", 0), LLM_BAD_MODEL, {"feed_forward_length 0", NULL}},
+    {"no hidden",
+     NO_VALUE("llama.feed_forward_length"),
+     LLM_BAD_MODEL,
+     {"feed_forward_length", NULL}},
+    {"hidden 0",
+     SET_U32("llama.feed_forward_length", 0),
+     LLM_BAD_MODEL,
+     {"feed_forward_length 0", NULL}},
     {"hidden 97",
-     U32("feed_forward_length", 97),
+     SET_U32("llama.feed_forward_length", 97),
      LLM_BAD_MODEL,
      {"blk.0.ffn_gate.weight", "64 x 97"}},
     {"hidden huge",
-     U32("feed_forward_length", UINT32_MAX),
+     SET_U32("llama.feed_forward_length", UINT32_MAX),
      LLM_BAD_MODEL,
      {"feed_forward_length 4294967295", NULL}},
-    {"no heads", DROP("llama.attention.head_count"), LLM_BAD_MODEL, {"head_count", NULL}},
-    {"heads 0", U32("attention.head_count", 0), LLM_BAD_MODEL, {"head_count 0", NULL}},
-    {"heads 5", U32("attention.head_count", 5), LLM_BAD_MODEL, {"head_count 5", NULL}},
-    {"heads 8", U32("attention.head_count", 8), LLM_BAD_MODEL, {"blk.0.attn_q.weight", "64 x 128"}},
+    {"no heads", NO_VALUE("llama.attention.head_count"), LLM_BAD_MODEL, {"head_count", NULL}},
+    {"heads 0", SET_U32("llama.attention.head_count", 0), LLM_BAD_MODEL, {"head_count 0", NULL}},
+    {"heads 5", SET_U32("llama.attention.head_count", 5), LLM_BAD_MODEL, {"head_count 5", NULL}},
+    {"heads 8",
+     SET_U32("llama.attention.head_count", 8),
+     LLM_BAD_MODEL,
+     {"blk.0.attn_q.weight", "64 x 128"}},
     {"heads huge",
-     U32("attention.head_count", UINT32_MAX),
+     SET_U32("llama.attention.head_count", UINT32_MAX),
      LLM_BAD_MODEL,
      {"head_count 4294967295", NULL}},
-    {"KV heads 0", U32("attention.head_count_kv", 0), LLM_BAD_MODEL, {"head_count_kv 0", NULL}},
-    {"KV heads 3", U32("attention.head_count_kv", 3), LLM_BAD_MODEL, {"head_count_kv 3", NULL}},
-    {"KV heads 8", U32("attention.head_count_kv", 8), LLM_BAD_MODEL, {"head_count_kv 8", NULL}},
+    {"KV heads 0",
+     SET_U32("llama.attention.head_count_kv", 0),
+     LLM_BAD_MODEL,
+     {"head_count_kv 0", NULL}},
+    {"KV heads 3",
+     SET_U32("llama.attention.head_count_kv", 3),
+     LLM_BAD_MODEL,
+     {"head_count_kv 3", NULL}},
+    {"KV heads 8",
+     SET_U32("llama.attention.head_count_kv", 8),
+     LLM_BAD_MODEL,
+     {"head_count_kv 8", NULL}},
     {"KV heads huge",
-     U32("attention.head_count_kv", UINT32_MAX),
+     SET_U32("llama.attention.head_count_kv", UINT32_MAX),
      LLM_BAD_MODEL,
      {"head_count_kv 4294967295", NULL}},
-    {"keys of 0", U32("attention.key_length", 0), LLM_UNSUPPORTED, {"0", NULL}},
-    {"keys of 8", U32("attention.key_length", 8), LLM_BAD_MODEL, {"8 dimensions", NULL}},
-    {"keys huge", U32("attention.key_length", UINT32_MAX), LLM_UNSUPPORTED, {"4294967295", NULL}},
-    {"values of 32", U32("attention.value_length", 32), LLM_BAD_MODEL, {"attn_v.weight", NULL}},
-    {"values of 4", U32("attention.value_length", 4), LLM_UNSUPPORTED, {"16", "4"}},
-    {"experts", U32("expert_count", 8), LLM_BAD_MODEL, {"llama.expert_used_count", "missing"}},
+    {"keys of 0", SET_U32("llama.attention.key_length", 0), LLM_UNSUPPORTED, {"0", NULL}},
+    {"keys of 8", SET_U32("llama.attention.key_length", 8), LLM_BAD_MODEL, {"8 dimensions", NULL}},
+    {"keys huge",
+     SET_U32("llama.attention.key_length", UINT32_MAX),
+     LLM_UNSUPPORTED,
+     {"4294967295", NULL}},
+    {"values of 32",
+     SET_U32("llama.attention.value_length", 32),
+     LLM_BAD_MODEL,
+     {"attn_v.weight", NULL}},
+    {"values of 4", SET_U32("llama.attention.value_length", 4), LLM_UNSUPPORTED, {"16", "4"}},
+    {"experts",
+     SET_U32("llama.expert_count", 8),
+     LLM_BAD_MODEL,
+     {"llama.expert_used_count", "missing"}},
     {"epsilon 0",
-     F32("attention.layer_norm_rms_epsilon", 0),
+     SET_F32("llama.attention.layer_norm_rms_epsilon", 0),
      LLM_BAD_MODEL,
      {"layer_norm_rms_epsilon", "0"}},
     {"epsilon below 0",
-     F32("attention.layer_norm_rms_epsilon", -1),
+     SET_F32("llama.attention.layer_norm_rms_epsilon", -1),
      LLM_BAD_MODEL,
      {"layer_norm_rms_epsilon", "-1"}},
     {"epsilon infinite",
-     F32("attention.layer_norm_rms_epsilon", HUGE_VALF),
+     SET_F32("llama.attention.layer_norm_rms_epsilon", HUGE_VALF),
      LLM_BAD_MODEL,
      {"layer_norm_rms_epsilon", "inf"}},
     {"epsilon a word",
-     STRING("llama.attention.layer_norm_rms_epsilon", "small"),
+     SET_STRING("llama.attention.layer_norm_rms_epsilon", "small"),
      LLM_BAD_MODEL,
      {"layer_norm_rms_epsilon", NULL}},
 
-    {"turned 0", U32("rope.dimension_count", 0), LLM_BAD_MODEL, {"rope", "0"}},
-    {"turned 7", U32("rope.dimension_count", 7), LLM_BAD_MODEL, {"rope", "7"}},
+    {"turned 0", SET_U32("llama.rope.dimension_count", 0), LLM_BAD_MODEL, {"rope", "0"}},
+    {"turned 7", SET_U32("llama.rope.dimension_count", 7), LLM_BAD_MODEL, {"rope", "7"}},
     {"turned 18",
-     U32("rope.dimension_count", 18),
+     SET_U32("llama.rope.dimension_count", 18),
      LLM_BAD_MODEL,
      {"llama.rope.dimension_count", "18"}},
     {"turned huge",
-     U32("rope.dimension_count", UINT32_MAX),
+     SET_U32("llama.rope.dimension_count", UINT32_MAX),
      LLM_BAD_MODEL,
      {"llama.rope.dimension_count", "4294967295"}},
-    {"base 0", F32("rope.freq_base", 0), LLM_BAD_MODEL, {"freq_base", "0"}},
-    {"base below 0", F32("rope.freq_base", -5), LLM_BAD_MODEL, {"freq_base", "-5"}},
-    {"base infinite", F32("rope.freq_base", HUGE_VALF), LLM_BAD_MODEL, {"freq_base", "inf"}},
-    {"scaling below 0", F32("rope.scaling.factor", -2), LLM_BAD_MODEL, {"factor", "-2"}},
+    {"base 0", SET_F32("llama.rope.freq_base", 0), LLM_BAD_MODEL, {"freq_base", "0"}},
+    {"base below 0", SET_F32("llama.rope.freq_base", -5), LLM_BAD_MODEL, {"freq_base", "-5"}},
+    {"base infinite",
+     SET_F32("llama.rope.freq_base", HUGE_VALF),
+     LLM_BAD_MODEL,
+     {"freq_base", "inf"}},
+    {"scaling below 0", SET_F32("llama.rope.scaling.factor", -2), LLM_BAD_MODEL, {"factor", "-2"}},
     {"unknown scaling",
-     STRING("llama.rope.scaling.type", "spiral"),
+     SET_STRING("llama.rope.scaling.type", "spiral"),
      LLM_UNSUPPORTED,
      {"spiral", NULL}},
 
     {"unknown tokenizer",
-     STRING("tokenizer.ggml.model", "runes"),
+     SET_STRING("tokenizer.ggml.model", "runes"),
      LLM_UNSUPPORTED,
      {"runes", NULL}},
-    {"no tokenizer", DROP("tokenizer.ggml.model"), LLM_BAD_MODEL, {"tokenizer.ggml.model", NULL}},
-    {"no tokens", DROP("tokenizer.ggml.tokens"), LLM_BAD_MODEL, {"tokenizer.ggml.tokens", NULL}},
+    {"no tokenizer",
+     NO_VALUE("tokenizer.ggml.model"),
+     LLM_BAD_MODEL,
+     {"tokenizer.ggml.model", NULL}},
+    {"no tokens",
+     NO_VALUE("tokenizer.ggml.tokens"),
+     LLM_BAD_MODEL,
+     {"tokenizer.ggml.tokens", NULL}},
     {"tokens a word",
-     STRING("tokenizer.ggml.tokens", "a"),
+     SET_STRING("tokenizer.ggml.tokens", "a"),
      LLM_BAD_MODEL,
      {"tokenizer.ggml.tokens", NULL}},
 
@@ -199,40 +212,40 @@ static const struct hostile hostile[] = {
      LLM_BAD_MODEL,
      {"blk.0.attn_q.weight", "64 x 64"}},
     {"embedding of 321",
-     SHAPE("token_embd.weight", 64, 321),
+     SET_SHAPE("token_embd.weight", 64, 321),
      LLM_BAD_MODEL,
      {"64 x 321", "64 x 320"}},
     {"embedding of 319",
-     SHAPE("token_embd.weight", 64, 319),
+     SET_SHAPE("token_embd.weight", 64, 319),
      LLM_BAD_MODEL,
      {"64 x 319", "64 x 320"}},
     {"query turned round",
-     SHAPE("blk.0.attn_k.weight", 32, 64),
+     SET_SHAPE("blk.0.attn_k.weight", 32, 64),
      LLM_BAD_MODEL,
      {"blk.0.attn_k.weight", "32 x 64"}},
     {"a norm of 63",
-     SHAPE("blk.0.attn_norm.weight", 63),
+     SET_SHAPE("blk.0.attn_norm.weight", 63),
      LLM_BAD_MODEL,
      {"blk.0.attn_norm.weight", "63"}},
-    {"a norm of 1", SHAPE("output_norm.weight", 1), LLM_BAD_MODEL, {"output_norm.weight", "1"}},
+    {"a norm of 1", SET_SHAPE("output_norm.weight", 1), LLM_BAD_MODEL, {"output_norm.weight", "1"}},
     {"three dimensions",
-     SHAPE("blk.0.ffn_up.weight", 64, 96, 2),
+     SET_SHAPE("blk.0.ffn_up.weight", 64, 96, 2),
      LLM_BAD_MODEL,
      {"blk.0.ffn_up.weight", "64 x 96 x 2"}},
     {"four dimensions",
-     SHAPE("blk.0.ffn_up.weight", 64, 96, 1, 2),
+     SET_SHAPE("blk.0.ffn_up.weight", 64, 96, 1, 2),
      LLM_BAD_MODEL,
      {"blk.0.ffn_up.weight", "64 x 96 x 1 x 2"}},
     {"an output of 32",
-     SHAPE("output.weight", 32, 320),
+     SET_SHAPE("output.weight", 32, 320),
      LLM_BAD_MODEL,
      {"output.weight", "32 x 320"}},
     {"a norm in Q8_0",
-     TYPE("blk.1.ffn_norm.weight", QUANT_Q8_0),
+     SET_TYPE("blk.1.ffn_norm.weight", QUANT_Q8_0),
      LLM_UNSUPPORTED,
      {"blk.1.ffn_norm.weight", "Q8_0"}},
     {"a norm in F16",
-     TYPE("output_norm.weight", QUANT_F16),
+     SET_TYPE("output_norm.weight", QUANT_F16),
      LLM_UNSUPPORTED,
      {"output_norm.weight", "F16"}},
     {"an output bias",
@@ -290,7 +303,7 @@ static void hostile_headers(void **state)
     (void)state;
     unsigned n_wrong = 0;
     for (size_t i = 0; i < LENGTH(hostile); i++)
-        n_wrong += try_hostile(file.data, file.size, &hostile[i]);
+        n_wrong += try_hostile(small_file.data, small_file.size, &hostile[i]);
     assert_int_equal(n_wrong, 0);
 }
 
@@ -309,12 +322,12 @@ static void hostile_kin(void **state)
           {"blk.1.attn_k.bias", "32 x 1"}}},
         {"qwen2",
          {"a bias of 31",
-          SHAPE("blk.0.attn_v.bias", 31),
+          SET_SHAPE("blk.0.attn_v.bias", 31),
           LLM_BAD_MODEL,
           {"blk.0.attn_v.bias", "31"}}},
         {"qwen2",
          {"a bias in F16",
-          TYPE("blk.0.attn_q.bias", QUANT_F16),
+          SET_TYPE("blk.0.attn_q.bias", QUANT_F16),
           LLM_UNSUPPORTED,
           {"blk.0.attn_q.bias", "F16"}}},
         {"qwen3",
@@ -324,16 +337,19 @@ static void hostile_kin(void **state)
           {"blk.1.attn_q_norm.weight", "16 x 1"}}},
         {"qwen3",
          {"a norm of 15",
-          SHAPE("blk.1.attn_k_norm.weight", 15),
+          SET_SHAPE("blk.1.attn_k_norm.weight", 15),
           LLM_BAD_MODEL,
           {"blk.1.attn_k_norm.weight", "15"}}},
         {"phi3",
          {"no values",
-          SHAPE("blk.0.attn_qkv.weight", 64, 96),
+          SET_SHAPE("blk.0.attn_qkv.weight", 64, 96),
           LLM_BAD_MODEL,
           {"64 x 96", "64 x 128"}}},
         {"phi3",
-         {"no gate", SHAPE("blk.0.ffn_up.weight", 64, 96), LLM_BAD_MODEL, {"64 x 96", "64 x 192"}}},
+         {"no gate",
+          SET_SHAPE("blk.0.ffn_up.weight", 64, 96),
+          LLM_BAD_MODEL,
+          {"64 x 96", "64 x 192"}}},
         {"phi3",
          {"no short factors",
           {{.kind = TENSOR_DROP, .name = "rope_factors_short.weight"}},
@@ -384,7 +400,7 @@ static void hostile_kin(void **state)
           {"gemma3.attention.sliding_window_pattern", NULL}}},
         {"olmo2",
          {"a norm of one head",
-          SHAPE("blk.0.attn_q_norm.weight", 16),
+          SET_SHAPE("blk.0.attn_q_norm.weight", 16),
           LLM_BAD_MODEL,
           {"blk.0.attn_q_norm.weight", "64 x 1"}}},
         {"gpt2",
@@ -394,7 +410,7 @@ static void hostile_kin(void **state)
           {"position_embd.weight", "64 x 512"}}},
         {"gpt2",
          {"a bias of 127",
-          SHAPE("blk.1.attn_qkv.bias", 127),
+          SET_SHAPE("blk.1.attn_qkv.bias", 127),
           LLM_BAD_MODEL,
           {"blk.1.attn_qkv.bias", "128 x 1"}}},
         {"phi2",
@@ -458,7 +474,7 @@ static void try_edit(const struct edit *e)
 {
     const struct edit edits[2] = {*e};
     struct memory_file edited;
-    edited.data = edit_gguf(file.data, file.size, edits, &edited.size);
+    edited.data = edit_gguf(small_file.data, small_file.size, edits, &edited.size);
     llm_status status = load_hostile(&edited, e->name);
     bool named = strstr(error.message, e->name) != NULL;
     if (e->kind == TENSOR_DROP && strcmp(e->name, "output.weight") != 0 &&
@@ -493,7 +509,7 @@ static void every_value_changed(void **state)
         {.kind = TENSOR_NAME, .text = "blk.4294967296.attn_q.weight"},
     };
     struct gguf g;
-    OK(gguf_parse(&g, file.data, file.size, file.size, &alloc_libc, &error));
+    OK(gguf_parse(&g, small_file.data, small_file.size, small_file.size, &alloc_libc, &error));
     char name[128];
     for (uint64_t i = 0; i < g.n_values; i++) {
         snprintf(name, sizeof name, "%.*s", (int)g.values[i].key.size, g.values[i].key.text);
@@ -519,19 +535,19 @@ static void header_bytes_changed(void **state)
 {
     (void)state;
     struct gguf g;
-    OK(gguf_parse(&g, file.data, file.size, file.size, &alloc_libc, &error));
+    OK(gguf_parse(&g, small_file.data, small_file.size, small_file.size, &alloc_libc, &error));
     size_t n = (size_t)g.data_offset;
     gguf_free(&g);
-    struct memory_file changed = {malloc(file.size), file.size};
+    struct memory_file changed = {malloc(small_file.size), small_file.size};
     assert_non_null(changed.data);
-    memcpy(changed.data, file.data, file.size);
+    memcpy(changed.data, small_file.data, small_file.size);
     for (size_t i = 0; i < n; i += i < 200 || i + 800 > n ? 3 : 41) {
         static const uint8_t values[] = {0, 255};
         for (size_t k = 0; k < LENGTH(values); k++) {
             changed.data[i] = values[k];
             load_hostile(&changed, "a changed byte");
         }
-        changed.data[i] = file.data[i];
+        changed.data[i] = small_file.data[i];
     }
     free(changed.data);
 }
@@ -543,41 +559,29 @@ static void cut_files(void **state)
     struct llm_load_options o;
     load_defaults(&o);
     o.context = 128;
-    size_t step = file.size / 500;
-    for (size_t n = 0; n < file.size; n += n < 300 ? 1 : step) {
+    size_t step = small_file.size / 500;
+    for (size_t n = 0; n < small_file.size; n += n < 300 ? 1 : step) {
         /* A copy, so that a sanitizer sees a read past the end. */
         struct memory_file cut = {malloc(n ? n : 1), n};
         assert_non_null(cut.data);
-        memcpy(cut.data, file.data, n);
+        memcpy(cut.data, small_file.data, n);
         llm_model *model;
         llm_status status = load(&cut, &o, &model);
         if (status != LLM_BAD_MODEL || !error.message[0])
-            fail_msg("cut at %zu of %zu: %s, \"%s\"", n, file.size, llm_status_name(status),
+            fail_msg("cut at %zu of %zu: %s, \"%s\"", n, small_file.size, llm_status_name(status),
                      error.message);
         free(cut.data);
     }
     /* The reader stops in the middle, though the size says more. */
-    for (size_t n = 0; n < file.size; n += file.size / 50) {
-        struct memory_file cut = {file.data, n};
+    for (size_t n = 0; n < small_file.size; n += small_file.size / 50) {
+        struct memory_file cut = {small_file.data, n};
         struct llm_load_options whole = o;
         llm_model *model;
-        whole.read_size = file.size;
+        whole.read_size = small_file.size;
         llm_status status = load(&cut, &whole, &model);
         if (status != LLM_IO && status != LLM_BAD_MODEL)
             fail_msg("reading stops at %zu: %s, \"%s\"", n, llm_status_name(status), error.message);
     }
-}
-
-static int setup(void **state)
-{
-    file.data = model_make(&model_shape_small, &file.size);
-    return fixture_open(state);
-}
-
-static int teardown(void **state)
-{
-    free(file.data);
-    return fixture_close(state);
 }
 
 int main(void)
@@ -587,5 +591,5 @@ int main(void)
         cmocka_unit_test(every_value_changed), cmocka_unit_test(header_bytes_changed),
         cmocka_unit_test(cut_files),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, fixture_open_small, fixture_close_small);
 }

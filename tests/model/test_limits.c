@@ -4,11 +4,8 @@
 
 #include <stdio.h>
 
-#define LENGTH(array) (sizeof(array) / sizeof *(array))
-
 enum { VOCAB = 320 };
 
-static struct memory_file file;
 static int32_t ids[600];
 
 static llm_status try_prompt(llm_session *s, const int32_t *tokens, size_t n)
@@ -34,7 +31,7 @@ static llm_status try_logits(llm_session *s)
 static void cache_used_up(void **state)
 {
     (void)state;
-    llm_model *model = open_limited(&file, 256, 256);
+    llm_model *model = open_limited(&small_file, 256, 256);
     llm_session *a = open_session(model), *b = open_session(model), *c = open_session(model);
     feed(a, ids, 129);
     float *a_before = logits_of(a, VOCAB);
@@ -99,7 +96,7 @@ static struct llm_result result_of(llm_generation *g)
 static void cache_used_up_in_flight(void **state)
 {
     (void)state;
-    llm_model *model = open_limited(&file, 128, 192);
+    llm_model *model = open_limited(&small_file, 128, 192);
     llm_session *idle = open_session(model), *a = open_session(model), *b = open_session(model);
     feed(idle, ids + 300, 128); /* two pages of three */
     llm_generation *refused = start_endless(a, ids + 100, 100), *going = start_endless(b, ids, 20);
@@ -150,7 +147,7 @@ static void cache_used_up_in_flight(void **state)
 static void context_full(void **state)
 {
     (void)state;
-    llm_model *model = open_limited(&file, 100, 0);
+    llm_model *model = open_limited(&small_file, 100, 0);
     llm_session *s = open_session(model), *narrow;
     feed(s, ids, 90);
     float *before = logits_of(s, VOCAB);
@@ -207,7 +204,7 @@ static void memory_limit(void **state)
         o.context = limits[i].context;
         o.kv_tokens = limits[i].kv_tokens;
         llm_model *model;
-        llm_status status = load(&file, &o, &model);
+        llm_status status = load(&small_file, &o, &model);
         if (status != LLM_OUT_OF_MEMORY)
             fail_msg("limit %zu: %s, \"%s\"", i, llm_status_name(status), error.message);
         assert_said(status, LLM_OUT_OF_MEMORY, "a memory limit", i < 2 ? "0 MB are allowed" : NULL,
@@ -216,7 +213,7 @@ static void memory_limit(void **state)
         assert_null(model);
     }
     /* As little as the message of a model that fits says it takes is enough. */
-    llm_model *model = open_limited(&file, 128, 128);
+    llm_model *model = open_limited(&small_file, 128, 128);
     struct llm_model_info info = {.size = sizeof info};
     OK(llm_model_info_get(model, &info, &error));
     assert_int_equal(info.memory_kv, 2 * 64 * info.memory_kv_per_token);
@@ -226,10 +223,10 @@ static void memory_limit(void **state)
     o.context = 128;
     o.kv_tokens = 128;
     o.memory = info.memory_weights + info.memory_kv + info.memory_scratch;
-    OK(load(&file, &o, &model));
+    OK(load(&small_file, &o, &model));
     llm_model_free(model);
     o.memory--;
-    assert_int_equal(load(&file, &o, &model), LLM_OUT_OF_MEMORY);
+    assert_int_equal(load(&small_file, &o, &model), LLM_OUT_OF_MEMORY);
 }
 
 /* ---- cancel ---- */
@@ -237,7 +234,7 @@ static void memory_limit(void **state)
 static void cancelled_prompt(void **state)
 {
     (void)state;
-    llm_model *model = open_limited(&file, 600, 0);
+    llm_model *model = open_limited(&small_file, 600, 0);
     llm_session *s = open_session(model);
     feed(s, ids, 70);
     float *before = logits_of(s, VOCAB);
@@ -278,7 +275,7 @@ static void ends_in_flight(void **state)
     for (int how = 0; how < N_ENDS; how++) {
         long long taken = bytes_taken();
         assert_int_equal(fixture_open(NULL), 0);
-        llm_model *model = open_limited(&file, 128, 0);
+        llm_model *model = open_limited(&small_file, 128, 0);
         llm_session *s[3];
         llm_generation *g[3];
         for (size_t i = 0; i < LENGTH(s); i++) {
@@ -323,7 +320,7 @@ static void many_sessions(void **state)
 {
     (void)state;
     enum { N = 10000 };
-    llm_model *model = open_limited(&file, 128, 0);
+    llm_model *model = open_limited(&small_file, 128, 0);
     long before = 0;
     long long taken = 0;
     for (int i = 0; i < N; i++) {
@@ -361,7 +358,7 @@ static void many_loads(void **state)
     long before = 0;
     long long taken = 0;
     for (int i = 0; i < WHOLE; i++) {
-        llm_model *model = open_limited(&file, 128, 0);
+        llm_model *model = open_limited(&small_file, 128, 0);
         llm_session *s = open_session(model);
         feed(s, ids, 3);
         free(logits_of(s, VOCAB));
@@ -379,7 +376,7 @@ static void many_loads(void **state)
         o.vocab_only = i % 2 == 1;
         o.memory = 1;
         llm_model *model;
-        llm_status status = load(&file, &o, &model);
+        llm_status status = load(&small_file, &o, &model);
         llm_model_free(model);
         assert_int_equal(status, i % 2 ? LLM_OK : LLM_OUT_OF_MEMORY);
         assert_int_equal(bytes_taken(), taken);
@@ -390,15 +387,8 @@ static void many_loads(void **state)
 
 static int setup(void **state)
 {
-    file.data = model_make(&model_shape_small, &file.size);
     random_ids(ids, LENGTH(ids), VOCAB, 5);
-    return fixture_open(state);
-}
-
-static int teardown(void **state)
-{
-    free(file.data);
-    return fixture_close(state);
+    return fixture_open_small(state);
 }
 
 int main(void)
@@ -409,5 +399,5 @@ int main(void)
         cmocka_unit_test(cancelled_prompt), cmocka_unit_test(ends_in_flight),
         cmocka_unit_test(many_sessions),    cmocka_unit_test(many_loads),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, fixture_close_small);
 }
