@@ -104,6 +104,7 @@ static VKAPI_ATTR VkResult VKAPI_CALL create_pipelines(VkDevice device, VkPipeli
                                                        const VkAllocationCallbacks *allocator,
                                                        VkPipeline *out)
 {
+    if (!next.to->seen) return next.create_pipelines(device, cache, n, infos, allocator, out);
     for (uint32_t i = 0; i < n; i++) {
         VkComputePipelineCreateInfo info = infos[i];
         info.flags |= VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR;

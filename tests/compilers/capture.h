@@ -22,6 +22,7 @@ struct capture_program {
 };
 
 struct capture {
+    /* NULL: pipelines are made as the runtime makes them, which drivers may keep in a cache. */
     void (*seen)(void *user, const struct capture_program *program);
     void *user;
     bool assembly; /* print what else the driver shows of each program */

@@ -1,13 +1,14 @@
 #!/bin/sh
 # Compiles every kernel, as the runtime specializes it, with the compilers of chips that are not there, and compares what
 # they say of it (registers, spills, waves, instructions, cycles) with the table that is kept beside this script.
-#   sh tests/compilers/run.sh PROGRAM amd|intel|xe [prepare | update | CHIP [options of PROGRAM]]
+#   sh tests/compilers/run.sh PROGRAM amd|intel|xe [prepare | update | cached | CHIP [options of PROGRAM]]
 # PROGRAM is tests/compilers/compilers of a build folder. prepare: only gets what is needed. update: writes the table.
+# cached: whether the driver finds every kernel in the pipeline cache that another device has left.
 # CHIP: prints that chip's lines, such as: ... intel tgl -a "Q4_K 8" for the assembly of some kernels.
 # amd needs mesa-vulkan-drivers alone; intel and xe what intel.sh builds (xe: chips that Mesa of Debian 12 does not know).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-usage="usage: $0 PROGRAM amd|intel|xe [prepare | update | CHIP [options of PROGRAM]]"
+usage="usage: $0 PROGRAM amd|intel|xe [prepare | update | cached | CHIP [options of PROGRAM]]"
 program=${1?$usage} vendor=${2:?$usage}
 shift 2
 export MESA_SHADER_CACHE_DISABLE=true
@@ -76,6 +77,13 @@ all_chips() {
 case ${1:-} in
     '') new=$(all_chips) && printf '%s\n' "$new" | awk -f "$here/compare.awk" "$here/spills.tsv" "$here/$vendor.tsv" - ;;
     prepare) ;;
+    cached)
+        passed=0 failed=0
+        for chip in $chips; do
+            if on_chip "$chip" -c; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+        done
+        echo "$passed passed, $failed failed"
+        ;;
     update) new=$(all_chips) && printf '%s\n' "$new" >"$here/$vendor.tsv" ;;
     *) on_chip "$@" ;;
 esac

@@ -1,8 +1,10 @@
 /* statistics.c - lets the runtime record every operation on the first Vulkan device and prints, a
  * line each, what the driver's compiler made of the kernels that it chose there.
- *   compilers CHIP [-a] [-s] [PART]   CHIP is what the first column says
+ *   compilers CHIP [-a] [-s] [-c] [PART]   CHIP is what the first column says
  *   PART: only operations whose name has it, such as "Q4_K 8", or "bytes": given those
- *   -s: every statistic that the driver has; -a: assembly, too */
+ *   -s: every statistic that the driver has; -a: assembly, too
+ *   -c: instead, makes the kernels twice, the second time with the pipeline cache of the first, and
+ *       prints how many of them the driver found there */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,6 +82,7 @@ struct run {
     struct kernels *kernels;
     struct ops *ops;
     struct gpu_device *device;
+    struct kernel_counts counts;
 };
 
 static void print_program(void *user, const struct capture_program *program)
@@ -271,25 +274,55 @@ static bool run_others(struct run *r)
 
 /* ---- the device ---- */
 
-static bool run_all(struct run *r, struct gpu *gpu)
+static bool run_device(struct run *r)
 {
-    struct gpu_error gpu_error = {{0}};
     struct llm_error error = {0};
-    if (gpu_device_open(&r->device, gpu, 0, NULL, 0, &gpu_error) != GPU_OK) {
-        fprintf(stderr, "%s\n", gpu_error.message);
-        return false;
-    }
-    print_header(gpu_device_info(r->device));
     bool fine = kernels_create(&r->kernels, r->device, &alloc_libc, &error) == LLM_OK &&
                 ops_create(&r->ops, r->kernels, false, false, &alloc_libc, &error) == LLM_OK;
     if (!fine) fprintf(stderr, "%s\n", error.message);
     if (fine) r->kernels->grids = memory; /* the device has none for the codebooks */
     fine = fine && run_matrices(r) && run_others(r);
+    if (fine) r->counts = kernels_count(r->kernels);
     if (r->kernels) r->kernels->grids = (struct gpu_buffer){0};
     ops_free(r->ops);
     kernels_free(r->kernels);
+    r->kernels = NULL;
+    r->ops = NULL;
+    return fine;
+}
+
+/* cache: of an earlier run, or NULL. What it holds afterwards is the new one's, to be freed. */
+static bool run_all(struct run *r, struct gpu *gpu, void **cache, size_t *size)
+{
+    struct gpu_error error = {{0}};
+    const enum gpu_status status =
+        gpu_device_open(&r->device, gpu, 0, cache ? *cache : NULL, cache ? *size : 0, &error);
+    if (cache) free(*cache);
+    if (status != GPU_OK) {
+        fprintf(stderr, "%s\n", error.message);
+        return false;
+    }
+    if (!cache) print_header(gpu_device_info(r->device));
+    bool fine = run_device(r);
+    if (fine && cache && gpu_device_cache(r->device, cache, size, &error) != GPU_OK) {
+        fprintf(stderr, "%s\n", error.message);
+        fine = false;
+    }
     gpu_device_close(r->device);
     return fine;
+}
+
+static bool run_twice(struct run *r, struct gpu *gpu)
+{
+    void *cache = NULL;
+    size_t size = 0;
+    bool fine = run_all(r, gpu, &cache, &size) && run_all(r, gpu, &cache, &size);
+    const struct kernel_counts n = r->counts;
+    if (fine) free(cache);
+    if (!fine) return false;
+    printf("%s\t%" PRIu32 " of %" PRIu32 " kernels found in a cache of %zu bytes\n", r->chip,
+           n.cached, n.made, size);
+    return n.cached == n.made;
 }
 
 int main(int argc, char **argv)
@@ -298,21 +331,24 @@ int main(int argc, char **argv)
     struct capture capture = {.seen = print_program, .user = &run};
     struct gpu_error error = {{0}};
     struct gpu *gpu;
+    bool twice = false;
     if (argc < 2) {
-        fprintf(stderr, "usage: %s CHIP [-a] [-s] [PART]\n", argv[0]);
+        fprintf(stderr, "usage: %s CHIP [-a] [-s] [-c] [PART]\n", argv[0]);
         return 2;
     }
     run.chip = argv[1];
     for (int i = 2; i < argc; i++) {
         if (!strcmp(argv[i], "-a")) capture.assembly = true;
         else if (!strcmp(argv[i], "-s")) run.every = true;
+        else if (!strcmp(argv[i], "-c")) twice = true;
         else run.part = argv[i];
     }
+    if (twice) capture.seen = NULL;
     if (capture_open(&gpu, &(struct gpu_host){0}, &capture, &error) != GPU_OK) {
         fprintf(stderr, "%s\n", error.message);
         return 1;
     }
-    const bool fine = run_all(&run, gpu);
+    const bool fine = twice ? run_twice(&run, gpu) : run_all(&run, gpu, NULL, NULL);
     gpu_close(gpu);
     return fine ? 0 : 1;
 }
