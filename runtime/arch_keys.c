@@ -225,12 +225,12 @@ static llm_status check_heads(uint32_t head_dim, uint32_t v_dim, struct llm_erro
 {
     /* How many of them there are kernels for, forward_check says. */
     const uint32_t most = 1 << 12;
-    if (head_dim && head_dim <= most && head_dim % 8 == 0 && v_dim && v_dim <= most &&
-        v_dim % 8 == 0)
+    if (head_dim && head_dim <= most && head_dim % 4 == 0 && v_dim && v_dim <= most &&
+        v_dim % 4 == 0)
         return LLM_OK;
     return error_set(error, LLM_UNSUPPORTED,
                      "heads of %" PRIu32 " dimensions for keys and %" PRIu32
-                     " for values are not supported (multiples of 8 are)",
+                     " for values are not supported (multiples of 4 are)",
                      head_dim, v_dim);
 }
 

@@ -168,7 +168,7 @@ struct llm_load_options {
     const char *device_name; /* part of a name, or a type such as "cpu"; NULL: by index */
     const struct llm_vulkan_device *vulkan_device; /* NULL: our own */
     uint32_t context;   /* tokens a session, 0: the smaller of 4096 and the trained context */
-    uint32_t kv;        /* LLM_KV_... */
+    uint32_t kv;        /* LLM_KV_...; F16 is F32 where heads are no multiple of 8 dimensions */
     uint64_t kv_tokens; /* positions of all sessions, 0: four contexts, or what fits */
     uint64_t memory;    /* limit in bytes for this model on the device, 0: what the device has */
     int32_t gpu_layers; /* -1: as many as fit */

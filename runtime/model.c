@@ -169,6 +169,17 @@ static llm_status make_plans(llm_model *m, struct load *ld, struct llm_error *er
     return load_progress(ld, 0.96, error);
 }
 
+/* Of f16 the cache holds eight together; heads that these do not divide (OpenLLaMA 3B has 100
+ * dimensions) are kept in f32. */
+static uint32_t choose_kv(const struct hparams *h, uint32_t kv)
+{
+    for (uint32_t l = 0; l < h->n_layers && kv == LLM_KV_F16; l++) {
+        const struct head_sizes s = arch_heads(h, l);
+        if (s.head_dim % 8 || s.v_dim % 8) kv = LLM_KV_F32;
+    }
+    return kv;
+}
+
 static llm_status load_onto_device(llm_model *m, struct load *ld, struct llm_error *error)
 {
     const struct llm_load_options *o = &ld->options;
@@ -178,7 +189,7 @@ static llm_status load_onto_device(llm_model *m, struct load *ld, struct llm_err
     TRY(choose_context(m, o, error));
     arch_choose_rope(&m->blueprint, m->context);
     struct forward_config c = {.context = m->context,
-                               .kv = o->kv,
+                               .kv = choose_kv(h, o->kv),
                                .binding_size = gpu_device_info(m->device->gpu)->binding_size,
                                .high = o->precision == LLM_PRECISION_HIGH,
                                .deterministic = o->deterministic != 0};

@@ -57,7 +57,7 @@ llm_status ops_check_attention(const struct attention_shape *s, struct llm_error
                      ": heads must be a multiple of KV heads, dimensions a multiple of %" PRIu32
                      "%s, up to %d of keys and %d of values",
                      s->n_heads, s->n_kv_heads, s->head_dim, s->rope_dim, s->v_dim, wide,
-                     s->kv >= LLM_KV_Q8_0 ? " (with kv = \"f16\", of 8)" : "", ATTENTION_MAX_K,
+                     s->kv >= LLM_KV_Q8_0 ? " (with kv = \"f16\", of 4)" : "", ATTENTION_MAX_K,
                      ATTENTION_MAX_V);
 }
 

@@ -47,7 +47,7 @@ function llm.devices() end
 ---@class llm.load_options
 ---@field device? integer|string|lightuserdata index, part of a name, a type such as "cpu", or the host's `struct llm_vulkan_device *`
 ---@field context? integer tokens a session; default: the smaller of 4096 and what the model was trained for
----@field kv? "f16"|"f32"|"q8_0"|"q4_0" type of the cache; default "f16"
+---@field kv? "f16"|"f32"|"q8_0"|"q4_0" type of the cache; default "f16", which is "f32" where heads are no multiple of 8 dimensions
 ---@field kv_tokens? integer positions that all sessions together may hold; default: four full contexts or what fits
 ---@field memory? integer limit in bytes for this model on the device
 ---@field gpu_layers? integer default: as many as fit

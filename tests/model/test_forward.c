@@ -172,6 +172,8 @@ static void odd_shapes(void **state)
         {"key_length below dim / heads", 128, 4, 1, 16, 96, 300, false, 0},
         {"heads of 40", 160, 4, 2, 40, 96, 300, false, 0},
         {"heads of 80", 160, 2, 1, 80, 96, 300, false, 0},
+        {"heads of 100", 200, 2, 1, 100, 96, 300, false, 0},
+        {"heads of 12", 36, 3, 3, 12, 96, 300, true, 0},
         {"heads of 8", 64, 8, 2, 8, 96, 300, false, 0},
         {"heads of 128", 128, 2, 1, 128, 96, 300, true, 0},
         {"heads of 256", 256, 2, 1, 256, 96, 300, true, 0},
