@@ -130,7 +130,7 @@ static const struct hostile hostile[] = {
      SET_U32("llama.attention.value_length", 32),
      LLM_BAD_MODEL,
      {"attn_v.weight", NULL}},
-    {"values of 4", SET_U32("llama.attention.value_length", 4), LLM_UNSUPPORTED, {"16", "4"}},
+    {"values of 6", SET_U32("llama.attention.value_length", 6), LLM_UNSUPPORTED, {"16", "6"}},
     {"experts",
      SET_U32("llama.expert_count", 8),
      LLM_BAD_MODEL,
