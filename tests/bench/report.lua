@@ -160,10 +160,18 @@ function document_methods:plain()
     }
 end
 
+-- Those that say where things lie are nobody else's business.
+local function without_paths(options)
+    local out = {}
+    for name, value in pairs(options) do out[name] = value end
+    for _, name in ipairs { "json", "svg", "markdown", "profiler", "peerfolder" } do out[name] = nil end
+    return out
+end
+
 -- folder: of the sources, whose commit is told
 function report.document(options, folder)
     return setmetatable({
-        date = os.date "!%Y-%m-%dT%H:%M:%SZ", machine = machine(), options = options, runs = {},
+        date = os.date "!%Y-%m-%dT%H:%M:%SZ", machine = machine(), options = without_paths(options), runs = {},
         commit = command(("git -C '%s' describe --always --dirty"):format(folder)),
     }, document_methods)
 end
