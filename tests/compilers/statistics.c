@@ -83,6 +83,9 @@ struct run {
     struct ops *ops;
     struct gpu_device *device;
     struct kernel_counts counts;
+    bool twice;
+    void *cache; /* what the device before has left */
+    size_t cache_size;
 };
 
 static void print_program(void *user, const struct capture_program *program)
@@ -291,38 +294,32 @@ static bool run_device(struct run *r)
     return fine;
 }
 
-/* cache: of an earlier run, or NULL. What it holds afterwards is the new one's, to be freed. */
-static bool run_all(struct run *r, struct gpu *gpu, void **cache, size_t *size)
+static bool run_all(struct run *r, struct gpu *gpu)
 {
     struct gpu_error error = {{0}};
-    const enum gpu_status status =
-        gpu_device_open(&r->device, gpu, 0, cache ? *cache : NULL, cache ? *size : 0, &error);
-    if (cache) free(*cache);
+    enum gpu_status status = gpu_device_open(&r->device, gpu, 0, r->cache, r->cache_size, &error);
+    free(r->cache);
+    r->cache = NULL;
     if (status != GPU_OK) {
         fprintf(stderr, "%s\n", error.message);
         return false;
     }
-    if (!cache) print_header(gpu_device_info(r->device));
-    bool fine = run_device(r);
-    if (fine && cache && gpu_device_cache(r->device, cache, size, &error) != GPU_OK) {
-        fprintf(stderr, "%s\n", error.message);
-        fine = false;
-    }
+    if (!r->twice) print_header(gpu_device_info(r->device));
+    const bool fine = run_device(r);
+    if (r->twice) status = gpu_device_cache(r->device, &r->cache, &r->cache_size, &error);
+    if (status != GPU_OK) fprintf(stderr, "%s\n", error.message);
     gpu_device_close(r->device);
-    return fine;
+    return fine && status == GPU_OK;
 }
 
 static bool run_twice(struct run *r, struct gpu *gpu)
 {
-    void *cache = NULL;
-    size_t size = 0;
-    bool fine = run_all(r, gpu, &cache, &size) && run_all(r, gpu, &cache, &size);
-    const struct kernel_counts n = r->counts;
-    if (fine) free(cache);
+    const bool fine = run_all(r, gpu) && run_all(r, gpu);
+    free(r->cache);
     if (!fine) return false;
     printf("%s\t%" PRIu32 " of %" PRIu32 " kernels found in a cache of %zu bytes\n", r->chip,
-           n.cached, n.made, size);
-    return n.cached == n.made;
+           r->counts.cached, r->counts.made, r->cache_size);
+    return r->counts.cached == r->counts.made;
 }
 
 int main(int argc, char **argv)
@@ -331,7 +328,6 @@ int main(int argc, char **argv)
     struct capture capture = {.seen = print_program, .user = &run};
     struct gpu_error error = {{0}};
     struct gpu *gpu;
-    bool twice = false;
     if (argc < 2) {
         fprintf(stderr, "usage: %s CHIP [-a] [-s] [-c] [PART]\n", argv[0]);
         return 2;
@@ -340,15 +336,15 @@ int main(int argc, char **argv)
     for (int i = 2; i < argc; i++) {
         if (!strcmp(argv[i], "-a")) capture.assembly = true;
         else if (!strcmp(argv[i], "-s")) run.every = true;
-        else if (!strcmp(argv[i], "-c")) twice = true;
+        else if (!strcmp(argv[i], "-c")) run.twice = true;
         else run.part = argv[i];
     }
-    if (twice) capture.seen = NULL;
+    if (run.twice) capture.seen = NULL;
     if (capture_open(&gpu, &(struct gpu_host){0}, &capture, &error) != GPU_OK) {
         fprintf(stderr, "%s\n", error.message);
         return 1;
     }
-    const bool fine = twice ? run_twice(&run, gpu) : run_all(&run, gpu, NULL, NULL);
+    const bool fine = run.twice ? run_twice(&run, gpu) : run_all(&run, gpu);
     gpu_close(gpu);
     return fine ? 0 : 1;
 }
