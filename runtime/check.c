@@ -269,6 +269,7 @@ static void name_attention(const struct check *t, char out[CHOICE_NAME])
         {t->bias, 'b'},          {t->head_norm, 'n'},   {t->late, 'l'},
         {t->value_norm, 'v'},    {s->window != 0, 'w'}, {s->softcap != 0, 'c'},
         {s->sinks != NULL, 's'}, {s->q_scaled, 't'},    {t->short_context, '1'},
+        {t->at_once, 'r'},
     };
     enum { N = sizeof extras / sizeof *extras };
     char letters[N + 1];
@@ -342,6 +343,7 @@ llm_status check_run(struct ops *ops, const struct check *t, struct verdict *v, 
     };
     struct trial b;
     struct ops apart = *ops;
+    apart.counters = (struct gpu_buffer){0};
     apart.check = NULL;
     apart.require = NULL;
     *v = (struct verdict){.state = CHOICE_UNKNOWN};
@@ -353,6 +355,7 @@ llm_status check_run(struct ops *ops, const struct check *t, struct verdict *v, 
     if (status == LLM_OK) status = checks[t->kind](&b, t, v, error);
     if (status == LLM_OK && seconds) status = check_time(&b, seconds, error);
     check_close(&b);
+    gpu_buffer_free(ops->kernels->device, &apart.counters);
     kernels_free(apart.kernels);
     TRY(status);
     const double nmse = b.norm > 0 ? b.error / b.norm : b.error;

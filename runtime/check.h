@@ -38,7 +38,8 @@ struct check {
     struct attention_shape shape;
     bool bias; /* of products, norms, or of heads */
     bool head_norm, value_norm, short_context;
-    bool late; /* the gains of heads, after the rotation */
+    bool at_once; /* of attention: a row alone, in one dispatch */
+    bool late;    /* the gains of heads, after the rotation */
 };
 
 /* A check that cannot be run is an error; one that comes out wrong is a verdict. seconds, unless

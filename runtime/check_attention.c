@@ -7,7 +7,8 @@
 
 enum { MOST_DIMS = 1024, LONG = 300, SHORT = 200 };
 
-/* Positions of the rows that are attended to; they come first in the batch. */
+/* Positions of the rows that are attended to; they come first in the batch, a row alone is the last
+ * one of them. */
 static const uint32_t asked_long[] = {0, 63, 64, 199, 255, 256, LONG - 1},
                       asked_short[] = {0, 63, 64, SHORT - 1};
 
@@ -15,7 +16,7 @@ struct scene {
     struct attention_shape s; /* with few KV heads, stride and places filled in */
     struct head_terms terms;
     struct step step;
-    struct gpu_buffer *qkv, *k, *v, *partial, *out, *data, *sinks;
+    struct gpu_buffer *qkv, *k, *v, *partial, *out, *data, *sinks, *first_row;
     struct gpu_range all_sinks;
     float *before; /* qkv */
     const uint32_t *asked;
@@ -192,24 +193,47 @@ static void compare(struct trial *b, const struct check *t, const struct scene *
 static const float bounds[] = {
     [LLM_KV_F16] = 1e-6f, [LLM_KV_F32] = 1e-9f, [LLM_KV_Q8_0] = 1e-4f, [LLM_KV_Q4_0] = 0.03f};
 
+static void ask(const struct check *t, struct scene *e)
+{
+    e->n_rows = t->short_context ? SHORT : LONG;
+    e->asked = t->short_context ? asked_short : asked_long;
+    e->n_asked = t->short_context ? sizeof asked_short / sizeof *asked_short
+                                  : sizeof asked_long / sizeof *asked_long;
+    if (!t->at_once) return;
+    e->asked += e->n_asked - 1;
+    e->n_asked = 1;
+}
+
+/* What the cache holds of a row alone before its turn is of another one. */
+static llm_status mislead(struct trial *b, struct scene *e, struct llm_error *error)
+{
+    const uint64_t size = e->s.stride * sizeof(float);
+    TRY(check_buffer(b, size, GPU_MEMORY_READBACK, &e->first_row, error));
+    memcpy(e->first_row->map, e->before, size);
+    memcpy(e->qkv->map, e->before + e->s.stride, size);
+    return LLM_OK;
+}
+
 llm_status check_attention(struct trial *b, const struct check *t, struct verdict *v,
                            struct llm_error *error)
 {
-    struct scene e = {.s = t->shape, .asked = asked_long, .n_rows = LONG};
-    e.n_asked = sizeof asked_long / sizeof *asked_long;
-    if (t->short_context) {
-        e.asked = asked_short;
-        e.n_rows = SHORT;
-        e.n_asked = sizeof asked_short / sizeof *asked_short;
-    }
+    struct scene e = {.s = t->shape};
+    ask(t, &e);
     order_rows(&e);
     TRY(make(b, t, &e, error));
+    if (t->at_once) TRY(mislead(b, &e, error));
     fill_step(b, &e);
     const struct gpu_range k = {e.k, 0, 0}, vs = {e.v, 0, 0};
     TRY(ops_rope_store(b->ops, b->c, &e.s, &e.terms, &e.step, e.qkv, &k, &vs, e.n_rows, error));
     gpu_commands_barrier(b->c);
-    TRY(ops_attention(b->ops, b->c, &e.s, &e.step, e.qkv, &k, &vs, e.partial, e.out, t->out,
-                      e.max_groups, e.n_asked, error));
+    if (t->at_once) {
+        gpu_commands_copy(b->c, e.first_row, 0, e.qkv, 0, e.first_row->size);
+        gpu_commands_barrier(b->c);
+        TRY(ops_attend(b->ops, b->c, &e.s, &e.terms, &e.step, e.qkv, &k, &vs, e.partial, e.out,
+                       t->out, e.max_groups, 1, error));
+    } else
+        TRY(ops_attention(b->ops, b->c, &e.s, &e.step, e.qkv, &k, &vs, e.partial, e.out, t->out,
+                          e.max_groups, e.n_asked, error));
     TRY(check_submit(b, error));
     v->bound = bounds[e.s.kv];
     if (t->out) v->bound = fmaxf(v->bound, 1e-4f);

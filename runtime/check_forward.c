@@ -31,13 +31,23 @@ static llm_status judge_product(struct ops *ops, const struct product *p, uint32
     return judge(ops, &t, error);
 }
 
-/* Of what is done in one way only. */
-static llm_status require(struct ops *ops, const struct check *t, struct llm_error *error)
+static llm_status know(struct ops *ops, const struct check *t, bool *right, struct llm_error *error)
 {
     char name[CHOICE_NAME];
     check_name(ops, t, name);
     if (kernels_verdict(ops->kernels, name).state == CHOICE_UNKNOWN) TRY(judge(ops, t, error));
-    if (kernels_verdict(ops->kernels, name).state == CHOICE_RIGHT) return LLM_OK;
+    *right = kernels_verdict(ops->kernels, name).state == CHOICE_RIGHT;
+    return LLM_OK;
+}
+
+/* Of what is done in one way only. */
+static llm_status require(struct ops *ops, const struct check *t, struct llm_error *error)
+{
+    char name[CHOICE_NAME];
+    bool right;
+    TRY(know(ops, t, &right, error));
+    if (right) return LLM_OK;
+    check_name(ops, t, name);
     return ops_refuse(ops, name, error);
 }
 
@@ -73,11 +83,25 @@ static struct check attention_of(const struct forward *f, uint32_t l)
     };
 }
 
+/* Rows alone go the way of others where the kernel for them is wrong. */
+static llm_status check_at_once(struct forward *f, struct check t, struct llm_error *error)
+{
+    bool right = true;
+    t.at_once = true;
+    for (int i = 0; i < 2 && right && ops_attends_at_once(f->ops, &t.shape, 1); i++) {
+        t.short_context = i;
+        if (i || f->max_positions > ATTENTION_GROUP) TRY(know(f->ops, &t, &right, error));
+        f->ops->apart = !right;
+    }
+    return LLM_OK;
+}
+
 llm_status check_forward(struct forward *f, struct llm_error *error)
 {
     for (uint32_t l = 0; l < f->h.n_layers; l++) {
         const struct check t = attention_of(f, l);
         TRY(require(f->ops, &t, error));
+        TRY(check_at_once(f, t, error));
     }
     f->ops->check = judge_product;
     f->ops->require = require;

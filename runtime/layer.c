@@ -190,10 +190,8 @@ static llm_status record_heads(struct forward *f, struct gpu_commands *c, uint32
     const struct gpu_range k = k_pages(f, l), v = v_pages(f, l);
     uint32_t max_groups = (f->max_positions + ATTENTION_GROUP - 1) / ATTENTION_GROUP;
     if (f->h.row_norm) TRY(record_row_norms(f, c, shape, w, n, error));
-    TRY(ops_rope_store(f->ops, c, shape, &w->terms, &f->step, &f->qkv, &k, &v, n, error));
-    gpu_commands_barrier(c);
-    return ops_attention(f->ops, c, shape, &f->step, &f->qkv, &k, &v, &f->partial, &f->attended,
-                         attended, max_groups, n, error);
+    return ops_attend(f->ops, c, shape, &w->terms, &f->step, &f->qkv, &k, &v, &f->partial,
+                      &f->attended, attended, max_groups, n, error);
 }
 
 static llm_status record_attention(struct forward *f, struct gpu_commands *c, uint32_t l,

@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 #include <stddef.h>
-#include <string.h>
 
 #include "args.h"
 #include "check.h"
@@ -29,13 +28,34 @@ static enum ops_profile profile_of(const struct gpu_info *info)
 
 const uint32_t ops_buckets[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 0};
 
-static llm_status make_counter(struct ops *ops, struct llm_error *error)
+static llm_status clear(struct gpu_device *device, struct gpu_commands *c,
+                        const struct gpu_buffer *buffer, struct llm_error *error)
 {
-    TRY_GPU(gpu_buffer_create(ops->kernels->device, &ops->finished, 256, GPU_MEMORY_DEVICE,
-                              &gpu_error_),
-            error);
-    memset(ops->finished.map, 0, (size_t)ops->finished.size);
+    uint64_t ticket;
+    gpu_commands_fill(c, buffer, 0, buffer->size, 0);
+    TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
+    TRY_GPU(gpu_submit(device, &c, 1, &ticket, &gpu_error_), error);
+    TRY_GPU(gpu_wait(device, ticket, UINT64_MAX, &gpu_error_), error);
     return LLM_OK;
+}
+
+llm_status ops_want_counters(struct ops *ops, struct llm_error *error)
+{
+    struct gpu_device *device = ops->kernels->device;
+    struct gpu_commands *c;
+    struct gpu_error gpu_error = {{0}};
+    if (ops->counters.size) return LLM_OK;
+    TRY_GPU(gpu_buffer_create(device, &ops->counters, OPS_COUNTERS * sizeof(uint32_t),
+                              GPU_MEMORY_DEVICE, &gpu_error_),
+            error);
+    const enum gpu_status made = gpu_commands_create(device, &c, 0, &gpu_error);
+    llm_status status = gpu_failed(made, &gpu_error, error);
+    if (status == LLM_OK) {
+        status = clear(device, c, &ops->counters, error);
+        gpu_commands_free(device, c);
+    }
+    if (status != LLM_OK) gpu_buffer_free(device, &ops->counters);
+    return status;
 }
 
 static enum values integers_of(const struct ops *ops)
@@ -59,16 +79,14 @@ llm_status ops_create(struct ops **out, struct kernels *kernels, bool high, bool
     ops->texels = ops->info->texel_loads && ops->info->subgroup == 8 && ops->info->subgroup_shuffle;
     ops->flat = ops->info->no_unrolling;
     ops->integers = high ? VALUES_F32 : integers_of(ops);
-    llm_status status = ops->integers == VALUES_INT ? make_counter(ops, error) : LLM_OK;
-    if (status == LLM_OK) *out = ops;
-    else ops_free(ops);
-    return status;
+    *out = ops;
+    return LLM_OK;
 }
 
 void ops_free(struct ops *ops)
 {
     if (!ops) return;
-    gpu_buffer_free(ops->kernels->device, &ops->finished);
+    gpu_buffer_free(ops->kernels->device, &ops->counters);
     alloc_free(ops->alloc, ops, sizeof *ops);
 }
 

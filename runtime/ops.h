@@ -207,6 +207,14 @@ llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct a
                          const struct gpu_buffer *partial, const struct gpu_buffer *out,
                          enum values out_values, uint32_t max_groups, uint32_t n_rows,
                          struct llm_error *error);
+/* What ops_rope_store and ops_attention do, bit for bit, but that q may stay as it is: one dispatch
+ * for a single row where a kernel does it all, else up to four and the barriers between them. */
+llm_status ops_attend(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s,
+                      const struct head_terms *terms, const struct step *step,
+                      const struct gpu_buffer *qkv, const struct gpu_range *k_pages,
+                      const struct gpu_range *v_pages, const struct gpu_buffer *partial,
+                      const struct gpu_buffer *out, enum values out_values, uint32_t max_groups,
+                      uint32_t n_rows, struct llm_error *error);
 /* out[i] = index of the largest of logits(i)[0..n), ties to the lowest; NaN never wins unless all
  * are. */
 llm_status ops_argmax(struct ops *ops, struct gpu_commands *c, const struct gpu_buffer *logits,

@@ -61,19 +61,56 @@ llm_status ops_check_attention(const struct attention_shape *s, struct llm_error
                      ATTENTION_MAX_V);
 }
 
+static llm_status check_rope(const struct attention_shape *s, const struct step *step,
+                             struct llm_error *error)
+{
+    TRY(ops_check_attention(s, error));
+    if (s->rope_dim / 2 <= step->rope_pairs && (!s->rope_dim || step->rope_pairs % 2 == 0))
+        return LLM_OK;
+    return error_set(error, LLM_BAD_ARGUMENT,
+                     "%" PRIu32 " rotated pairs, the step holds %" PRIu32 ", which must be even",
+                     s->rope_dim / 2, step->rope_pairs);
+}
+
+static struct rope_args rope_args(const struct attention_shape *s, const struct head_terms *terms,
+                                  const struct step *step)
+{
+    const uint32_t n_v_heads = s->latent ? 0 : s->n_kv_heads;
+    return (struct rope_args){
+        .stride = s->stride,
+        .q = s->q,
+        .k = s->k,
+        .v = s->v,
+        .n_heads = s->n_heads,
+        .n_kv_heads = s->n_kv_heads,
+        .n_v_heads = n_v_heads,
+        .head_dim = s->head_dim,
+        .v_dim = s->v_dim,
+        .rope_at = s->rope_at,
+        .rope_dim = s->rope_dim,
+        .turned = s->turned,
+        .turned_each = s->turned_each,
+        .rope_pairs = step->rope_pairs,
+        .neox = s->rope_neox,
+        .items = (s->n_heads + s->n_kv_heads) * (s->head_dim / 4) + n_v_heads * (s->v_dim / 4),
+        .eps = terms && terms->norm ? terms->eps : 0,
+    };
+}
+
+static struct gpu_range turns_of(const struct attention_shape *s, const struct step *step,
+                                 uint32_t n_rows)
+{
+    return (struct gpu_range){&step->buffer, step->rope + s->rope * step->rope_size,
+                              (uint64_t)n_rows * step->rope_pairs * 2 * sizeof(float)};
+}
+
 llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s,
                           const struct head_terms *terms, const struct step *step,
                           const struct gpu_buffer *qkv, const struct gpu_range *k_pages,
                           const struct gpu_range *v_pages, uint32_t n_rows, struct llm_error *error)
 {
     const struct gpu_kernel *kernel;
-    TRY(ops_check_attention(s, error));
-    if (s->rope_dim / 2 > step->rope_pairs || (s->rope_dim && step->rope_pairs % 2)) {
-        return error_set(error, LLM_BAD_ARGUMENT,
-                         "%" PRIu32 " rotated pairs, the step holds %" PRIu32
-                         ", which must be even",
-                         s->rope_dim / 2, step->rope_pairs);
-    }
+    TRY(check_rope(s, step, error));
     const bool bias = terms && terms->bias, norm = terms && terms->norm;
     const uint32_t lanes = ops->profile->lanes, spec[] = {lanes,
                                                           s->kv,
@@ -83,28 +120,8 @@ llm_status ops_rope_store(struct ops *ops, struct gpu_commands *c, const struct 
                                                           s->q_scaled,
                                                           norm && terms->value_norm};
     TRY(ops_kernel(ops, c, ops_pick(ops, MODULE_rope_store), spec, 7, &kernel, error));
-    const struct rope_args args = {
-        .stride = s->stride,
-        .q = s->q,
-        .k = s->k,
-        .v = s->v,
-        .n_heads = s->n_heads,
-        .n_kv_heads = s->n_kv_heads,
-        .n_v_heads = s->latent ? 0 : s->n_kv_heads,
-        .head_dim = s->head_dim,
-        .v_dim = s->v_dim,
-        .rope_at = s->rope_at,
-        .rope_dim = s->rope_dim,
-        .turned = s->turned,
-        .turned_each = s->turned_each,
-        .rope_pairs = step->rope_pairs,
-        .neox = s->rope_neox,
-        .items = (s->n_heads + s->n_kv_heads) * (s->head_dim / 4) +
-                 (s->latent ? 0 : s->n_kv_heads * (s->v_dim / 4)),
-        .eps = norm ? terms->eps : 0,
-    };
-    const struct gpu_range turns = {&step->buffer, step->rope + s->rope * step->rope_size,
-                                    (uint64_t)n_rows * step->rope_pairs * 2 * sizeof(float)};
+    const struct rope_args args = rope_args(s, terms, step);
+    const struct gpu_range turns = turns_of(s, step, n_rows);
     const struct gpu_range ranges[] = {
         all_of(qkv), {&step->buffer, step->rows, n_rows * sizeof(struct step_row)},
         turns,       {&step->buffer, step->pages, (step->max_pages + 3ull) / 4 * 16},
@@ -198,6 +215,32 @@ static llm_status attention_kernel(struct ops *ops, const struct gpu_commands *c
                       out, error);
 }
 
+static struct attention_args attention_args(const struct attention_shape *s, uint32_t max_groups)
+{
+    return (struct attention_args){
+        .stride = s->stride,
+        .q = s->q,
+        .n_kv_heads = s->n_kv_heads,
+        .max_groups = max_groups,
+        .out_stride = ops_stride(s->n_heads * s->v_dim),
+        .scale = s->scale,
+        .window = s->window,
+        .softcap = s->softcap,
+        .first_group = sizeof(struct step_attention) / sizeof(uint32_t),
+    };
+}
+
+static llm_status check_partial(const struct ops *ops, const struct gpu_buffer *partial,
+                                uint64_t needed, uint32_t n_rows, uint32_t max_groups,
+                                struct llm_error *error)
+{
+    if (needed <= partial->size && needed <= ops->info->binding_size) return LLM_OK;
+    return error_set(error, LLM_BAD_ARGUMENT,
+                     "%" PRIu32 " rows of %" PRIu32 " groups need %" PRIu64
+                     " bytes of partial results; %" PRIu64 " are there",
+                     n_rows, max_groups, needed, partial->size);
+}
+
 llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s,
                          const struct step *step, const struct gpu_buffer *qkv,
                          const struct gpu_range *k_pages, const struct gpu_range *v_pages,
@@ -211,27 +254,12 @@ llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct a
     max_groups = minimum(max_groups, groups_in_window(s->window));
     bool alone = max_groups == 1 && out_values == VALUES_F32 && !s->sinks;
     uint64_t needed = ops_partial_size(s, n_rows, max_groups * ATTENTION_GROUP);
-    if (!alone && (needed > partial->size || needed > ops->info->binding_size)) {
-        return error_set(error, LLM_BAD_ARGUMENT,
-                         "%" PRIu32 " rows of %" PRIu32 " groups need %" PRIu64
-                         " bytes of partial results; %" PRIu64 " are there",
-                         n_rows, max_groups, needed, partial->size);
-    }
+    if (!alone) TRY(check_partial(ops, partial, needed, n_rows, max_groups, error));
     const uint32_t merge_spec[] = {ops->profile->attention_lanes, s->v_dim, s->sinks != NULL};
     TRY(ops_kernel(ops, c, ops_pick_for(ops, MODULE_merge, out_values), merge_spec, 3, &merge,
                    error));
 
-    struct attention_args args = {
-        .stride = s->stride,
-        .q = s->q,
-        .n_kv_heads = s->n_kv_heads,
-        .max_groups = max_groups,
-        .out_stride = ops_stride(s->n_heads * s->v_dim),
-        .scale = s->scale,
-        .window = s->window,
-        .softcap = s->softcap,
-        .first_group = sizeof(struct step_attention) / sizeof(uint32_t),
-    };
+    struct attention_args args = attention_args(s, max_groups);
     const struct gpu_range rows = {&step->buffer, step->rows, n_rows * sizeof(struct step_row)};
     const struct gpu_range pages = {&step->buffer, step->pages,
                                     (uint64_t)step->max_pages * sizeof(uint32_t)};
@@ -260,4 +288,87 @@ llm_status ops_attention(struct ops *ops, struct gpu_commands *c, const struct a
         rows, {partial, 0, needed}, all_of(out), s->sinks ? *s->sinks : rows};
     gpu_commands_dispatch(c, merge, merge_ranges, &args, s->n_heads, n_rows, 1);
     return LLM_OK;
+}
+
+/* ---- one row at once ---- */
+
+/* Words of a query that a lane keeps, where lanes are those of a subgroup. */
+enum { MOST_KEPT = 4, ATTEND_BUFFERS = 13 };
+
+bool ops_attends_at_once(const struct ops *ops, const struct attention_shape *s, uint32_t n_rows)
+{
+    const struct sharing h = sharing_of(ops, s);
+    const uint32_t words = divide_up(s->head_dim / kv_units[s->kv].values, h.lanes);
+    return n_rows == 1 && !ops->apart && !s->latent && !s->turned_each && s->kv <= LLM_KV_F32 &&
+           (!s->rope_neox || s->rope_dim % 8 == 0) && (!ops->texels || words <= MOST_KEPT) &&
+           s->n_kv_heads * h.split <= OPS_COUNTERS && ops->info->bindings >= ATTEND_BUFFERS;
+}
+
+/* The bits of TERMS in fresh.glsl. */
+static uint32_t terms_of(const struct attention_shape *s, const struct head_terms *t)
+{
+    const bool norm = t && t->norm,
+               bits[] = {t && t->bias,          norm,    norm && t->late, s->q_scaled,
+                         norm && t->value_norm, s->sinks};
+    uint32_t terms = 0;
+    for (uint32_t i = 0; i < sizeof bits / sizeof *bits; i++) terms |= (uint32_t)bits[i] << i;
+    return terms;
+}
+
+static llm_status attend_row(struct ops *ops, struct gpu_commands *c,
+                             const struct attention_shape *s, const struct head_terms *terms,
+                             const struct step *step, const struct gpu_buffer *qkv,
+                             const struct gpu_range *k_pages, const struct gpu_range *v_pages,
+                             const struct gpu_buffer *partial, const struct gpu_buffer *out,
+                             enum values out_values, uint32_t max_groups, struct llm_error *error)
+{
+    const struct gpu_kernel *kernel;
+    const struct sharing h = sharing_of(ops, s);
+    const uint32_t flags = terms_of(s, terms),
+                   spec[] = {h.lanes,         h.heads, s->head_dim, s->kv, h.parts, flags,
+                             s->softcap != 0, 1,       s->v_dim,    false, h.split};
+    TRY(check_rope(s, step, error));
+    max_groups = minimum(max_groups, groups_in_window(s->window));
+    const uint64_t needed = ops_partial_size(s, 1, max_groups * ATTENTION_GROUP);
+    TRY(check_partial(ops, partial, needed, 1, max_groups, error));
+    TRY(ops_kernel(ops, c, ops_pick_for(ops, MODULE_attend, out_values), spec,
+                   sizeof spec / sizeof *spec, &kernel, error));
+    if (c) TRY(ops_want_counters(ops, error));
+    const struct attend_args args = {attention_args(s, max_groups), rope_args(s, terms, step)};
+    const struct gpu_range turns = turns_of(s, step, 1);
+    const struct gpu_range ranges[ATTEND_BUFFERS] = {
+        all_of(qkv),
+        {&step->buffer, step->rows, sizeof(struct step_row)},
+        {&step->buffer, step->pages, (uint64_t)step->max_pages * sizeof(uint32_t)},
+        *k_pages,
+        *v_pages,
+        {partial, 0, needed},
+        *k_pages,
+        *v_pages,
+        turns,
+        terms && (terms->bias || terms->norm) ? terms->data : turns,
+        all_of(out),
+        all_of(&ops->counters),
+        s->sinks ? *s->sinks : turns,
+    };
+    gpu_commands_dispatch_indirect(c, kernel, ranges, &args, &step->buffer,
+                                   step->attention + offsetof(struct step_attention, alone));
+    return LLM_OK;
+}
+
+llm_status ops_attend(struct ops *ops, struct gpu_commands *c, const struct attention_shape *s,
+                      const struct head_terms *terms, const struct step *step,
+                      const struct gpu_buffer *qkv, const struct gpu_range *k_pages,
+                      const struct gpu_range *v_pages, const struct gpu_buffer *partial,
+                      const struct gpu_buffer *out, enum values out_values, uint32_t max_groups,
+                      uint32_t n_rows, struct llm_error *error)
+{
+    TRY(ops_check_attention(s, error));
+    if (ops_attends_at_once(ops, s, n_rows))
+        return attend_row(ops, c, s, terms, step, qkv, k_pages, v_pages, partial, out, out_values,
+                          max_groups, error);
+    TRY(ops_rope_store(ops, c, s, terms, step, qkv, k_pages, v_pages, n_rows, error));
+    gpu_commands_barrier(c);
+    return ops_attention(ops, c, s, step, qkv, k_pages, v_pages, partial, out, out_values,
+                         max_groups, n_rows, error);
 }

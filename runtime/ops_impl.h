@@ -36,9 +36,10 @@ struct ops {
     const struct gpu_info *info;
     const struct profile *profile;
     bool texels;
+    bool apart;                 /* the kernel of a row alone is wrong */
     bool flat;                  /* the driver unrolls no loops */
     enum values integers;       /* that activations are rounded to where that is faster, or f32 */
-    struct gpu_buffer finished; /* with VALUES_INT: a count of workgroups, 0 between dispatches */
+    struct gpu_buffer counters; /* of workgroups that have finished, 0 between dispatches */
     uint32_t forced;            /* for tests and measurements: way number forced - 1 */
     const struct alloc *alloc;
 };
@@ -94,6 +95,7 @@ llm_status ops_refuse(struct ops *ops, const char *name, struct llm_error *error
 uint32_t ops_pieces(const struct ops *ops, const struct weight *w);
 
 enum {
+    OPS_COUNTERS = 256,
     OPS_AXIS = 65535, /* workgroups along one axis that every device allows */
     OPS_NORM_ROWS =
         4 /* more have their norm made by as many workgroups, in a dispatch of its own */
@@ -130,6 +132,10 @@ static inline enum module ops_pick_for(const struct ops *ops, enum module module
     return out == VALUES_F32 ? ops_pick(ops, module) : module + 1 + out;
 }
 
+/* Makes ops->counters, unless they are there; before commands that use them are recorded. */
+llm_status ops_want_counters(struct ops *ops, struct llm_error *error);
+/* Whether ops_attend is one dispatch. */
+bool ops_attends_at_once(const struct ops *ops, const struct attention_shape *s, uint32_t n_rows);
 /* ops->require, if there are commands to be recorded. */
 llm_status ops_required(struct ops *ops, const struct gpu_commands *c, const struct check *t,
                         struct llm_error *error);

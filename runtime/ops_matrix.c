@@ -257,6 +257,7 @@ llm_status ops_multiply(struct ops *ops, struct gpu_commands *c, const struct pr
     TRY(ops_choose(ops, p, n_rows, &way, &number, error));
     TRY(ops_kernel(ops, c, way.module, way.spec, way.n_spec, &kernel, error));
     TRY(kernels_grid(ops->kernels, first->type, &grid, error));
+    if (c && p->norm) TRY(ops_want_counters(ops, error));
 
     uint32_t tiles = divide_up(first->rows, REPACK_TILE);
     for (uint32_t tile = 0; tile < tiles; tile += cut) {
@@ -281,7 +282,7 @@ llm_status ops_multiply(struct ops *ops, struct gpu_commands *c, const struct pr
         if (p->norm) {
             ranges[4] = *p->norm->gain;
             ranges[5] = all_of(p->norm->out);
-            ranges[6] = all_of(&ops->finished);
+            ranges[6] = all_of(&ops->counters);
         }
         if (tile > 0) gpu_commands_barrier(c);
         /* Workgroups that share weights follow each other, so that these are in a cache. */

@@ -354,6 +354,17 @@ static llm_status try_experts(struct run *r, enum quant_type type, struct llm_er
     return LLM_OK;
 }
 
+/* A row alone, of one group of positions and of two. */
+static llm_status try_at_once(struct run *r, struct check t, struct llm_error *error)
+{
+    t.at_once = true;
+    for (int i = 0; i < 2 && ops_attends_at_once(r->ops, &t.shape, 1); i++) {
+        t.short_context = i;
+        TRY(try_other(r, &t, "attention, a row", error));
+    }
+    return LLM_OK;
+}
+
 static llm_status try_attention(struct run *r, uint32_t head_dim, uint32_t kv,
                                 struct llm_error *error)
 {
@@ -375,6 +386,7 @@ static llm_status try_attention(struct run *r, uint32_t head_dim, uint32_t kv,
             t.bias = t.head_norm = kv == LLM_KV_F16 && i;
             TRY(try_other(r, &t, "attention", error));
         }
+        TRY(try_at_once(r, t, error));
     }
     return LLM_OK;
 }

@@ -1,7 +1,7 @@
 // Attention of the query heads that share a KV head, of up to ROWS rows that follow each other in one
 // sequence, over one group of up to four pieces of 64 positions. Each piece is summed alone from a
 // fresh softmax state, then merged in order, so that the result depends on absolute positions only
-// and is the same for every number of rows.
+// and is the same for every number of rows. With ROW, one row from its products to what attention makes of it.
 #version 450
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_GOOGLE_include_directive : require
@@ -12,18 +12,30 @@
 #include "words.glsl"
 #include "cache.glsl"
 #include "softmax.glsl"
+#ifdef INT
+#include "int.glsl"
+#endif
+#ifdef INT8
+#include "int8.glsl"
+#endif
 
 layout(local_size_x_id = 0) in;               // divides 64; with SHUFFLE, 8 lanes of one subgroup
 layout(constant_id = 1) const int HEADS = 1;  // query heads of a row at a time
 layout(constant_id = 2) const int HEAD_DIM = 64;  // of K
 layout(constant_id = 3) const int KV = 0;
 layout(constant_id = 4) const int PARTS = 1;  // turns of a workgroup, HEADS queries of a row each
-layout(constant_id = 5) const bool ALONE = false; // one group is all there is: out, not partial, is written
 layout(constant_id = 6) const bool CAPPED = false;
-layout(constant_id = 7) const int ROWS = 1;
 layout(constant_id = 8) const int V_DIM = 64;
+layout(constant_id = 10) const int SPLIT = 1;     // workgroups that a KV head's queries are shared out to
+#ifdef ROW
+layout(constant_id = 5) const uint TERMS = 0;
+const int ROWS = 1;
+const bool LATENT = false, ALONE = false;
+#else
+layout(constant_id = 5) const bool ALONE = false;  // one group is all there is: out, not partial, is written
+layout(constant_id = 7) const int ROWS = 1;
 layout(constant_id = 9) const bool LATENT = false; // V is the beginning of K
-layout(constant_id = 10) const int SPLIT = 1;      // workgroups that a KV head's queries are shared out to
+#endif
 #include "kv.glsl"
 
 WORDS(0, qkv);
@@ -31,9 +43,14 @@ layout(std430, binding = 1) readonly buffer Rows { uvec4 rows[]; }; // struct st
 layout(std430, binding = 2) readonly buffer Pages { uint pages[]; };
 WORDS(3, k_pages);
 WORDS(4, v_pages);
+#ifdef ROW
+layout(std430, binding = 5) coherent buffer Partial { vec4 result[]; }; // see merge.comp
+layout(push_constant) uniform Push { attention_args a; rope_args h; };
+#else
 layout(std430, binding = 5) writeonly buffer Out { vec4 result[]; }; // out or partial, see merge.comp
 layout(std430, binding = 6) readonly buffer Groups { uint groups[]; }; // of rows: the first, and their number << 16
 layout(push_constant) uniform Push { attention_args a; };
+#endif
 
 const int QUERIES = ROWS * HEADS;                 // row after row
 const int LANES = int(gl_WorkGroupSize.x);
@@ -116,35 +133,53 @@ void take_weights(int i) {}
 float weight(int n, int i, uint l) { return shared_weights[uint((n * MINE + i) * LANES) + l]; }
 #endif
 
-// The queries, as fours of a word d = span * LANES + lane. The last row stands for those that are not there.
-uint query_at(int n) { return min(uint(n / HEADS), n_rows - 1) * (a.stride / 4) + uint(n % HEADS * (HEAD_DIM / 4)); }
-uint q_at;
+// The queries, as fours of a word d = span * LANES + lane.
 #ifdef SHUFFLE
 const bool KEPT = SPANS <= 4; // else read anew each time
 vec4 own_q[KEPT ? QUERIES * SPANS * FOURS : 1];
-void load_q(uint at)
+#else
+const bool KEPT = true;
+#endif
+#ifdef ROW
+#include "fresh.glsl"
+#include "finish.glsl"
+#else
+uint q_at;
+// The last row stands for those that are not there.
+vec4 read_q(int n, uint four)
 {
-    q_at = at;
+    uint row = min(uint(n / HEADS), n_rows - 1);
+    return uintBitsToFloat(WORD(qkv, q_at + row * (a.stride / 4) + uint(n % HEADS * (HEAD_DIM / 4)) + four));
+}
+void load_q(uint head)
+{
+    q_at = (first_row * a.stride + a.q) / 4 + head * uint(HEAD_DIM / 4);
+#ifdef SHUFFLE
     if (!KEPT) return;
     [[unroll]] for (int n = 0; n < QUERIES; n++) {
         [[unroll]] for (int s = 0; s < SPANS; s++) {
-            uint d = min(uint(s * LANES) + gl_LocalInvocationID.x, uint(WORDS - 1)), q = at + query_at(n) + d * uint(FOURS);
-            [[unroll]] for (int f = 0; f < FOURS; f++) own_q[(n * SPANS + s) * FOURS + f] = uintBitsToFloat(WORD(qkv, q + uint(f)));
+            uint d = min(uint(s * LANES) + gl_LocalInvocationID.x, uint(WORDS - 1));
+            [[unroll]] for (int f = 0; f < FOURS; f++) own_q[(n * SPANS + s) * FOURS + f] = read_q(n, d * uint(FOURS) + uint(f));
         }
     }
+#endif
 }
-vec4 q_of(int n, int s, int l, int four)
+#endif
+vec4 q_of(int n, int s, int l, int f)
 {
-    if (!KEPT) return uintBitsToFloat(WORD(qkv, q_at + query_at(n) + uint((s * LANES + l) * FOURS + four)));
-    vec4 v = own_q[(n * SPANS + s) * FOURS + four];
+#if defined(SHUFFLE)
+#ifndef ROW
+    if (!KEPT) return read_q(n, uint((s * LANES + l) * FOURS + f));
+#endif
+    vec4 v = own_q[(n * SPANS + s) * FOURS + f];
     uint from = uint(l);
     return vec4(subgroupShuffle(v.x, from), subgroupShuffle(v.y, from), subgroupShuffle(v.z, from), subgroupShuffle(v.w, from));
-}
+#elif defined(ROW)
+    return turned_q[(n * WORDS + s * LANES + l) * FOURS + f];
 #else
-const bool KEPT = true;
-void load_q(uint at) { q_at = at; }
-vec4 q_of(int n, int s, int l, int four) { return uintBitsToFloat(WORD(qkv, q_at + query_at(n) + uint((s * LANES + l) * FOURS + four))); }
+    return read_q(n, uint((s * LANES + l) * FOURS + f));
 #endif
+}
 
 vec4 total[BLOCKS * QUERIES * BLOCK * PART_FOURS];
 vec4 sums[QUERIES * BLOCK * PART_FOURS];
@@ -161,9 +196,15 @@ void add_scores(uint at, int s, int l)
 {
     uint d = uint(s * LANES + l);
     uvec4 words[MINE];
+#ifdef ROW
+    const uvec4 own_word = own_k_word(s, l);
+#endif
     [[unroll]] for (int i = 0; i < MINE; i++) {
         uint position = uint(i * LANES) + gl_LocalInvocationID.x;
         words[i] = WORD(k_pages, at + d * PIECE + position);
+#ifdef ROW
+        words[i] = mix(words[i], own_word, bvec4(position == own_at));
+#endif
         if (QUANT && l * WIDE % 64 == 0) own_scales[i] = SCALES(k_pages, at, WORDS, d * uint(WIDE), position);
     }
     [[unroll]] for (int f = 0; f < FOURS; f++) {
@@ -193,6 +234,9 @@ void add_values(uint at, int block, uint position, uint last, int i, uint l)
         [[unroll]] for (int k = 0; k < TOGETHER; k++) {
             uint from = min(position + uint(k), last);
             uvec4 word = WORD(v_pages, at + v_word(share / uint(IN_WORD), from));
+#ifdef ROW
+            word = mix(word, own_v[block * BLOCK + t], bvec4(from == own_at));
+#endif
             float scale = QUANT ? scale_of(SCALES(v_pages, at, LATENT ? WORDS : V_WORDS, d, from), d / 32 % 2) : 1.0;
             [[unroll]] for (int f = 0; f < PART_FOURS; f++) {
                 vec4 four = four_of(word, int(share) % IN_WORD * PART_FOURS + f);
@@ -243,7 +287,36 @@ void take_block(uint at, uint skip, uint count, int block)
     [[unroll]] for (int n = 0; n < QUERIES; n++) {
         [[unroll]] for (int i = 0; i < BLOCK * PART_FOURS; i++) {
             int from = n * BLOCK * PART_FOURS + i, to = block * QUERIES * BLOCK * PART_FOURS + from;
-            total[to] = before[n] == 0.0 ? sums[from] : after[n] == 0.0 ? total[to] : total[to] * before[n] + sums[from] * after[n];
+            total[to] = before[n] == 0.0 ? sums[from] : after[n] == 0.0 ? total[to] : sum_of(total[to], before[n], sums[from], after[n]);
+        }
+    }
+}
+
+// Of query n: part i of the dimensions that a lane has.
+vec4 total_of(int n, int i)
+{
+    int t = i / PART_FOURS;
+    return total[((t / BLOCK * QUERIES + n) * BLOCK + t % BLOCK) * PART_FOURS + i % PART_FOURS];
+}
+
+// Writes what a group has come to.
+void leave(uint begin, uint head, state whole[QUERIES])
+{
+    const uint lane = gl_LocalInvocationID.x;
+    [[unroll]] for (int n = 0; n < QUERIES; n++) {
+        uint row = uint(n / HEADS), group = begin / (GROUP / PIECE) - seen[n / HEADS].x / GROUP;
+        if (row >= n_rows || whole[n].sum == 0.0) continue;
+        uint place = (first_row + row) * (a.n_kv_heads * uint(SPLIT * PARTS * HEADS)) + head + uint(n % HEADS);
+        uint at = ALONE ? (first_row + row) * (a.out_stride / 4) + (head + uint(n % HEADS)) * uint(V_DIM / 4)
+                        : (place * a.max_groups + group) * uint(V_DIM / 4 + 1);
+        if (!ALONE && lane == 0) result[at + uint(V_DIM / 4)] = vec4(whole[n].most, whole[n].sum, 0.0, 0.0);
+        [[unroll]] for (int t = 0; t < TURNS; t++) {
+            uint share = uint(t * LANES) + lane;
+            if (share >= uint(SHARES)) continue;
+            [[unroll]] for (int f = 0; f < PART_FOURS; f++) {
+                vec4 v = total_of(n, t * PART_FOURS + f);
+                result[at + share * uint(PART_FOURS) + uint(f)] = ALONE ? v / whole[n].sum : v;
+            }
         }
     }
 }
@@ -252,7 +325,7 @@ void take_block(uint at, uint skip, uint count, int block)
 void attend(uint begin, uint head)
 {
     uint lane = gl_LocalInvocationID.x, kv_head = gl_WorkGroupID.y / uint(SPLIT);
-    load_q((first_row * a.stride + a.q) / 4 + head * uint(HEAD_DIM / 4));
+    load_q(head);
 
     state whole[QUERIES];
     uvec2 all = seen[0];
@@ -263,6 +336,9 @@ void attend(uint begin, uint head)
         uint from = p * PIECE, skip = max(all.x, from) - from, count = min(all.y + 1 - from, PIECE);
         uint page = pages[table + p] * a.n_kv_heads + kv_head, at = page * head_words(uint(HEAD_DIM));
         uint v_at = page * head_words(uint(LATENT ? HEAD_DIM : V_DIM));
+#ifdef ROW
+        own_at = rows[0].y - from;
+#endif
 
         [[unroll]] for (int i = 0; i < QUERIES * MINE; i++) weights[i] = 0.0;
         if (KEPT) {
@@ -308,22 +384,16 @@ void attend(uint begin, uint head)
         }
     }
 
-    [[unroll]] for (int n = 0; n < QUERIES; n++) {
-        uint row = uint(n / HEADS), group = begin / (GROUP / PIECE) - seen[n / HEADS].x / GROUP;
-        if (row >= n_rows || whole[n].sum == 0.0) continue;
-        uint place = (first_row + row) * (a.n_kv_heads * uint(SPLIT * PARTS * HEADS)) + head + uint(n % HEADS);
-        uint at = ALONE ? (first_row + row) * (a.out_stride / 4) + (head + uint(n % HEADS)) * uint(V_DIM / 4)
-                        : (place * a.max_groups + group) * uint(V_DIM / 4 + 1);
-        if (!ALONE && lane == 0) result[at + uint(V_DIM / 4)] = vec4(whole[n].most, whole[n].sum, 0.0, 0.0);
-        [[unroll]] for (int t = 0; t < TURNS; t++) {
-            uint share = uint(t * LANES) + lane;
-            if (share >= uint(SHARES)) continue;
-            [[unroll]] for (int f = 0; f < PART_FOURS; f++) {
-                vec4 v = total[((t / BLOCK * QUERIES + n) * BLOCK + t % BLOCK) * PART_FOURS + f];
-                result[at + share * uint(PART_FOURS) + uint(f)] = ALONE ? v / whole[n].sum : v;
-            }
+#ifdef ROW
+    if (groups_of_row() == 1) {
+        [[unroll]] for (int n = 0; n < QUERIES; n++) {
+            [[unroll]] for (int i = 0; i < TURNS * PART_FOURS; i++) ready[i] = total_of(n, i);
+            finish(head + uint(n), gl_LocalInvocationID.x / uint(SHARES), 1, whole[n]);
         }
+        return;
     }
+#endif
+    leave(begin, head, whole);
 }
 
 // For the rows from first_row on.
@@ -337,15 +407,27 @@ void attend_rows()
     }
     uint group = least / GROUP + gl_WorkGroupID.x;
     if (group > most / GROUP) return;
+#ifdef ROW
+    turn_own_of(group);
+#endif
     for (int part = 0; part < PARTS; part++)
         attend(group * (GROUP / PIECE), (gl_WorkGroupID.y * uint(PARTS) + uint(part)) * uint(HEADS));
+#ifdef ROW
+    const uint n_groups = groups_of_row();
+    if (n_groups > 1 && is_last(n_groups)) merge_all(n_groups);
+#endif
 }
 
 void main()
 {
     if (gl_WorkGroupID.y >= a.n_kv_heads * uint(SPLIT)) return; // other layers have more
+#ifdef ROW
+    first_row = 0;
+    uint end = 1;
+#else
     uint group_of_rows = groups[a.first_group + gl_WorkGroupID.z], end = (group_of_rows & 0xffffu) + (group_of_rows >> 16);
     first_row = group_of_rows & 0xffffu;
+#endif
     table = rows[first_row].z;
     if (ROWS == 1) {
         n_rows = 1;

@@ -49,7 +49,7 @@ void main()
             at += FOURS + 1;
             about = read(at + FOURS);
             whole = merge(whole, state(about.x, about.y), before, after);
-            sums = sums * before + read(at + d) * after;
+            sums = sum_of(sums, before, read(at + d), after);
         }
         if (SINKS) {
             whole = merge(whole, state(sinks[head], 1.0), before, after);

@@ -23,20 +23,18 @@ layout(std430, binding = 4) writeonly buffer K { uint k_pages[]; };
 layout(std430, binding = 5) writeonly buffer V { uint v_pages[]; };
 layout(std430, binding = 6) writeonly buffer Q { vec2 turned_q[]; }; // qkv
 WORDS(7, terms); // a row of biases as one of qkv, the gains of q, the gains of k
-layout(push_constant) uniform Push { rope_args a; };
+layout(push_constant) uniform Push { rope_args h; };
+#include "heads.glsl"
 
-shared float squares[gl_WorkGroupSize.x];
 shared float head_values[QUANT ? ATTENTION_MAX_K : 1];      // of a head of k or v
 shared uint block_scales[QUANT ? ATTENTION_MAX_K / 32 : 1]; // f16
 
-vec2 rotate(vec2 v, vec2 turn) { return vec2(v.x * turn.x - v.y * turn.y, v.x * turn.y + v.y * turn.x); }
-
-uint dim_of(bool is_v) { return is_v ? a.v_dim : a.head_dim; }
+uint dim_of(bool is_v) { return is_v ? h.v_dim : h.head_dim; }
 
 // Where the uint of dimension d of a head's K or V lies.
 uint place(bool is_v, uint d, uint position)
 {
-    uint wide = uint(WIDE), word = is_v ? position * (a.v_dim / wide) + d / wide : d / wide * PIECE + position;
+    uint wide = uint(WIDE), word = is_v ? position * (h.v_dim / wide) + d / wide : d / wide * PIECE + position;
     return word * 4 + d % wide / (wide / 4);
 }
 
@@ -97,84 +95,57 @@ void store_blocks(bool is_v, uint at, uint position)
 // Where a head of q, k or v begins in its row.
 uint head_at(uint head)
 {
-    if (head < a.n_heads) return a.q + head * a.head_dim;
-    head -= a.n_heads;
-    return head < a.n_kv_heads ? a.k + head * a.head_dim : a.v + (head - a.n_kv_heads) * a.v_dim;
+    if (head < h.n_heads) return h.q + head * h.head_dim;
+    head -= h.n_heads;
+    return head < h.n_kv_heads ? h.k + head * h.head_dim : h.v + (head - h.n_kv_heads) * h.v_dim;
 }
 
-vec4 read_four(uint row, uint at)
-{
-    vec4 v = uintBitsToFloat(WORD(qkv, (row * a.stride + at) / 4));
-    if (BIAS) v += uintBitsToFloat(WORD(terms, at / 4));
-    return v;
-}
+vec2 couple_of(vec4 v, uint d) { return (d & 2u) == 0u ? v.xy : v.zw; }
 
-// Dimensions d and d + 1, d even, of a head at `at`, whose gains lie at `gain`, if it has any.
-vec2 read_two(uint row, uint at, uint d, float scale, bool gained, uint gain)
+// Dimensions d and d + 1, d even, of a head at `at`.
+vec2 read_two(uint row, uint at, uint d, float scale, bool is_q, bool is_v)
 {
     vec4 v = read_four(row, at + d);
     if (NORM) {
         v *= scale;
-        if (!LATE && gained) v *= uintBitsToFloat(WORD(terms, (gain + d) / 4));
+        if (!LATE && !is_v) v *= gain_four(is_q, d);
     }
-    return (d & 2u) == 0u ? v.xy : v.zw;
-}
-
-vec2 gains_of(uint gain, uint d)
-{
-    vec4 v = uintBitsToFloat(WORD(terms, (gain + d) / 4));
-    return (d & 2u) == 0u ? v.xy : v.zw;
-}
-
-// By the whole workgroup: what the norm multiplies a head by.
-float norm_scale(uint row, uint head, uint dim)
-{
-    vec4 sums = vec4(0.0);
-    for (uint d = 4 * gl_LocalInvocationID.x; d < dim; d += 4 * gl_WorkGroupSize.x) {
-        vec4 v = read_four(row, head_at(head) + d);
-        sums = fma(v, v, sums);
-    }
-    barrier();
-    squares[gl_LocalInvocationID.x] = (sums.x + sums.y) + (sums.z + sums.w);
-    barrier();
-    float sum = 0.0;
-    for (uint i = 0; i < gl_WorkGroupSize.x; i++) sum += squares[i];
-    return 1.0 / sqrt(sum / float(dim) + a.eps);
+    return couple_of(v, d);
 }
 
 // Where a KV head's part of a page begins.
-uint cache_place(bool is_v, uint page, uint head) { return (page * a.n_kv_heads + head) * head_words(dim_of(is_v)) * 4; }
+uint cache_place(bool is_v, uint page, uint head) { return (page * h.n_kv_heads + head) * head_words(dim_of(is_v)) * 4; }
 
 void serve(uint row, uvec4 r, uint page, uint head, uint t, float scale)
 {
-    uint at_head = head_at(head), from = row * a.stride + at_head;
-    bool is_q = head < a.n_heads, is_v = head >= a.n_heads + a.n_kv_heads;
-    if (!is_q) head -= is_v ? a.n_heads + a.n_kv_heads : a.n_heads;
+    uint at_head = head_at(head), from = row * h.stride + at_head;
+    bool is_q = head < h.n_heads, is_v = head >= h.n_heads + h.n_kv_heads;
+    if (!is_q) head -= is_v ? h.n_heads + h.n_kv_heads : h.n_heads;
 
     // The two couples of dimensions that this invocation turns.
-    uint turn = 4 * t - a.rope_at; // below rope_at: beyond all
-    bool turned = !is_v && turn < a.rope_dim;
-    bool neox = turned && a.neox != 0;
-    uint first = neox ? a.rope_at + turn / 2 : 4 * t, second = neox ? first + a.rope_dim / 2 : first + 2;
-    uint gain = a.stride + (is_q ? 0 : a.head_dim), in_head = at_head;
-    if (is_q && a.turned_each != 0) {
+    uint turn = 4 * t - h.rope_at; // below rope_at: beyond all
+    bool turned = !is_v && turn < h.rope_dim;
+    bool neox = turned && h.neox != 0;
+    uint first = neox ? h.rope_at + turn / 2 : 4 * t, second = neox ? first + h.rope_dim / 2 : first + 2;
+    uint in_head = at_head;
+    if (is_q && h.turned_each != 0) {
         if (!turned && !SCALED) return;
-        if (turned) in_head = a.turned + head * a.turned_each - a.rope_at;
+        if (turned) in_head = h.turned + head * h.turned_each - h.rope_at;
     }
-    vec2 u = read_two(row, in_head, first, scale, !is_v, gain), w = read_two(row, in_head, second, scale, !is_v, gain);
+    vec2 u = read_two(row, in_head, first, scale, is_q, is_v), w = read_two(row, in_head, second, scale, is_q, is_v);
     if (turned) {
-        vec4 turns = uintBitsToFloat(WORD(rope, row * (a.rope_pairs / 2) + turn / 4));
+        vec4 turns = uintBitsToFloat(WORD(rope, row * (h.rope_pairs / 2) + turn / 4));
         vec2 p = rotate(neox ? vec2(u.x, w.x) : u, turns.xy), q = rotate(neox ? vec2(u.y, w.y) : w, turns.zw);
         u = neox ? vec2(p.x, q.x) : p;
         w = neox ? vec2(p.y, q.y) : q;
     }
     if (NORM && LATE && !is_v) {
-        u *= gains_of(gain, first);
-        w *= gains_of(gain, second);
+        u *= couple_of(gain_four(is_q, first), first);
+        w *= couple_of(gain_four(is_q, second), second);
     }
     if (is_q) {
         if (SCALED) {
-            float by = uintBitsToFloat(WORD(rope, row * (a.rope_pairs / 2) + a.rope_pairs / 2 - 1).x);
+            float by = q_factor(row);
             u *= by;
             w *= by;
         }
@@ -193,20 +164,20 @@ void main()
     uvec4 r = WORD(rows, row);
     if (r.y == NO_ROW) return;
     uint entry = r.z + r.y / PIECE, page = WORD(pages, entry / 4)[entry % 4];
-    uint n_turned = a.n_heads + a.n_kv_heads, fours = a.head_dim / 4, v_fours = a.v_dim / 4;
+    uint n_turned = h.n_heads + h.n_kv_heads, fours = h.head_dim / 4, v_fours = h.v_dim / 4;
     if (NORM || QUANT) { // a workgroup takes whole heads
-        for (uint head = gl_WorkGroupID.x; head < n_turned + a.n_v_heads; head += gl_NumWorkGroups.x) {
+        for (uint head = gl_WorkGroupID.x; head < n_turned + h.n_v_heads; head += gl_NumWorkGroups.x) {
             bool is_v = head >= n_turned;
-            float scale = NORM && (V_NORM || !is_v) ? norm_scale(row, head, dim_of(is_v)) : 1.0;
+            float scale = NORM && (V_NORM || !is_v) ? norm_scale(row, head_at(head), dim_of(is_v)) : 1.0;
             for (uint t = gl_LocalInvocationID.x; t < (is_v ? v_fours : fours); t += gl_WorkGroupSize.x) serve(row, r, page, head, t, scale);
-            if (!QUANT || head < a.n_heads) continue;
+            if (!QUANT || head < h.n_heads) continue;
             barrier();
-            store_blocks(is_v, cache_place(is_v, page, (head - a.n_heads) % a.n_kv_heads), r.y % PIECE);
+            store_blocks(is_v, cache_place(is_v, page, (head - h.n_heads) % h.n_kv_heads), r.y % PIECE);
             barrier();
         }
         return;
     }
-    for (uint item = gl_GlobalInvocationID.x; item < a.items; item += gl_NumWorkGroups.x * gl_WorkGroupSize.x)
+    for (uint item = gl_GlobalInvocationID.x; item < h.items; item += gl_NumWorkGroups.x * gl_WorkGroupSize.x)
         if (item < n_turned * fours) serve(row, r, page, item / fours, item % fours, 1.0);
         else serve(row, r, page, n_turned + (item - n_turned * fours) / v_fours, (item - n_turned * fours) % v_fours, 1.0);
 }

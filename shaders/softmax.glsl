@@ -24,11 +24,19 @@ float capped(float score, float cap)
     return cap * (x < 0.0 ? -t : t);
 }
 
+// precise: the same bits wherever it is done
+vec4 sum_of(vec4 first, float before, vec4 second, float after)
+{
+    precise vec4 sum = first * before + second * after;
+    return sum;
+}
+
 // before and after: what the sums of the first and of the second are multiplied with.
 state merge(state first, state second, out float before, out float after)
 {
     float most = max(first.most, second.most);
     before = weight_of(first.most, most);
     after = weight_of(second.most, most);
-    return state(most, first.sum * before + second.sum * after);
+    precise float sum = first.sum * before + second.sum * after;
+    return state(most, sum);
 }

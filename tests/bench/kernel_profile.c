@@ -94,6 +94,7 @@ static struct work small_work(const struct profile *p, const char *kernel)
         {"rope_store", {"rope, store", 8.0 * s->stride * rows, 3.0 * s->stride * rows}},
         {"merge", {"merge", 4 * heads * rows * (2 + p->depth / ATTENTION_GROUP), 0}},
         {"attention", attention_work(p)},
+        {"attend", attention_work(p)},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strncmp(kernel, known[i].kernel, strlen(known[i].kernel)) == 0) return known[i].work;
@@ -295,13 +296,13 @@ static void read_device(const char *value, struct llm_load_options *o)
     else if (*value) o->device_name = value;
 }
 
-static uint32_t read_kv(const char *value)
+static bool read_kv(const char *value, uint32_t *kv)
 {
     static const char *const names[] = {"f16", "f32", "q8_0",
                                         "q4_0"}; /* in the order of LLM_KV_... */
-    uint32_t kv = 0;
-    while (kv < LLM_KV_Q4_0 && strcmp(value, names[kv]) != 0) kv++;
-    return kv;
+    *kv = 0;
+    while (*kv <= LLM_KV_Q4_0 && strcmp(value, names[*kv]) != 0) ++*kv;
+    return *kv <= LLM_KV_Q4_0;
 }
 
 static bool read_option(const char *name, const char *value, struct profile *p,
@@ -311,7 +312,7 @@ static bool read_option(const char *name, const char *value, struct profile *p,
     if (strcmp(name, "--rows") == 0) p->rows = (uint32_t)strtoul(value, NULL, 10);
     else if (strcmp(name, "--depth") == 0) p->depth = (uint32_t)strtoul(value, NULL, 10);
     else if (strcmp(name, "--precision") == 0) o->precision = strcmp(value, "high") == 0;
-    else if (strcmp(name, "--kv") == 0) o->kv = read_kv(value);
+    else if (strcmp(name, "--kv") == 0) known = read_kv(value, &o->kv);
     else if (strcmp(name, "--device") == 0) read_device(value, o);
     else known = false;
     return known;

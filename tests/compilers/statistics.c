@@ -125,7 +125,7 @@ static const struct step step = {.buffer = {.size = 1u << 30},
 
 /* One operation of the runtime in one of its shapes. */
 struct operation {
-    enum { PLAIN, ADD, GATE_UP, EMBED, NORM, ROPE_STORE, ATTENTION, ARGMAX, TOP } kind;
+    enum { PLAIN, ADD, GATE_UP, EMBED, NORM, ROPE_STORE, ATTENTION, ATTEND, ARGMAX, TOP } kind;
     enum quant_type format;
     enum values values; /* given */
     uint32_t n_rows, head_dim, v_dim;
@@ -159,6 +159,9 @@ static llm_status record_attention(struct run *r, struct gpu_commands *c, const 
                            values = {&memory, size, ops_v_page_size(&s) * n};
     if (o->kind == ROPE_STORE)
         return ops_rope_store(r->ops, c, &s, NULL, &step, &memory, &k, &values, o->n_rows, error);
+    if (o->kind == ATTEND)
+        return ops_attend(r->ops, c, &s, NULL, &step, &memory, &k, &values, &memory, &memory,
+                          o->values, CONTEXT / ATTENTION_GROUP, 1, error);
     return ops_attention(r->ops, c, &s, &step, &memory, &k, &values, &memory, &memory, o->values,
                          o->one_group ? 1 : CONTEXT / ATTENTION_GROUP, o->n_rows, error);
 }
@@ -183,6 +186,7 @@ static llm_status record(struct run *r, struct gpu_commands *c, const struct ope
     case ARGMAX: return ops_argmax(r->ops, c, &memory, DIM, &memory, o->n_rows, error);
     case TOP: return ops_top(r->ops, c, &memory, DIM, &step, &memory, &memory, o->n_rows, error);
     case ROPE_STORE:
+    case ATTEND:
     case ATTENTION: return record_attention(r, c, o, error);
     }
     return LLM_UNSUPPORTED;
@@ -254,7 +258,12 @@ static bool run_attention(struct run *r, uint32_t head_dim, uint32_t v_dim, uint
     if (!run_operation(r, &o, "attention", rows_shape)) return false;
     o.n_rows = 1;
     o.one_group = true;
-    return run_operation(r, &o, "attention", short_shape);
+    if (!run_operation(r, &o, "attention", short_shape)) return false;
+    if (kv > LLM_KV_F32 || latent) return true; /* not at once */
+    o.kind = ATTEND;
+    if (!run_operation(r, &o, "attend", shape)) return false;
+    o.values = r->ops->integers;
+    return !o.values || run_operation(r, &o, "attend", shape);
 }
 
 static bool run_others(struct run *r)
@@ -283,10 +292,11 @@ static bool run_device(struct run *r)
     bool fine = kernels_create(&r->kernels, r->device, &alloc_libc, &error) == LLM_OK &&
                 ops_create(&r->ops, r->kernels, false, false, &alloc_libc, &error) == LLM_OK;
     if (!fine) fprintf(stderr, "%s\n", error.message);
-    if (fine) r->kernels->grids = memory; /* the device has none for the codebooks */
+    if (fine) r->kernels->grids = r->ops->counters = memory; /* the device has none for them */
     fine = fine && run_matrices(r) && run_others(r);
     if (fine) r->counts = kernels_count(r->kernels);
     if (r->kernels) r->kernels->grids = (struct gpu_buffer){0};
+    if (r->ops) r->ops->counters = (struct gpu_buffer){0};
     ops_free(r->ops);
     kernels_free(r->kernels);
     r->kernels = NULL;

@@ -1,6 +1,7 @@
 /* Rotation, cache and attention against double precision. Every row is a sequence of its own, or
  * all rows are one. */
 #include "bench.h"
+#include "ops_impl.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -362,6 +363,72 @@ static void check_alone(struct bench *b, const struct setting *t, struct attenti
     }
 }
 
+/* ---- one row at once ---- */
+
+/* Row i becomes the first one. */
+static void take_row(const struct setting *t, struct attention *a, uint32_t i)
+{
+    const size_t turns = 2 * ((size_t)t->s.rope_dim / 2 + 2);
+    memmove(a->step.rope, a->step.rope + i * turns, turns * sizeof(float));
+    a->step.rows[0] = a->step.rows[i];
+}
+
+/* As its products leave it: q, k and v as they were, and nothing of its own in the cache yet. */
+static void reset_row(const struct setting *t, struct attention *a, const float *qkv)
+{
+    const struct attention_shape *s = &t->s;
+    const uint32_t position = a->step.rows[0].position,
+                   page = a->step.pages[a->step.rows[0].table + position / 64];
+    float nothing[MOST];
+    for (uint32_t d = 0; d < MOST; d++) nothing[d] = NAN;
+    memcpy(a->qkv.map, qkv, s->stride * sizeof *qkv);
+    for (uint32_t h = 0; h < s->n_kv_heads; h++) {
+        put(s, a->k.map, false, page, h, position, nothing);
+        if (!s->latent) put(s, a->v.map, true, page, h, position, nothing);
+    }
+    bench_poison(a->out.map, ops_stride(s->n_heads * s->v_dim) * sizeof(float));
+}
+
+/* ops_attend gives the bits that rope_store and attention give, in the cache, too; how many
+ * dispatches it took. */
+static uint32_t check_at_once(struct bench *b, const struct setting *t, struct attention *a,
+                              const struct head_terms *terms, enum values values, const float *qkv)
+{
+    struct attention_shape s = t->s;
+    struct llm_error error = {0};
+    const struct gpu_range k = k_range(&s, a), v = v_range(&s, a);
+    a->sinks_range = (struct gpu_range){&a->sinks, 0, s.n_heads * sizeof(float)};
+    s.sinks = t->sinks ? &a->sinks_range : NULL;
+    const struct step *step = &a->step.step;
+    struct gpu_buffer *const written[] = {&a->k, s.latent ? &a->k : &a->v, &a->out};
+    void *want[3];
+    reset_row(t, a, qkv);
+    ops_step_end(b->ops, step, ops_attention_columns(b->ops, &s), 1);
+    struct gpu_commands *c = bench_begin(b);
+    bench_ok(ops_rope_store(b->ops, c, &s, terms, step, &a->qkv, &k, &v, 1, &error), &error);
+    gpu_commands_barrier(c);
+    bench_ok(ops_attention(b->ops, c, &s, step, &a->qkv, &k, &v, &a->partial, &a->out, values,
+                           a->max_groups, 1, &error),
+             &error);
+    bench_run(b, c);
+    for (int w = 0; w < 3; w++) {
+        assert_non_null(want[w] = malloc(written[w]->size));
+        memcpy(want[w], written[w]->map, written[w]->size);
+    }
+    reset_row(t, a, qkv);
+    c = bench_begin(b);
+    bench_ok(ops_attend(b->ops, c, &s, terms, step, &a->qkv, &k, &v, &a->partial, &a->out, values,
+                        a->max_groups, 1, &error),
+             &error);
+    const uint32_t n = gpu_commands_count(c);
+    bench_run(b, c);
+    for (int w = 0; w < 3; w++) {
+        assert_memory_equal(written[w]->map, want[w], written[w]->size);
+        free(want[w]);
+    }
+    return n;
+}
+
 static void try_attention(struct bench *b, const struct setting *t)
 {
     const struct attention_shape *s = &t->s;
@@ -412,6 +479,10 @@ static void try_attention(struct bench *b, const struct setting *t)
     record(b, t, &a, a.max_groups, 1);
     assert_memory_equal(first, a.out.map, out_size);
     if (t->one_sequence) check_alone(b, t, &a, first);
+    for (uint32_t i = 0; i < t->rows_used; i++) {
+        take_row(t, &a, i);
+        check_at_once(b, t, &a, NULL, VALUES_F32, before + (size_t)i * s->stride);
+    }
     drop(b, &a);
     free(before);
     free(first);
@@ -684,6 +755,46 @@ static void terms_of_heads(void **state)
     }
 }
 
+/* Everything that heads go through, over one group and over several, in integers, too. */
+static void at_once(void **state)
+{
+    struct bench *b = *state;
+    const struct attention_shape shapes[] = {
+        shape(9, 3, 64, 64, true, LLM_KV_F16),
+        shape(4, 2, 32, 16, false, LLM_KV_F32),
+        uneven(20, 2, 128, 64, false, 32, LLM_KV_F16),
+        shape(2, 1, 96, 96, true, LLM_KV_F32),
+    };
+    const struct head_terms all[] = {
+        {.bias = true, .eps = 0.01f},
+        {.norm = true, .eps = 0.01f},
+        {.bias = true, .norm = true, .eps = 0.01f, .value_norm = true},
+        {.norm = true, .eps = 0.01f, .late = true},
+    };
+    const enum values values[] = {VALUES_F32, b->ops->integers};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        struct setting t = {shapes[i], 1, 1, {i % 2 ? 700 : 200}, false, 1, 0, 0, i > 1};
+        t.s.q_scaled = i == 2;
+        struct attention a = make(b, &t);
+        a.step.rope[t.s.rope_dim] = 0.75f; /* what q is scaled by */
+        struct gpu_buffer data = bench_buffer(b, (t.s.stride + 2 * t.s.head_dim) * sizeof(float));
+        float *terms = data.map, *qkv = malloc(t.s.stride * sizeof *qkv);
+        for (uint32_t n = 0; n < t.s.stride + 2 * t.s.head_dim; n++) terms[n] = bench_uniform();
+        assert_non_null(qkv);
+        memcpy(qkv, a.qkv.map, t.s.stride * sizeof *qkv);
+        fill(&t, &a);
+        struct head_terms given = all[i];
+        given.data = (struct gpu_range){&data, 0, 0};
+        for (int v = 1; v >= 0; v--)
+            assert_int_equal(check_at_once(b, &t, &a, &given, values[v], qkv), 1);
+        const float *out = a.out.map; /* f32, the last time */
+        assert_true(isfinite(*out));
+        bench_free(b, &data);
+        drop(b, &a);
+        free(qkv);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -692,6 +803,7 @@ int main(void)
         cmocka_unit_test(attention_long),   cmocka_unit_test(windows),
         cmocka_unit_test(softcap),          cmocka_unit_test(both_ways),
         cmocka_unit_test(rope_far),         cmocka_unit_test(terms_of_heads),
+        cmocka_unit_test(at_once),
     };
     return cmocka_run_group_tests(tests, bench_setup, bench_teardown);
 }
