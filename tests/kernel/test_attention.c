@@ -755,44 +755,60 @@ static void terms_of_heads(void **state)
     }
 }
 
-/* Everything that heads go through, over one group and over several, in integers, too. */
-static void at_once(void **state)
+/* Everything that heads go through, over one group or several. */
+static void try_at_once(struct bench *b, uint32_t i, uint32_t position)
 {
-    struct bench *b = *state;
     const struct attention_shape shapes[] = {
         shape(9, 3, 64, 64, true, LLM_KV_F16),
         shape(4, 2, 32, 16, false, LLM_KV_F32),
         uneven(20, 2, 128, 64, false, 32, LLM_KV_F16),
         shape(2, 1, 96, 96, true, LLM_KV_F32),
     };
-    const struct head_terms all[] = {
+    const struct head_terms terms[] = {
         {.bias = true, .eps = 0.01f},
         {.norm = true, .eps = 0.01f},
         {.bias = true, .norm = true, .eps = 0.01f, .value_norm = true},
         {.norm = true, .eps = 0.01f, .late = true},
     };
-    const enum values values[] = {VALUES_F32, b->ops->integers};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        struct setting t = {shapes[i], 1, 1, {i % 2 ? 700 : 200}, false, 1, 0, 0, i > 1};
-        t.s.q_scaled = i == 2;
-        struct attention a = make(b, &t);
-        a.step.rope[t.s.rope_dim] = 0.75f; /* what q is scaled by */
-        struct gpu_buffer data = bench_buffer(b, (t.s.stride + 2 * t.s.head_dim) * sizeof(float));
-        float *terms = data.map, *qkv = malloc(t.s.stride * sizeof *qkv);
-        for (uint32_t n = 0; n < t.s.stride + 2 * t.s.head_dim; n++) terms[n] = bench_uniform();
-        assert_non_null(qkv);
-        memcpy(qkv, a.qkv.map, t.s.stride * sizeof *qkv);
-        fill(&t, &a);
-        struct head_terms given = all[i];
-        given.data = (struct gpu_range){&data, 0, 0};
-        for (int v = 1; v >= 0; v--)
-            assert_int_equal(check_at_once(b, &t, &a, &given, values[v], qkv), 1);
-        const float *out = a.out.map; /* f32, the last time */
-        assert_true(isfinite(*out));
-        bench_free(b, &data);
-        drop(b, &a);
-        free(qkv);
+    struct setting t = {shapes[i], 1, 1, {position}, false, 1, 0, 0, i > 1};
+    t.s.q_scaled = i == 2;
+    struct attention a = make(b, &t);
+    a.step.rope[t.s.rope_dim] = 0.75f; /* what q is scaled by */
+    const uint32_t n = t.s.stride + 2 * t.s.head_dim;
+    struct gpu_buffer data = bench_buffer(b, n * sizeof(float));
+    for (uint32_t k = 0; k < n; k++) ((float *)data.map)[k] = bench_uniform();
+    float *qkv = malloc(t.s.stride * sizeof *qkv);
+    assert_non_null(qkv);
+    memcpy(qkv, a.qkv.map, t.s.stride * sizeof *qkv);
+    fill(&t, &a);
+    struct head_terms given = terms[i];
+    given.data = (struct gpu_range){&data, 0, 0};
+    assert_int_equal(check_at_once(b, &t, &a, &given, b->ops->integers, qkv), 1);
+    assert_int_equal(check_at_once(b, &t, &a, &given, VALUES_F32, qkv), 1);
+    const float *out = a.out.map;
+    assert_true(isfinite(*out));
+    bench_free(b, &data);
+    drop(b, &a);
+    free(qkv);
+}
+
+/* The device's own way, then those of other devices. */
+static void at_once(void **state)
+{
+    struct bench *b = *state;
+    const struct ops before = *b->ops;
+    for (uint32_t i = 0; i < 4; i++) try_at_once(b, i, i % 2 ? 700 : 200);
+    b->ops->texels = b->ops->flat = false;
+    b->ops->integers = VALUES_INT8;
+    for (uint32_t p = PROFILE_NARROW; p < N_PROFILES; p++) {
+        b->ops->profile = &ops_profiles[p];
+        try_at_once(b, p % 2 ? 0 : 2, 700);
+        try_at_once(b, p % 2 ? 2 : 1, 200);
     }
+    b->ops->texels = before.texels;
+    b->ops->flat = before.flat;
+    b->ops->integers = before.integers;
+    b->ops->profile = before.profile;
 }
 
 int main(void)
