@@ -86,13 +86,11 @@ static struct check attention_of(const struct forward *f, uint32_t l)
 /* Rows alone go the way of others where the kernel for them is wrong. */
 static llm_status check_at_once(struct forward *f, struct check t, struct llm_error *error)
 {
-    bool right = true;
+    bool right;
+    if (!ops_attends_at_once(f->ops, &t.shape, 1)) return LLM_OK;
     t.at_once = true;
-    for (int i = 0; i < 2 && right && ops_attends_at_once(f->ops, &t.shape, 1); i++) {
-        t.short_context = i;
-        if (i || f->max_positions > ATTENTION_GROUP) TRY(know(f->ops, &t, &right, error));
-        f->ops->apart = !right;
-    }
+    TRY(know(f->ops, &t, &right, error));
+    f->ops->apart = !right;
     return LLM_OK;
 }
 

@@ -9,7 +9,7 @@
 #include "kernels.h"
 #include "ops_impl.h"
 
-enum { CHECK_BUFFERS = 14, CHECK_MEMORY = 8, CHECK_ROWS = 96 /* of weights */ };
+enum { CHECK_BUFFERS = 20, CHECK_MEMORY = 8, CHECK_ROWS = 96 /* of weights */ };
 
 struct trial {
     struct ops *ops;

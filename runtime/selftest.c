@@ -354,15 +354,12 @@ static llm_status try_experts(struct run *r, enum quant_type type, struct llm_er
     return LLM_OK;
 }
 
-/* A row alone, of one group of positions and of two. */
 static llm_status try_at_once(struct run *r, struct check t, struct llm_error *error)
 {
+    if (!ops_attends_at_once(r->ops, &t.shape, 1)) return LLM_OK;
     t.at_once = true;
-    for (int i = 0; i < 2 && ops_attends_at_once(r->ops, &t.shape, 1); i++) {
-        t.short_context = i;
-        TRY(try_other(r, &t, "attention, a row", error));
-    }
-    return LLM_OK;
+    t.short_context = false;
+    return try_other(r, &t, "attention, a row", error);
 }
 
 static llm_status try_attention(struct run *r, uint32_t head_dim, uint32_t kv,
