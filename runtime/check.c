@@ -140,26 +140,19 @@ llm_status check_step(struct trial *b, struct step *step, struct llm_error *erro
     return LLM_OK;
 }
 
-static llm_status submit(struct trial *b, struct llm_error *error)
-{
-    uint64_t ticket;
-    TRY_GPU(gpu_submit(b->device, &b->c, 1, &ticket, &gpu_error_), error);
-    TRY_GPU(gpu_wait(b->device, ticket, UINT64_MAX, &gpu_error_), error);
-    return LLM_OK;
-}
-
 llm_status check_submit(struct trial *b, struct llm_error *error)
 {
-    TRY_GPU(gpu_commands_end(b->c, &gpu_error_), error);
-    return submit(b, error);
+    return ops_run(b->device, b->c, error);
 }
 
 llm_status check_time(struct trial *b, double *seconds, struct llm_error *error)
 {
+    uint64_t ticket;
     *seconds = INFINITY;
     for (int i = 0; i < 3; i++) {
         double start = os_clock(), sum = 0, nanoseconds;
-        TRY(submit(b, error));
+        TRY_GPU(gpu_submit(b->device, &b->c, 1, &ticket, &gpu_error_), error);
+        TRY_GPU(gpu_wait(b->device, ticket, UINT64_MAX, &gpu_error_), error);
         const double wall = os_clock() - start;
         for (uint32_t k = 0; k < gpu_commands_count(b->c); k++) {
             gpu_commands_time(b->c, k, &nanoseconds);

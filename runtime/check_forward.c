@@ -90,7 +90,7 @@ static llm_status check_at_once(struct forward *f, struct check t, struct llm_er
     if (!ops_attends_at_once(f->ops, &t.shape, 1)) return LLM_OK;
     t.at_once = true;
     TRY(know(f->ops, &t, &right, error));
-    f->ops->apart = !right;
+    if (!right) f->ops->apart = true;
     return LLM_OK;
 }
 

@@ -220,7 +220,7 @@ static llm_status clear_buffers(struct forward *f, struct llm_error *error)
     }
     experts_clear(&f->experts, c);
     latent_clear(&f->latent, c);
-    llm_status status = forward_run(f, c, error);
+    llm_status status = ops_run(f->gpu, c, error);
     gpu_commands_free(f->gpu, c);
     return status;
 }

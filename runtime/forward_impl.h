@@ -4,8 +4,6 @@
 
 #include "forward.h"
 
-/* Ends what c records, runs it and waits. */
-llm_status forward_run(struct forward *f, struct gpu_commands *c, struct llm_error *error);
 void forward_free_plans(struct forward *f);
 
 /* Of a slot's best token in best_host. */

@@ -68,7 +68,7 @@ llm_status forward_page_read(struct forward *f, uint32_t page, void *out, struct
             if (p.size) gpu_commands_copy(c, p.buffer, p.at, &host, done, p.size);
             done += p.size;
         }
-        status = forward_run(f, c, error);
+        status = ops_run(f->gpu, c, error);
     }
     if (status == LLM_OK) memcpy(out, host.map, f->page_size);
     gpu_commands_free(f->gpu, c);

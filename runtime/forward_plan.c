@@ -185,15 +185,6 @@ llm_status forward_record(struct forward *f, struct llm_error *error)
     return LLM_OK;
 }
 
-llm_status forward_run(struct forward *f, struct gpu_commands *c, struct llm_error *error)
-{
-    uint64_t ticket;
-    TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
-    TRY_GPU(gpu_submit(f->gpu, &c, 1, &ticket, &gpu_error_), error);
-    TRY_GPU(gpu_wait(f->gpu, ticket, UINT64_MAX, &gpu_error_), error);
-    return LLM_OK;
-}
-
 llm_status forward_warm(struct forward *f, struct llm_error *error)
 {
     const uint32_t row = 0;

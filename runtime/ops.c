@@ -28,32 +28,34 @@ static enum ops_profile profile_of(const struct gpu_info *info)
 
 const uint32_t ops_buckets[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 0};
 
-static llm_status clear(struct gpu_device *device, struct gpu_commands *c,
-                        const struct gpu_buffer *buffer, struct llm_error *error)
+llm_status ops_run(struct gpu_device *device, struct gpu_commands *c, struct llm_error *error)
 {
     uint64_t ticket;
-    gpu_commands_fill(c, buffer, 0, buffer->size, 0);
     TRY_GPU(gpu_commands_end(c, &gpu_error_), error);
     TRY_GPU(gpu_submit(device, &c, 1, &ticket, &gpu_error_), error);
     TRY_GPU(gpu_wait(device, ticket, UINT64_MAX, &gpu_error_), error);
     return LLM_OK;
 }
 
+static llm_status clear(struct gpu_device *device, const struct gpu_buffer *buffer,
+                        struct llm_error *error)
+{
+    struct gpu_commands *c;
+    TRY_GPU(gpu_commands_create(device, &c, 0, &gpu_error_), error);
+    gpu_commands_fill(c, buffer, 0, buffer->size, 0);
+    const llm_status status = ops_run(device, c, error);
+    gpu_commands_free(device, c);
+    return status;
+}
+
 llm_status ops_want_counters(struct ops *ops, struct llm_error *error)
 {
     struct gpu_device *device = ops->kernels->device;
-    struct gpu_commands *c;
-    struct gpu_error gpu_error = {{0}};
     if (ops->counters.size) return LLM_OK;
     TRY_GPU(gpu_buffer_create(device, &ops->counters, OPS_COUNTERS * sizeof(uint32_t),
                               GPU_MEMORY_DEVICE, &gpu_error_),
             error);
-    const enum gpu_status made = gpu_commands_create(device, &c, 0, &gpu_error);
-    llm_status status = gpu_failed(made, &gpu_error, error);
-    if (status == LLM_OK) {
-        status = clear(device, c, &ops->counters, error);
-        gpu_commands_free(device, c);
-    }
+    const llm_status status = clear(device, &ops->counters, error);
     if (status != LLM_OK) gpu_buffer_free(device, &ops->counters);
     return status;
 }

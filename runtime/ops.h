@@ -80,6 +80,8 @@ struct kernels;
 llm_status ops_create(struct ops **out, struct kernels *kernels, bool high, bool deterministic,
                       const struct alloc *alloc, struct llm_error *error);
 void ops_free(struct ops *ops);
+/* Ends what c records, runs it and waits. */
+llm_status ops_run(struct gpu_device *device, struct gpu_commands *c, struct llm_error *error);
 /* What products with w should be given: integers where the device, the precision and the format of
  * w make it faster. */
 enum values ops_values(const struct ops *ops, const struct weight *w);

@@ -171,9 +171,7 @@ vec4 q_of(int n, int s, int l, int f)
 #ifndef ROW
     if (!KEPT) return read_q(n, uint((s * LANES + l) * FOURS + f));
 #endif
-    vec4 v = own_q[(n * SPANS + s) * FOURS + f];
-    uint from = uint(l);
-    return vec4(subgroupShuffle(v.x, from), subgroupShuffle(v.y, from), subgroupShuffle(v.z, from), subgroupShuffle(v.w, from));
+    return subgroupShuffle(own_q[(n * SPANS + s) * FOURS + f], uint(l));
 #elif defined(ROW)
     return turned_q[(n * WORDS + s * LANES + l) * FOURS + f];
 #else

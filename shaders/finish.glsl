@@ -27,9 +27,7 @@ void write_ready(uint head, uint own, uint n)
         uint from = uint(b % PART_FOURS * 8 / PART_FOURS) + lane / uint(PART_FOURS);
         vec4 v = vec4(0.0);
         [[unroll]] for (int f = 0; f < PART_FOURS; f++) {
-            vec4 four = ready[b / PART_FOURS * PART_FOURS + f];
-            four = vec4(subgroupShuffle(four.x, from), subgroupShuffle(four.y, from), subgroupShuffle(four.z, from),
-                        subgroupShuffle(four.w, from));
+            vec4 four = subgroupShuffle(ready[b / PART_FOURS * PART_FOURS + f], from);
             if (lane % uint(PART_FOURS) == uint(f)) v = four;
         }
         uvec4 word = round_block(v);

@@ -15,44 +15,29 @@ uint own_at = NO_ROW; // of the piece at hand, the place of the row's own positi
 uvec4 own_v[TURNS];   // the words that hold a lane's shares
 #ifdef SHUFFLE
 uvec4 own_k[SPANS];
-uvec4 own_k_word(int s, int l)
-{
-    uvec4 v = own_k[s];
-    uint from = uint(l);
-    return uvec4(subgroupShuffle(v.x, from), subgroupShuffle(v.y, from), subgroupShuffle(v.z, from), subgroupShuffle(v.w, from));
-}
+uvec4 own_k_word(int s, int l) { return subgroupShuffle(own_k[s], uint(l)); }
 #else
 shared uvec4 own_k[WORDS];
 shared vec4 turned_q[QUERIES * WORDS * FOURS];
 uvec4 own_k_word(int s, int l) { return own_k[s * LANES + l]; }
 #endif
 
-// Dimensions d to d + 3 of a head of q or k.
-vec4 normed_four(uint at, uint d, float scale, bool is_q)
-{
-    vec4 v = read_four(0, at + d);
-    if (NORM) {
-        v *= scale;
-        if (!LATE) v *= gain_four(is_q, d);
-    }
-    return v;
-}
-
 // Pairs that are half of rope_dim apart: rope_dim is a multiple of 8.
 vec4 turned_far(uint at, uint d, float scale, bool is_q, vec4 v)
 {
     uint turn = d - h.rope_at, apart = h.rope_dim / 2, word = turn % apart / 2;
     bool is_first = turn < apart;
-    vec4 other = normed_four(at, is_first ? d + apart : d - apart, scale, is_q), x = is_first ? v : other, y = is_first ? other : v;
+    vec4 other = normed_four(0, at, is_first ? d + apart : d - apart, scale, is_q, false), x = is_first ? v : other, y = is_first ? other : v;
     vec4 low = uintBitsToFloat(WORD(rope, word)), high = uintBitsToFloat(WORD(rope, word + 1));
     vec2 a = rotate(vec2(x.x, y.x), low.xy), b = rotate(vec2(x.y, y.y), low.zw), c = rotate(vec2(x.z, y.z), high.xy),
          e = rotate(vec2(x.w, y.w), high.zw);
     return is_first ? vec4(a.x, b.x, c.x, e.x) : vec4(a.y, b.y, c.y, e.y);
 }
 
+// Dimensions d to d + 3 of a head of q or k.
 vec4 turned_four(uint at, uint d, float scale, bool is_q)
 {
-    vec4 v = normed_four(at, d, scale, is_q);
+    vec4 v = normed_four(0, at, d, scale, is_q, false);
     uint turn = d - h.rope_at; // below rope_at: beyond all
     if (turn < h.rope_dim) {
         if (h.neox != 0) v = turned_far(at, d, scale, is_q, v);
@@ -104,11 +89,7 @@ uvec4 word_of(vec4 a, vec4 b)
     return KV == 0 ? uvec4(half_pair(a.xy), half_pair(a.zw), half_pair(b.xy), half_pair(b.zw)) : floatBitsToUint(a);
 }
 
-vec4 value_four(uint at, uint d, float scale)
-{
-    vec4 v = read_four(0, at + d);
-    return NORM ? v * scale : v;
-}
+vec4 value_four(uint at, uint d, float scale) { return normed_four(0, at, d, scale, false, true); }
 
 // K and V of the workgroup's head at the row's own position, if the group holds that. One workgroup of each
 // head writes them to the cache.

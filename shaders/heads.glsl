@@ -15,9 +15,19 @@ vec4 read_four(uint row, uint at)
     return v;
 }
 
-// Where the gains of a head of q or k begin in terms.
-uint gains_at(bool is_q) { return h.stride + (is_q ? 0 : h.head_dim); }
-vec4 gain_four(bool is_q, uint d) { return uintBitsToFloat(WORD(terms, (gains_at(is_q) + d) / 4)); }
+// Gains of q or k.
+vec4 gain_four(bool is_q, uint d) { return uintBitsToFloat(WORD(terms, (h.stride + (is_q ? 0 : h.head_dim) + d) / 4)); }
+
+// Dimensions d to d + 3 of a head, as they are before they turn; those of v have no gains.
+vec4 normed_four(uint row, uint at, uint d, float scale, bool is_q, bool is_v)
+{
+    vec4 v = read_four(row, at + d);
+    if (NORM) {
+        v *= scale;
+        if (!LATE && !is_v) v *= gain_four(is_q, d);
+    }
+    return v;
+}
 
 // What q is multiplied by, with SCALED.
 float q_factor(uint row)

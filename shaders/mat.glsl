@@ -47,9 +47,7 @@ void load_x(uint at)
 vec4 x_of(uint x_at, int n, int h, int g)
 {
 #ifdef SHUFFLE
-    uint from = uint(4 * h + g);
-    return vec4(subgroupShuffle(own[n].x, from), subgroupShuffle(own[n].y, from), subgroupShuffle(own[n].z, from),
-                subgroupShuffle(own[n].w, from));
+    return subgroupShuffle(own[n], uint(4 * h + g));
 #else
     vec4 v = uintBitsToFloat(WORD(x, x_at + X_AT(n) + uint(4 * h + g)));
     if (OFFSET == 1) own_sum[n] = (g == 0 ? 0.0 : own_sum[n]) + ((v.x + v.y) + (v.z + v.w));

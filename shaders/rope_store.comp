@@ -105,12 +105,7 @@ vec2 couple_of(vec4 v, uint d) { return (d & 2u) == 0u ? v.xy : v.zw; }
 // Dimensions d and d + 1, d even, of a head at `at`.
 vec2 read_two(uint row, uint at, uint d, float scale, bool is_q, bool is_v)
 {
-    vec4 v = read_four(row, at + d);
-    if (NORM) {
-        v *= scale;
-        if (!LATE && !is_v) v *= gain_four(is_q, d);
-    }
-    return couple_of(v, d);
+    return couple_of(normed_four(row, at, d, scale, is_q, is_v), d);
 }
 
 // Where a KV head's part of a page begins.
