@@ -312,6 +312,10 @@ void check_name(const struct ops *ops, const struct check *t, char out[CHOICE_NA
                  t->bias ? " bias" : "", (int)t->activation.kind, t->columns);
         break;
     case CHECK_COMBINE: snprintf(out, CHOICE_NAME, "combine"); break;
+    case CHECK_TAIL:
+        snprintf(out, CHOICE_NAME, "tail %s %s %d", quant_info((uint32_t)t->type)->name,
+                 value_names[t->in], (int)t->activation.kind);
+        break;
     }
 }
 
@@ -333,6 +337,7 @@ llm_status check_run(struct ops *ops, const struct check *t, struct verdict *v, 
         [CHECK_ROUTER] = check_router,
         [CHECK_EXPERTS] = check_experts,
         [CHECK_COMBINE] = check_combine,
+        [CHECK_TAIL] = check_tail,
     };
     struct trial b;
     struct ops apart = *ops;

@@ -17,7 +17,8 @@ enum check_kind {
     CHECK_TOP,
     CHECK_ROUTER,  /* with the order of its pairs */
     CHECK_EXPERTS, /* a product of theirs */
-    CHECK_COMBINE
+    CHECK_COMBINE,
+    CHECK_TAIL
 };
 
 /* What to check; fields that do not concern the kind are 0. */

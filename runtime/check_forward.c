@@ -4,6 +4,7 @@
 
 #include "check_impl.h"
 #include "forward.h"
+#include "layer.h"
 
 static llm_status judge(struct ops *ops, const struct check *t, struct llm_error *error)
 {
@@ -94,12 +95,28 @@ static llm_status check_at_once(struct forward *f, struct check t, struct llm_er
     return LLM_OK;
 }
 
+/* The same for what follows attention. */
+static llm_status check_tail_of(struct forward *f, uint32_t l, struct llm_error *error)
+{
+    const struct weight *o = &f->weights->layers[l].o;
+    const struct check t = {.kind = CHECK_TAIL,
+                            .type = o->type,
+                            .in = ops_values(f->ops, o),
+                            .activation = f->h.kinds[l].activation};
+    bool right;
+    if (!layer_has_tail(f, l, 1)) return LLM_OK;
+    TRY(know(f->ops, &t, &right, error));
+    if (!right) f->ops->tail_apart = true;
+    return LLM_OK;
+}
+
 llm_status check_forward(struct forward *f, struct llm_error *error)
 {
     for (uint32_t l = 0; l < f->h.n_layers; l++) {
         const struct check t = attention_of(f, l);
         TRY(require(f->ops, &t, error));
         TRY(check_at_once(f, t, error));
+        TRY(check_tail_of(f, l, error));
     }
     f->ops->check = judge_product;
     f->ops->require = require;

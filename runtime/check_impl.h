@@ -63,6 +63,8 @@ llm_status check_top(struct trial *b, const struct check *t, struct verdict *v,
 llm_status check_attention(struct trial *b, const struct check *t, struct verdict *v,
                            struct llm_error *error);
 
+llm_status check_tail(struct trial *b, const struct check *t, struct verdict *v,
+                      struct llm_error *error);
 llm_status check_router(struct trial *b, const struct check *t, struct verdict *v,
                         struct llm_error *error);
 llm_status check_experts(struct trial *b, const struct check *t, struct verdict *v,

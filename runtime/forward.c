@@ -96,7 +96,8 @@ uint64_t forward_page_size(const struct hparams *h, uint32_t kv, uint64_t *large
 }
 
 struct scratch {
-    uint64_t x, added, beside, qkv, attended, hidden, partial, logits, best, groups, top;
+    uint64_t x, behind_x, added, beside, qkv, attended, hidden, partial, tail, logits, best, groups,
+        top;
 };
 
 static struct scratch scratch_sizes(const struct hparams *h, const struct attention_shape *s,
@@ -106,12 +107,14 @@ static struct scratch scratch_sizes(const struct hparams *h, const struct attent
     const uint64_t row = n_rows * sizeof(float), n_outputs = h->encoder ? 0 : FORWARD_MAX_OUTPUTS;
     return (struct scratch){
         .x = row * ops_stride(h->dim),
+        .behind_x = FORWARD_ROWS_BEHIND * ops_stride(h->dim) * sizeof(float),
         .added = h->post_norms ? row * ops_stride(h->dim) : 0,
         .beside = h->dense_too && h->router.n_experts ? row * ops_stride(h->dim) : 0,
         .qkv = row * s->stride,
         .attended = row * ops_stride(h->n_heads * s->v_dim),
         .hidden = row * ops_stride(h->hidden > h->shared_hidden ? h->hidden : h->shared_hidden),
         .partial = ops_partial_size(s, n_rows, c->context),
+        .tail = ops_tail_size(h->n_heads * s->v_dim, h->dim, h->hidden),
         .logits = n_outputs * ops_stride(h->vocab) * sizeof(float),
         .best = n_outputs * sizeof(uint32_t),
         .groups = n_outputs * ops_top_scratch(),
@@ -123,8 +126,8 @@ uint64_t forward_scratch_size(const struct hparams *h, const struct forward_conf
 {
     struct attention_shape s = widest_shape(h, c->kv);
     struct scratch n = scratch_sizes(h, &s, c);
-    return 3 * n.x + n.added + n.beside + n.qkv + n.attended + n.hidden + n.partial + 2 * n.logits +
-           (1 + FORWARD_SLOTS) * n.best + n.groups + 2 * n.top +
+    return 3 * n.x + n.behind_x + n.added + n.beside + n.qkv + n.attended + n.hidden + n.partial +
+           n.tail + 2 * n.logits + (1 + FORWARD_SLOTS) * n.best + n.groups + 2 * n.top +
            experts_scratch_size(h, max_rows(h, &s, c)) + latent_scratch_size(h, max_rows(h, &s, c));
 }
 
@@ -164,7 +167,7 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
         uint64_t size;
         enum gpu_memory memory;
     } wanted[] = {
-        {&f->x, n.x, GPU_MEMORY_DEVICE},
+        {&f->x, n.x + n.behind_x, GPU_MEMORY_DEVICE},
         {&f->normed, n.x, GPU_MEMORY_DEVICE},
         {&f->added, n.added, GPU_MEMORY_DEVICE},
         {&f->beside, n.beside, GPU_MEMORY_DEVICE},
@@ -172,6 +175,7 @@ static llm_status take_buffers(struct forward *f, const struct forward_config *c
         {&f->attended, n.attended, GPU_MEMORY_DEVICE},
         {&f->hidden, n.hidden, GPU_MEMORY_DEVICE},
         {&f->partial, n.partial, GPU_MEMORY_DEVICE},
+        {&f->tail, n.tail, GPU_MEMORY_DEVICE},
         {&f->logits, n.logits, GPU_MEMORY_DEVICE},
         {&f->best, n.best, GPU_MEMORY_DEVICE},
         {&f->groups, n.groups, GPU_MEMORY_DEVICE},
@@ -213,8 +217,8 @@ static llm_status clear_buffers(struct forward *f, struct llm_error *error)
 {
     struct gpu_commands *c;
     TRY_GPU(gpu_commands_create(f->gpu, &c, 0, &gpu_error_), error);
-    struct gpu_buffer *const all[] = {&f->x,   &f->normed,   &f->added, &f->beside,
-                                      &f->qkv, &f->attended, &f->hidden};
+    struct gpu_buffer *const all[] = {&f->x,   &f->normed,   &f->added,  &f->beside,
+                                      &f->qkv, &f->attended, &f->hidden, &f->tail};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (all[i]->size) gpu_commands_fill(c, all[i], 0, all[i]->size, 0);
     }
@@ -256,9 +260,9 @@ void forward_free(struct forward *f)
     forward_free_plans(f);
     ops_free(f->ops);
     struct gpu_buffer *const all[] = {
-        &f->x,      &f->added,   &f->beside,   &f->normed,      &f->qkv,         &f->attended,
-        &f->hidden, &f->partial, &f->logits,   &f->best,        &f->logits_host, &f->best_host,
-        &f->groups, &f->top,     &f->top_host, &f->states_host, &f->step.buffer};
+        &f->x,      &f->added,   &f->beside, &f->normed,   &f->qkv,         &f->attended,
+        &f->hidden, &f->partial, &f->logits, &f->best,     &f->logits_host, &f->best_host,
+        &f->tail,   &f->groups,  &f->top,    &f->top_host, &f->states_host, &f->step.buffer};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) gpu_buffer_free(f->gpu, all[i]);
     for (uint32_t i = 0; i + 1 < FORWARD_SLOTS; i++) gpu_buffer_free(f->gpu, &f->slots[i]);
     experts_free(&f->experts, f->gpu);

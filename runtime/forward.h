@@ -50,7 +50,9 @@ struct forward {
     uint32_t slot;                   /* that forward_set_... write to */
     struct gpu_buffer added, beside; /* what a layer adds to x, before its norm, and of that what
                                         experts make: (max rows, stride) f32 */
-    struct gpu_buffer x, normed, qkv, attended, hidden, partial; /* (max rows, stride) f32 */
+    struct gpu_buffer x, normed, qkv, attended, hidden, partial; /* (max rows, stride) f32; behind
+                                                                    x: two rows for ops_tail */
+    struct gpu_buffer tail;                                      /* ops_tail's */
     struct expert_scratch experts;
     struct latent_scratch latent;
     struct gpu_buffer logits, best; /* (max outputs, stride of vocab) f32; (max outputs) u32 */

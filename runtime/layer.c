@@ -1,6 +1,7 @@
 #include "layer.h"
 
 #include "error.h"
+#include "forward_impl.h"
 
 /* Rows that a product is given. */
 struct rows {
@@ -140,6 +141,72 @@ static struct gpu_range v_pages(const struct forward *f, uint32_t l)
     return (struct gpu_range){&kv->buffer, kv->v_at, kv->v_size * f->n_pages};
 }
 
+/* ---- the tail of a layer ---- */
+
+/* Row 0 of x; or, for what one tail leaves to the next, one of the two behind all rows. */
+static struct gpu_range row_of_x(const struct forward *f, bool is_behind, uint32_t l)
+{
+    const uint64_t row = ops_stride(f->h.dim) * sizeof(float);
+    const uint32_t n = is_behind ? f->step.max_rows + l % 2 * FORWARD_ROWS_BEHIND / 2 : 0;
+    return (struct gpu_range){&f->x, n * row, row};
+}
+
+/* Layer l as ops_tail has it, if it is of that kind. */
+static bool is_plain(const struct forward *f, uint32_t l)
+{
+    const struct layer_weights *w = &f->weights->layers[l];
+    const struct attention_shape s = forward_shape(f, l);
+    return !f->h.parallel && !f->h.norms_after && !f->h.centered && !s.latent &&
+           s.v_dim % 32 == 0 && !w->experts.router.buffer && w->gate.buffer &&
+           w->attn_norm.buffer && w->ffn_norm.buffer && !w->attn_post.buffer &&
+           !w->ffn_post.buffer && w->n_qkv == 1;
+}
+
+static bool fits_tail(const struct forward *f, uint32_t l)
+{
+    const struct layer_weights *w = &f->weights->layers[l];
+    const bool is_last = l + 1 == f->h.n_layers;
+    const struct tail t = {.o = &w->o,
+                           .gate = &w->gate,
+                           .up = &w->up,
+                           .down = &w->down,
+                           .qkv = is_last ? NULL : w[1].qkv};
+    return is_plain(f, l) && (is_last || is_plain(f, l + 1)) && ops_tail_fits(f->ops, &t);
+}
+
+/* A tail does not write the x that it reads: there is one only where another one is before or after
+ * it. */
+bool layer_has_tail(const struct forward *f, uint32_t l, uint32_t n_rows)
+{
+    return n_rows == 1 && fits_tail(f, l) &&
+           ((l > 0 && fits_tail(f, l - 1)) || (l + 1 < f->h.n_layers && fits_tail(f, l + 1)));
+}
+
+static llm_status record_tail(struct forward *f, struct gpu_commands *c, uint32_t l,
+                              struct llm_error *error)
+{
+    const struct layer_weights *w = &f->weights->layers[l];
+    const bool is_last = l + 1 == f->h.n_layers;
+    const struct tail t = {
+        .o = &w->o,
+        .gate = &w->gate,
+        .up = &w->up,
+        .down = &w->down,
+        .qkv = is_last ? NULL : w[1].qkv,
+        .activation = &f->h.kinds[l].activation,
+        .gain = &w->ffn_norm,
+        .next_gain = is_last ? &w->ffn_norm : &w[1].attn_norm,
+        .eps = f->h.norm_eps,
+        .made = &f->tail,
+        .qkv_out = &f->qkv,
+        .x_in = row_of_x(f, l > 0 && layer_has_tail(f, l - 1, 1), l),
+        .x_out = row_of_x(f, !is_last && layer_has_tail(f, l + 1, 1), l + 1),
+    };
+    return ops_tail(f->ops, c, &t, error);
+}
+
+/* ---- attention ---- */
+
 static llm_status record_qkv(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t stride,
                              uint32_t n, struct llm_error *error)
 {
@@ -183,7 +250,7 @@ static llm_status record_row_norms(struct forward *f, struct gpu_commands *c,
 
 /* From the normed rows to the attended ones. */
 static llm_status record_heads(struct forward *f, struct gpu_commands *c, uint32_t l,
-                               const struct attention_shape *shape, enum values attended,
+                               const struct attention_shape *shape, const struct rows *attended,
                                uint32_t n, struct llm_error *error)
 {
     const struct layer_weights *w = &f->weights->layers[l];
@@ -191,7 +258,8 @@ static llm_status record_heads(struct forward *f, struct gpu_commands *c, uint32
     uint32_t max_groups = (f->max_positions + ATTENTION_GROUP - 1) / ATTENTION_GROUP;
     if (f->h.row_norm) TRY(record_row_norms(f, c, shape, w, n, error));
     return ops_attend(f->ops, c, shape, &w->terms, &f->step, &f->qkv, &k, &v, &f->partial,
-                      &f->attended, attended, max_groups, n, error);
+                      shape->latent ? &f->attended : attended->buffer, attended->values, max_groups,
+                      n, error);
 }
 
 static llm_status record_attention(struct forward *f, struct gpu_commands *c, uint32_t l,
@@ -200,16 +268,22 @@ static llm_status record_attention(struct forward *f, struct gpu_commands *c, ui
     const struct layer_weights *w = &f->weights->layers[l];
     struct attention_shape shape = forward_shape(f, l);
     const bool rounds = !shape.latent && shape.v_dim % 32 == 0;
-    const struct rows attended = {shape.latent ? &f->latent.values : &f->attended,
+    const bool tail = layer_has_tail(f, l, n);
+    const struct rows attended = {tail           ? &f->tail
+                                  : shape.latent ? &f->latent.values
+                                                 : &f->attended,
                                   rounds ? ops_values(f->ops, &w->o) : VALUES_F32};
     struct norm next = ffn_norm(f, w);
     if (w->sinks.buffer) shape.sinks = &w->sinks;
-    TRY(record_qkv(f, c, l, shape.stride, n, error));
-    gpu_commands_barrier(c);
+    if (l == 0 || !layer_has_tail(f, l - 1, n)) {
+        TRY(record_qkv(f, c, l, shape.stride, n, error));
+        gpu_commands_barrier(c);
+    }
     if (f->h.parallel && next.gain->buffer) /* before x changes */
         TRY(record_norm(f, c, &f->x, &next, n, error));
-    TRY(record_heads(f, c, l, &shape, attended.values, n, error));
+    TRY(record_heads(f, c, l, &shape, &attended, n, error));
     gpu_commands_barrier(c);
+    if (tail) return record_tail(f, c, l, error);
     if (f->h.latent) {
         TRY(latent_record_values(f, c, l, n, error));
         gpu_commands_barrier(c);
@@ -346,6 +420,7 @@ llm_status layer_record(struct forward *f, struct gpu_commands *c, uint32_t l, u
     if (l == 0) TRY(record_beginning(f, c, n_rows, error));
     gpu_commands_barrier(c);
     TRY(record_attention(f, c, l, n_rows, error));
+    if (layer_has_tail(f, l, n_rows)) return LLM_OK;
     gpu_commands_barrier(c);
     return record_ffn(f, c, l, n_rows, error);
 }

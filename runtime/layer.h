@@ -17,6 +17,8 @@
 /* From the embedding (layer 0) or the norm that the layer before made. */
 llm_status layer_record(struct forward *f, struct gpu_commands *c, uint32_t l, uint32_t n_rows,
                         struct llm_error *error);
+/* Whether all that follows the layer's attention is one dispatch. */
+bool layer_has_tail(const struct forward *f, uint32_t l, uint32_t n_rows);
 /* The logits of the step's outputs. */
 llm_status layer_record_head(struct forward *f, struct gpu_commands *c, uint32_t n_outputs,
                              struct llm_error *error);

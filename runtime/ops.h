@@ -217,6 +217,27 @@ llm_status ops_attend(struct ops *ops, struct gpu_commands *c, const struct atte
                       const struct gpu_range *v_pages, const struct gpu_buffer *partial,
                       const struct gpu_buffer *out, enum values out_values, uint32_t max_groups,
                       uint32_t n_rows, struct llm_error *error);
+/* What follows a layer's attention, for a single row: x_out = x_in + o attended, which has its norm
+ * (gain) and goes through gate, up and down, and is added; then its norm (next_gain) and of that
+ * qkv, unless the layer is the last one (NULL). Everything in one dispatch; the same bits as apart.
+ * made: of ops_tail_size bytes, begins with the attended row; integers where ops_values says so of
+ * o. */
+struct tail {
+    const struct weight *o, *gate, *up, *down, *qkv;
+    const struct activation *activation;
+    const struct gpu_range *gain, *next_gain;
+    float eps;
+    const struct gpu_buffer *made, *qkv_out;
+    struct gpu_range x_in, x_out; /* a row each, not the same */
+};
+/* Whether there is a kernel for it; matrices are all of one type, and lie in one buffer, whole
+ * tiles without biases. */
+bool ops_tail_fits(const struct ops *ops, const struct tail *t);
+/* Whether there is one for this type of weights and x so rounded. */
+bool ops_has_tail(const struct ops *ops, enum quant_type type, enum values values);
+uint64_t ops_tail_size(uint32_t heads, uint32_t dim, uint32_t hidden); /* floats of each */
+llm_status ops_tail(struct ops *ops, struct gpu_commands *c, const struct tail *t,
+                    struct llm_error *error);
 /* out[i] = index of the largest of logits(i)[0..n), ties to the lowest; NaN never wins unless all
  * are. */
 llm_status ops_argmax(struct ops *ops, struct gpu_commands *c, const struct gpu_buffer *logits,

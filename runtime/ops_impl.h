@@ -39,7 +39,9 @@ struct ops {
     bool apart;                 /* the kernel of a row alone is wrong */
     bool flat;                  /* the driver unrolls no loops */
     enum values integers;       /* that activations are rounded to where that is faster, or f32 */
-    struct gpu_buffer counters; /* of workgroups that have finished, 0 between dispatches */
+    bool tail_apart;            /* that of a layer's tail is wrong */
+    uint32_t patience;          /* of its workgroups: how often they look for what they wait for */
+    struct gpu_buffer counters; /* of what workgroups have finished, 0 between dispatches */
     uint32_t forced;            /* for tests and measurements: way number forced - 1 */
     const struct alloc *alloc;
 };
@@ -95,7 +97,7 @@ llm_status ops_refuse(struct ops *ops, const char *name, struct llm_error *error
 uint32_t ops_pieces(const struct ops *ops, const struct weight *w);
 
 enum {
-    OPS_COUNTERS = 256,
+    OPS_COUNTERS = 4096,
     OPS_AXIS = 65535, /* workgroups along one axis that every device allows */
     OPS_NORM_ROWS =
         4 /* more have their norm made by as many workgroups, in a dispatch of its own */
@@ -109,6 +111,7 @@ struct format_modules {
     uint32_t columns;     /* of that one at a time: measured, four are 1.6 times slower than two, or
                              1.2 times faster */
     enum module dot;      /* of packed bytes, 0: there is none; the one with tiles follows */
+    enum module tail, tail_integers; /* of x in f32 and in integers, 0: there is none */
 };
 
 /* NULL where there are none. */

@@ -8,37 +8,40 @@
 #include "ops_impl.h"
 #include "repack.h"
 
-#define FORMAT_MODULES(constant, name, integers, columns, dot)                                     \
+#define FORMAT_MODULES(constant, name, ...)                                                        \
     {                                                                                              \
         constant, MODULE_mat_##name, MODULE_mat_tile_##name, MODULE_mat_flat_##name,               \
-            MODULE_embed_##name, MODULE_mat_experts_##name, integers, columns, dot                 \
+            MODULE_embed_##name, MODULE_mat_experts_##name, __VA_ARGS__                            \
     }
 static const struct format_modules format_modules[] = {
-    FORMAT_MODULES(QUANT_F32, f32, 0, 0, 0),
-    FORMAT_MODULES(QUANT_F16, f16, 0, 0, 0),
-    FORMAT_MODULES(QUANT_BF16, bf16, 0, 0, 0),
-    FORMAT_MODULES(QUANT_Q4_0, q4_0, MODULE_mat_int_q4_0, 2, MODULE_mat_dot_q4_0),
-    FORMAT_MODULES(QUANT_Q4_1, q4_1, MODULE_mat_int_q4_1, 2, MODULE_mat_dot_q4_1),
-    FORMAT_MODULES(QUANT_Q5_0, q5_0, 0, 0, MODULE_mat_dot_q5_0),
-    FORMAT_MODULES(QUANT_Q5_1, q5_1, 0, 0, MODULE_mat_dot_q5_1),
-    FORMAT_MODULES(QUANT_Q8_0, q8_0, 0, 0, MODULE_mat_dot_q8_0),
-    FORMAT_MODULES(QUANT_Q2_K, q2_k, 0, 0, MODULE_mat_dot_q2_k),
-    FORMAT_MODULES(QUANT_Q3_K, q3_k, 0, 0, MODULE_mat_dot_q3_k),
-    FORMAT_MODULES(QUANT_Q4_K, q4_k, MODULE_mat_int_q4_k, 4, MODULE_mat_dot_q4_k),
-    FORMAT_MODULES(QUANT_Q5_K, q5_k, 0, 0, MODULE_mat_dot_q5_k),
-    FORMAT_MODULES(QUANT_Q6_K, q6_k, 0, 0, MODULE_mat_dot_q6_k),
-    FORMAT_MODULES(QUANT_IQ4_NL, iq4_nl, 0, 0, MODULE_mat_dot_iq4_nl),
-    FORMAT_MODULES(QUANT_IQ4_XS, iq4_xs, 0, 0, MODULE_mat_dot_iq4_xs),
-    FORMAT_MODULES(QUANT_MXFP4, mxfp4, 0, 0, 0),
-    FORMAT_MODULES(QUANT_IQ3_S, iq3_s, 0, 0, 0),
-    FORMAT_MODULES(QUANT_IQ3_XXS, iq3_xxs, 0, 0, 0),
-    FORMAT_MODULES(QUANT_IQ2_S, iq2_s, 0, 0, 0),
-    FORMAT_MODULES(QUANT_IQ2_XS, iq2_xs, 0, 0, 0),
-    FORMAT_MODULES(QUANT_IQ2_XXS, iq2_xxs, 0, 0, 0),
-    FORMAT_MODULES(QUANT_IQ1_S, iq1_s, 0, 0, 0),
-    FORMAT_MODULES(QUANT_IQ1_M, iq1_m, 0, 0, 0),
-    FORMAT_MODULES(QUANT_TQ1_0, tq1_0, 0, 0, 0),
-    FORMAT_MODULES(QUANT_TQ2_0, tq2_0, 0, 0, 0),
+    FORMAT_MODULES(QUANT_F32, f32, 0, 0, 0, 0, 0),
+    FORMAT_MODULES(QUANT_F16, f16, 0, 0, 0, MODULE_tail_f16, 0),
+    FORMAT_MODULES(QUANT_BF16, bf16, 0, 0, 0, 0, 0),
+    FORMAT_MODULES(QUANT_Q4_0, q4_0, MODULE_mat_int_q4_0, 2, MODULE_mat_dot_q4_0, MODULE_tail_q4_0,
+                   MODULE_tail_int_q4_0),
+    FORMAT_MODULES(QUANT_Q4_1, q4_1, MODULE_mat_int_q4_1, 2, MODULE_mat_dot_q4_1, MODULE_tail_q4_1,
+                   MODULE_tail_int_q4_1),
+    FORMAT_MODULES(QUANT_Q5_0, q5_0, 0, 0, MODULE_mat_dot_q5_0, 0, 0),
+    FORMAT_MODULES(QUANT_Q5_1, q5_1, 0, 0, MODULE_mat_dot_q5_1, 0, 0),
+    FORMAT_MODULES(QUANT_Q8_0, q8_0, 0, 0, MODULE_mat_dot_q8_0, MODULE_tail_q8_0, 0),
+    FORMAT_MODULES(QUANT_Q2_K, q2_k, 0, 0, MODULE_mat_dot_q2_k, 0, 0),
+    FORMAT_MODULES(QUANT_Q3_K, q3_k, 0, 0, MODULE_mat_dot_q3_k, 0, 0),
+    FORMAT_MODULES(QUANT_Q4_K, q4_k, MODULE_mat_int_q4_k, 4, MODULE_mat_dot_q4_k, MODULE_tail_q4_k,
+                   MODULE_tail_int_q4_k),
+    FORMAT_MODULES(QUANT_Q5_K, q5_k, 0, 0, MODULE_mat_dot_q5_k, 0, 0),
+    FORMAT_MODULES(QUANT_Q6_K, q6_k, 0, 0, MODULE_mat_dot_q6_k, 0, 0),
+    FORMAT_MODULES(QUANT_IQ4_NL, iq4_nl, 0, 0, MODULE_mat_dot_iq4_nl, 0, 0),
+    FORMAT_MODULES(QUANT_IQ4_XS, iq4_xs, 0, 0, MODULE_mat_dot_iq4_xs, 0, 0),
+    FORMAT_MODULES(QUANT_MXFP4, mxfp4, 0, 0, 0, 0, 0),
+    FORMAT_MODULES(QUANT_IQ3_S, iq3_s, 0, 0, 0, 0, 0),
+    FORMAT_MODULES(QUANT_IQ3_XXS, iq3_xxs, 0, 0, 0, 0, 0),
+    FORMAT_MODULES(QUANT_IQ2_S, iq2_s, 0, 0, 0, 0, 0),
+    FORMAT_MODULES(QUANT_IQ2_XS, iq2_xs, 0, 0, 0, 0, 0),
+    FORMAT_MODULES(QUANT_IQ2_XXS, iq2_xxs, 0, 0, 0, 0, 0),
+    FORMAT_MODULES(QUANT_IQ1_S, iq1_s, 0, 0, 0, 0, 0),
+    FORMAT_MODULES(QUANT_IQ1_M, iq1_m, 0, 0, 0, 0, 0),
+    FORMAT_MODULES(QUANT_TQ1_0, tq1_0, 0, 0, 0, 0, 0),
+    FORMAT_MODULES(QUANT_TQ2_0, tq2_0, 0, 0, 0, 0, 0),
 };
 
 const struct format_modules *ops_format(enum quant_type type)

@@ -238,13 +238,6 @@ static llm_status try_products(struct run *r, enum quant_type type, enum values 
     return LLM_OK;
 }
 
-static llm_status try_format(struct run *r, enum quant_type type, struct llm_error *error)
-{
-    const enum values rounded = rounded_for(r, type);
-    TRY(try_products(r, type, VALUES_F32, error));
-    return rounded ? try_products(r, type, rounded, error) : LLM_OK;
-}
-
 /* ---- the others ---- */
 
 static llm_status try_other(struct run *r, const struct check *t, const char *operation,
@@ -333,6 +326,31 @@ static llm_status try_routers(struct run *r, struct llm_error *error)
         }
     }
     return try_other(r, &(struct check){.kind = CHECK_COMBINE}, "combine", error);
+}
+
+/* What follows attention, where one dispatch does it all. In f32 as a model is that is loaded so.
+ */
+static llm_status try_tail(struct run *r, enum quant_type type, enum values in,
+                           struct llm_error *error)
+{
+    const enum values integers = r->ops->integers;
+    const struct check t = {
+        .kind = CHECK_TAIL, .type = type, .in = in, .activation = {.kind = ACTIVATION_SILU}};
+    if (!ops_has_tail(r->ops, type, in)) return LLM_OK;
+    r->ops->integers = in;
+    const llm_status status = try_other(r, &t, "tail of a layer", error);
+    r->ops->integers = integers;
+    return status;
+}
+
+static llm_status try_format(struct run *r, enum quant_type type, struct llm_error *error)
+{
+    const enum values rounded = rounded_for(r, type);
+    TRY(try_products(r, type, VALUES_F32, error));
+    TRY(try_tail(r, type, VALUES_F32, error));
+    if (!rounded) return LLM_OK;
+    TRY(try_products(r, type, rounded, error));
+    return try_tail(r, type, rounded, error);
 }
 
 /* Alone, and as many pairs as are taken together. */

@@ -168,7 +168,7 @@ uint64_t weights_size(const struct blueprint *b, const struct gpu_device *gpu,
     for (uint32_t l = 0; l + n_host_layers < b->h.n_layers; l++) {
         for (int slot = 0; slot < N_LAYER_MATRICES; slot++) {
             const struct gguf_tensor *t = b->layers[l][slot];
-            if (t) size += gpu_buffer_cost(gpu, loader_matrix_size(t), GPU_MEMORY_DEVICE);
+            if (t) size += gpu_buffer_cost(gpu, loader_place_size(t), GPU_MEMORY_DEVICE);
         }
         for (int i = 0; i < N_LAYER_STACKS; i++) size += stack_cost(b, l, i, gpu);
     }
@@ -350,9 +350,31 @@ static float gain_scale(const struct loader *ld, int slot)
     return slot == SLOT_ROUTER_GAIN ? 1 / sqrtf((float)ld->b->h.dim) : 1;
 }
 
-static llm_status load_layer(struct loader *ld, uint32_t l, enum gpu_memory memory,
-                             struct llm_error *error)
+static enum gpu_memory memory_of(const struct loader *ld, uint32_t l)
 {
+    return l + ld->n_host_layers < ld->w->n_layers ? GPU_MEMORY_DEVICE : GPU_MEMORY_HOST;
+}
+
+/* One buffer for what is computed between the attention of this layer and that of the next one, so
+ * that one dispatch can do it all (ops_tail): o, gate, up, down, and the next layer's q, k and v.
+ */
+static llm_status share_buffer(struct loader *ld, uint32_t l, struct llm_error *error)
+{
+    const bool has_next = l + 1 < ld->w->n_layers && memory_of(ld, l + 1) == memory_of(ld, l);
+    const struct gguf_tensor *const *t = ld->b->layers[l], *const *next = has_next
+                                                                              ? ld->b->layers[l + 1]
+                                                                              : NULL;
+    uint64_t size = 0;
+    if (t[SLOT_ROUTER] || !t[SLOT_UP]) return LLM_OK;
+    for (int i = SLOT_O; i <= SLOT_DOWN; i++) size += t[i] ? loader_place_size(t[i]) : 0;
+    for (int i = SLOT_Q; i <= SLOT_V && next; i++) size += next[i] ? loader_place_size(next[i]) : 0;
+    if (size > gpu_device_info(ld->w->gpu)->allocation_size) return LLM_OK;
+    return loader_share(ld, size, memory_of(ld, l), error);
+}
+
+static llm_status load_layer(struct loader *ld, uint32_t l, struct llm_error *error)
+{
+    const enum gpu_memory memory = memory_of(ld, l);
     const struct gguf_tensor **t = ld->b->layers[l];
     struct layer_weights *lw = &ld->w->layers[l];
     for (int i = 0; i < n_layer_vectors(&ld->b->h); i++) {
@@ -362,10 +384,12 @@ static llm_status load_layer(struct loader *ld, uint32_t l, enum gpu_memory memo
     }
     TRY(load_terms(ld, l, &lw->terms, error));
     TRY(load_qkv(ld, l, memory, lw, error));
+    ld->shared = NULL;
     if (t[SLOT_Q_A]) {
         TRY(loader_matrix(ld, &t[SLOT_Q_A], 1, memory, &lw->latent.q_a, error));
         TRY(loader_matrix(ld, &t[SLOT_Q_B], 1, memory, &lw->latent.q_b, error));
     }
+    TRY(share_buffer(ld, l, error));
     TRY(loader_matrix(ld, &t[SLOT_O], 1, memory, &lw->o, error));
     TRY(loader_scale(ld, t[SLOT_LAYER_SCALE], &lw->scale, error));
     for (int i = 0; i < N_LAYER_STACKS; i++) TRY(load_stack(ld, l, i, memory, error));
@@ -390,7 +414,7 @@ static llm_status load_rope_factors(struct loader *ld, struct llm_error *error)
     return LLM_OK;
 }
 
-static llm_status load_all(struct loader *ld, uint32_t n_host_layers, struct llm_error *error)
+static llm_status load_all(struct loader *ld, struct llm_error *error)
 {
     struct weights *w = ld->w;
     const struct blueprint *b = ld->b;
@@ -413,9 +437,7 @@ static llm_status load_all(struct loader *ld, uint32_t n_host_layers, struct llm
     TRY(loader_vector(ld, b->tensors[SLOT_OUTPUT_NORM], b->h.logit_scale, &w->output_norm, error));
     TRY(loader_vector(ld, b->tensors[SLOT_OUTPUT_NORM_BIAS], b->h.logit_scale, &w->output_norm_bias,
                       error));
-    for (uint32_t l = 0; l < w->n_layers; l++)
-        TRY(load_layer(ld, l, l + n_host_layers < w->n_layers ? GPU_MEMORY_DEVICE : GPU_MEMORY_HOST,
-                       error));
+    for (uint32_t l = 0; l < w->n_layers; l++) TRY(load_layer(ld, l, error));
     TRY_GPU(gpu_upload_finish(ld->upload, &gpu_error_), error);
     return LLM_OK;
 }
@@ -460,9 +482,10 @@ llm_status weights_load(struct weights *w, const struct blueprint *b, const stru
                         .source = source,
                         .progress = progress,
                         .user = user,
-                        .total = file_bytes(b)};
+                        .total = file_bytes(b),
+                        .n_host_layers = n_host_layers};
     ld.crew = crew_open(alloc, UINT32_MAX);
-    llm_status status = load_all(&ld, n_host_layers, error);
+    llm_status status = load_all(&ld, error);
     gpu_upload_free(ld.upload);
     crew_free(ld.crew);
     alloc_free(alloc, ld.scratch, ld.scratch_size);

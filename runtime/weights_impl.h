@@ -14,13 +14,17 @@ struct loader {
     struct crew *crew; /* that repacks; NULL: this thread alone */
     weights_progress progress;
     void *user;
-    uint64_t done, total; /* bytes in the file */
+    uint64_t done, total;   /* bytes in the file */
+    uint32_t n_host_layers; /* the last ones */
     void *scratch;
     size_t scratch_size;
+    struct gpu_buffer *shared; /* that matrices go to, as long as there is room; or NULL */
+    uint64_t shared_used;
 };
 
-/* Bytes on the device: of a matrix, and of a vector of dim f32. */
+/* Bytes on the device: of a matrix, of its place in a buffer, and of a vector of dim f32. */
 uint64_t loader_matrix_size(const struct gguf_tensor *t);
+uint64_t loader_place_size(const struct gguf_tensor *t);
 uint64_t loader_vector_size(uint64_t dim);
 
 /* n bytes of the file at offset, there until the next call. */
@@ -33,8 +37,11 @@ llm_status loader_stream(struct loader *ld, const struct gguf_tensor *t, struct 
 /* The same with rows as columns, decoded. values: twice the matrix in f32. */
 llm_status loader_stream_turned(struct loader *ld, const struct gguf_tensor *t, float *values,
                                 struct gpu_buffer *to, uint64_t at, struct llm_error *error);
-/* One matrix, in a buffer of its own, made of the rows of n tensors of one type, one below the
- * other; all but the last are whole tiles. */
+/* Makes the buffer for matrices that lie together. */
+llm_status loader_share(struct loader *ld, uint64_t size, enum gpu_memory memory,
+                        struct llm_error *error);
+/* One matrix, in the shared buffer or one of its own, made of the rows of n tensors of one type,
+ * one below the other; all but the last are whole tiles. */
 llm_status loader_matrix(struct loader *ld, const struct gguf_tensor *const *parts, uint32_t n,
                          enum gpu_memory memory, struct weight *out, struct llm_error *error);
 

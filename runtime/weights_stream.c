@@ -5,16 +5,26 @@
 #include "repack.h"
 #include "weights_impl.h"
 
-enum { VECTOR_ALIGNMENT = 256, BAND = 2 << 20, PIECE = 64 << 10 /* of a band, for one thread */ };
+enum { ALIGNMENT = 256, BAND = 2 << 20, PIECE = 64 << 10 /* of a band, for one thread */ };
 
 uint64_t loader_matrix_size(const struct gguf_tensor *t)
 {
     return repack_size(t->type, t->dims[1], t->dims[0]);
 }
 
+static uint64_t aligned(uint64_t n)
+{
+    return (n + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+uint64_t loader_place_size(const struct gguf_tensor *t)
+{
+    return aligned(loader_matrix_size(t));
+}
+
 uint64_t loader_vector_size(uint64_t dim)
 {
-    return (dim * sizeof(float) + VECTOR_ALIGNMENT - 1) / VECTOR_ALIGNMENT * VECTOR_ALIGNMENT;
+    return aligned(dim * sizeof(float));
 }
 
 static llm_status advance(struct loader *ld, uint64_t bytes, struct llm_error *error)
@@ -126,10 +136,42 @@ llm_status loader_stream_turned(struct loader *ld, const struct gguf_tensor *t, 
     return advance(ld, t->size, error);
 }
 
+static llm_status take_buffer(struct loader *ld, uint64_t size, enum gpu_memory memory,
+                              struct gpu_buffer **out, struct llm_error *error)
+{
+    struct weights *w = ld->w;
+    *out = &w->buffers[w->n_buffers];
+    TRY_GPU(gpu_buffer_create(w->gpu, *out, size, memory, &gpu_error_), error);
+    w->n_buffers++;
+    return LLM_OK;
+}
+
+llm_status loader_share(struct loader *ld, uint64_t size, enum gpu_memory memory,
+                        struct llm_error *error)
+{
+    ld->shared_used = 0;
+    return take_buffer(ld, size, memory, &ld->shared, error);
+}
+
+/* In the shared buffer, if that has room. */
+static llm_status take_place(struct loader *ld, uint64_t size, enum gpu_memory memory,
+                             struct weight *out, struct llm_error *error)
+{
+    struct gpu_buffer *buffer = ld->shared;
+    out->offset = ld->shared_used;
+    if (!buffer || buffer->memory != memory || size > buffer->size - ld->shared_used) {
+        out->offset = 0;
+        TRY(take_buffer(ld, size, memory, &buffer, error));
+    } else {
+        ld->shared_used += aligned(size);
+    }
+    out->buffer = buffer;
+    return LLM_OK;
+}
+
 llm_status loader_matrix(struct loader *ld, const struct gguf_tensor *const *parts, uint32_t n,
                          enum gpu_memory memory, struct weight *out, struct llm_error *error)
 {
-    struct weights *w = ld->w;
     uint64_t size = 0;
     *out = (struct weight){
         .type = parts[0]->type, .cols = (uint32_t)parts[0]->dims[0], .bias = out->bias};
@@ -137,11 +179,9 @@ llm_status loader_matrix(struct loader *ld, const struct gguf_tensor *const *par
         size += loader_matrix_size(parts[i]);
         out->rows += (uint32_t)parts[i]->dims[1];
     }
-    struct gpu_buffer *buffer = &w->buffers[w->n_buffers];
-    TRY_GPU(gpu_buffer_create(w->gpu, buffer, size, memory, &gpu_error_), error);
-    w->n_buffers++;
-    out->buffer = buffer;
-    uint64_t at = 0;
+    TRY(take_place(ld, size, memory, out, error));
+    struct gpu_buffer *buffer = &ld->w->buffers[out->buffer - ld->w->buffers];
+    uint64_t at = out->offset;
     for (uint32_t i = 0; i < n; i++) {
         TRY(loader_stream(ld, parts[i], buffer, at, error));
         at += loader_matrix_size(parts[i]);

@@ -36,6 +36,15 @@ struct mat_norm_args {
     uint all_rows;          /* of y */
 };
 
+/* uvec4 of the matrices where not said otherwise. */
+struct tail_args {
+    uint o, gate, up, down, qkv; /* where they begin */
+    uint heads, dim, hidden;     /* blocks of 32 numbers that are rows: what o takes, x, what down takes */
+    uint qkv_tiles;              /* 0: the layer is the last one */
+    float n, eps;                /* floats of x */
+    float act[4];
+};
+
 struct embed_args {
     uint first, rows;       /* tokens that this dispatch serves: [first, first + rows) */
     uint blocks;            /* of 32 columns */

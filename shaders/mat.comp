@@ -72,7 +72,7 @@ void main()
     uint lanes = (gl_WorkGroupID.z * gl_NumWorkGroups.y + gl_WorkGroupID.y) * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
     uint tile = lanes / 8, row = lanes * 4, column = gl_WorkGroupID.x * uint(COLUMNS);
     lane = lanes % 8;
-    bool whole = multiply(column * a.x_stride, tile * tile_words(a.blocks), tile * 32 < a.rows);
+    bool whole = multiply(column * a.x_stride, tile * tile_words(a.blocks), tile * 32 < a.rows ? a.blocks : 0);
 #ifdef DOT
     if (ROUND) {
         round_tile(whole, tile, column);

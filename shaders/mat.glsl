@@ -2,12 +2,7 @@
 // in order: nothing is reduced over lanes, and the sum of a row is the same whatever COLUMNS is. The
 // including shader has the buffers first, second and x, the constants COLUMNS and MATRICES, and
 // X_AT(n), where row n of x begins after x_at.
-int matrix;
-uvec4 W4(uint i)
-{
-    if (matrix == 0) return WORD(first, i);
-    return WORD(second, i);
-}
+#include "matrix.glsl"
 #include "format.glsl"
 
 const int SUMS = MATRICES * COLUMNS;
@@ -139,9 +134,9 @@ bool join_pieces()
 
 // All blocks of the lane's tile at `at`: sums, complete where the answer is true. All invocations
 // of a workgroup come here or none.
-bool multiply(uint x_at, uint at, bool inside)
+bool multiply(uint x_at, uint at, uint blocks)
 {
-    uint blocks = inside ? a.blocks : 0, piece = gl_LocalInvocationID.y;
+    uint piece = gl_LocalInvocationID.y;
     uint from = blocks * piece / uint(PIECES), to = blocks * (piece + 1) / uint(PIECES);
     [[unroll]] for (int i = 0; i < SUMS; i++) sums[i] = vec4(0.0);
     add_blocks(0, x_at, at, from, to);

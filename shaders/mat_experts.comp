@@ -86,7 +86,7 @@ void main()
     lane = gl_LocalInvocationID.x & 7u;
     uint tile = (gl_WorkGroupID.z * gl_NumWorkGroups.y + gl_WorkGroupID.y) * (gl_WorkGroupSize.x / 8) + gl_LocalInvocationID.x / 8;
     uint row = tile * 32 + lane * 4;
-    if (!multiply(0, local * a.words + tile * tile_words(a.blocks), tile * 32 < a.rows) || row >= a.rows) return;
+    if (!multiply(0, local * a.words + tile * tile_words(a.blocks), tile * 32 < a.rows ? a.blocks : 0) || row >= a.rows) return;
 
     vec4 bias = vec4(0.0), second_bias = vec4(0.0);
     if (BIAS) {

@@ -39,75 +39,8 @@ layout(push_constant) uniform Push { mat_args a; };
 #define ACT(i) a.act[i]
 #include "activation.glsl"
 
-int matrix;
-uvec4 W4(uint i)
-{
-    if (matrix == 0) return WORD(first, i);
-    return WORD(second, i);
-}
-#include "format.glsl"
-
-vec4 sums[COLUMNS]; // of the lane's four rows
-ivec4 own[COLUMNS];  // four of the block's columns
-ivec2 x_sums[COLUMNS]; // of its halves
-int all[COLUMNS * 2];          // of each pair of rows: the sum of both halves of the block,
-int high[COLUMNS * 2];         // and of it what the second row has
-
-const int HALF = 0x8000; // added before the rows are taken apart, so that the first one never borrows
-const int BOTH = 0x10001; // times a number, adds it to both rows
-
-void add_half(uint block_at, int h)
-{
-    load_half(block_at, h);
-    [[unroll]] for (int p = 0; p < 2; p++) {
-        int w[16];
-        [[unroll]] for (int i = 0; i < 16; i++) w[i] = int(nibbles[p][i / 4] >> (i % 4 * 4) & 0xf000fu);
-        [[unroll]] for (int n = 0; n < COLUMNS; n++) {
-            int s = HALF - 8 * BOTH * x_sums[n][h];
-            [[unroll]] for (int i = 0; i < 16; i++) s += w[i] * subgroupShuffle(own[n][i % 4], uint(4 * h + i / 4));
-            all[n * 2 + p] += s;
-            high[n * 2 + p] += s >> 16;
-        }
-    }
-}
-
-void add_block(uint x_at, uint block_at)
-{
-    float scales[COLUMNS];
-    [[unroll]] for (int n = 0; n < COLUMNS; n++) {
-        uvec4 word = WORD(x, x_at + uint(n) * a.x_stride + lane);
-        own[n] = ivec4(two_of(word.x), two_of(word.y));
-        scales[n] = uintBitsToFloat(word.z);
-        x_sums[n] = two_of(word.w);
-        [[unroll]] for (int p = 0; p < 2; p++) all[n * 2 + p] = high[n * 2 + p] = 0;
-    }
-    load_block(block_at);
-    [[unroll]] for (int h = 0; h < 2; h++) add_half(block_at, h);
-    [[unroll]] for (int n = 0; n < COLUMNS; n++) {
-        int x_sum = x_sums[n].x + x_sums[n].y;
-        float offset_by = float(x_sum) * scales[n];
-        [[unroll]] for (int j = 0; j < 4; j++) {
-            int second = high[n * 2 + j / 2];
-            int sum = j % 2 == 1 ? second : all[n * 2 + j / 2] - 2 * HALF - (second << 16);
-            sums[n][j] = fma(scale(j, 0), float(sum + 8 * x_sum) * scales[n], sums[n][j]);
-            sums[n][j] = fma(offset(j, 0), offset_by, sums[n][j]);
-        }
-    }
-}
-
-void add_matrix(int m, uint x_at, uint at)
-{
-    matrix = m;
-    [[unroll]] for (int n = 0; n < COLUMNS; n++) sums[n] = vec4(0.0);
-    for (uint u = 0; u < a.blocks / SUBS; u++) {
-        load_head(at);
-        for (int sub = 0; sub < SUBS; sub++) {
-            add_block(x_at, at + uint(HEAD) + uint(sub * BLOCK));
-            x_at += 8;
-        }
-        at += uint(HEAD + SUBS * BLOCK);
-    }
-}
+#define X_AT(n) uint(n) * a.x_stride
+#include "mat_int.glsl"
 
 #ifdef NORM
 bool is_last()
@@ -139,10 +72,10 @@ void main()
     uint tile = gl_WorkGroupID.z * gl_NumWorkGroups.y + gl_WorkGroupID.y, column = gl_WorkGroupID.x * uint(COLUMNS);
     if (tile * 32 >= a.rows) return;
     uint at = tile * tile_words(a.blocks), x_at = column * a.x_stride;
-    add_matrix(0, x_at, at);
+    add_matrix(0, x_at, at, a.blocks);
     vec4 gates[COLUMNS];
     [[unroll]] for (int n = 0; n < COLUMNS; n++) gates[n] = sums[n];
-    if (MATRICES == 2) add_matrix(1, x_at, at);
+    if (MATRICES == 2) add_matrix(1, x_at, at, a.blocks);
 
     uint row = tile * 32 + lane * 4, y_at = column * a.y_stride + a.y_at + row / 4;
     [[unroll]] for (int n = 0; n < COLUMNS; n++) {

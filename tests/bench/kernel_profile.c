@@ -14,6 +14,7 @@
 
 #include "error.h"
 #include "gpu_error.h"
+#include "layer.h"
 #include "model.h"
 #include "peaks.h"
 #include "repack.h"
@@ -55,14 +56,42 @@ static struct work matrix_work(const char *what, const struct weight *w, uint32_
     };
 }
 
-static uint32_t matrices_of_layer(const struct layer_weights *w, uint32_t rows, struct work *out)
+static uint32_t matrices_after(const struct layer_weights *w, uint32_t rows, struct work *out)
 {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < w->n_qkv; i++) out[n++] = matrix_work("q, k, v", &w->qkv[i], 1, rows);
-    out[n++] = matrix_work("o", &w->o, 1, rows);
-    out[n++] = matrix_work("gate, up", &w->gate, 2, rows);
-    out[n++] = matrix_work("down", &w->down, 1, rows);
-    return n;
+    out[0] = matrix_work("o", &w->o, 1, rows);
+    out[1] = matrix_work("gate, up", &w->gate, 2, rows);
+    out[2] = matrix_work("down", &w->down, 1, rows);
+    return 3;
+}
+
+static uint32_t matrices_before(const struct layer_weights *w, uint32_t rows, struct work *out)
+{
+    for (uint32_t i = 0; i < w->n_qkv; i++) out[i] = matrix_work("q, k, v", &w->qkv[i], 1, rows);
+    return w->n_qkv;
+}
+
+/* Of the products that a segment has a dispatch for. With a tail, which has those after attention
+ * and those before the next one, this is only what no tail has before the layer's attention. */
+static uint32_t matrices_of_layer(const struct forward *f, uint32_t l, uint32_t rows,
+                                  struct work *out)
+{
+    const struct layer_weights *w = &f->weights->layers[l];
+    const bool before = l == 0 || !layer_has_tail(f, l - 1, rows);
+    const uint32_t n = before ? matrices_before(w, rows, out) : 0;
+    return layer_has_tail(f, l, rows) ? n : n + matrices_after(w, rows, out + n);
+}
+
+static struct work tail_work(const struct forward *f, uint32_t l)
+{
+    const struct layer_weights *w = &f->weights->layers[l];
+    struct work parts[MOST_MATRICES], all = {"o to q, k, v", 0, 0};
+    uint32_t n = matrices_after(w, 1, parts);
+    if (l + 1 < f->h.n_layers) n += matrices_before(w + 1, 1, parts + n);
+    for (uint32_t i = 0; i < n; i++) {
+        all.bytes += parts[i].bytes;
+        all.flops += parts[i].flops;
+    }
+    return all;
 }
 
 /* K and V of a sequence are read once, whatever the number of its rows. */
@@ -121,7 +150,7 @@ static struct group *group_of(struct profile *p, const char *what, const char *k
 /* The segment's matrices come in the order of the list. Where there are more dispatches (one for
  * each binding) or fewer (fused ones), the work is shared out among them under one name. */
 static void read_times(struct profile *p, struct gpu_commands *c, const struct work *matrices,
-                       uint32_t n_matrices)
+                       uint32_t n_matrices, const struct work *tail)
 {
     uint32_t n = gpu_commands_count(c), n_dispatches = 0, next = 0;
     struct work all = {n_matrices == 1 ? matrices[0].what : "matrices", 0, 0};
@@ -134,9 +163,10 @@ static void read_times(struct profile *p, struct gpu_commands *c, const struct w
     }
     for (uint32_t i = 0; i < n; i++) {
         const char *kernel = gpu_commands_time(c, i, &nanoseconds);
-        struct work work = !is_matrix(kernel)           ? small_work(p, kernel)
-                           : n_dispatches == n_matrices ? matrices[next++]
-                                                        : all;
+        struct work work = strncmp(kernel, "tail", 4) == 0 ? *tail
+                           : !is_matrix(kernel)            ? small_work(p, kernel)
+                           : n_dispatches == n_matrices    ? matrices[next++]
+                                                           : all;
         struct group *g = group_of(p, work.what, kernel);
         g->seconds[p->n_runs] += nanoseconds * 1e-9;
         if (p->n_runs) continue;
@@ -151,11 +181,13 @@ static void read_step(struct profile *p)
     const struct plan *layers = &p->f.layers[p->bucket], *head = &p->f.heads[p->output_bucket];
     struct work matrices[MOST_MATRICES];
     for (uint32_t l = 0; l < layers->n_segments; l++) {
-        uint32_t n = matrices_of_layer(&p->f.weights->layers[l], p->rows, matrices);
-        read_times(p, layers->segments[l], matrices, n);
+        const uint32_t n = matrices_of_layer(&p->f, l, p->rows, matrices);
+        const struct work tail = tail_work(&p->f, l);
+        read_times(p, layers->segments[l], matrices, n, &tail);
     }
     matrices[0] = matrix_work("output", &p->f.weights->output, 1, p->sequences);
-    for (uint32_t i = 0; i < head->n_segments; i++) read_times(p, head->segments[i], matrices, 1);
+    for (uint32_t i = 0; i < head->n_segments; i++)
+        read_times(p, head->segments[i], matrices, 1, NULL);
 }
 
 /* ---- steps ---- */
