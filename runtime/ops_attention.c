@@ -301,7 +301,7 @@ bool ops_attends_at_once(const struct ops *ops, const struct attention_shape *s,
     const uint32_t words = divide_up(s->head_dim / kv_units[s->kv].values, h.lanes);
     return n_rows == 1 && !ops->apart && !s->latent && !s->turned_each && s->kv <= LLM_KV_F32 &&
            (!s->rope_neox || s->rope_dim % 8 == 0) && (!ops->texels || words <= MOST_KEPT) &&
-           s->n_kv_heads * h.split <= OPS_COUNTERS && ops->info->bindings >= ATTEND_BUFFERS;
+           s->n_kv_heads * h.split < OPS_COUNTERS && ops->info->bindings >= ATTEND_BUFFERS;
 }
 
 /* The bits of TERMS in fresh.glsl. */

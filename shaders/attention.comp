@@ -72,6 +72,9 @@ const int TOGETHER = 8; // positions whose values are read before they are used
 const int TOGETHER = 1;
 #endif
 
+// What the workgroup has: a group of positions, of those that the rows see, and a part of the heads.
+uint own_group, column;
+
 // The rows, and the first and the last position that each sees.
 uint first_row, n_rows, table;
 uvec2 seen[ROWS];
@@ -322,7 +325,7 @@ void leave(uint begin, uint head, state whole[QUERIES])
 // Of heads `head` and following, over the group of positions that begins with piece `begin`.
 void attend(uint begin, uint head)
 {
-    uint lane = gl_LocalInvocationID.x, kv_head = gl_WorkGroupID.y / uint(SPLIT);
+    uint lane = gl_LocalInvocationID.x, kv_head = column / uint(SPLIT);
     load_q(head);
 
     state whole[QUERIES];
@@ -403,13 +406,13 @@ void attend_rows()
         least = min(least, seen[r].x);
         most = max(most, seen[r].y);
     }
-    uint group = least / GROUP + gl_WorkGroupID.x;
+    uint group = least / GROUP + own_group;
     if (group > most / GROUP) return;
 #ifdef ROW
     turn_own_of(group);
 #endif
     for (int part = 0; part < PARTS; part++)
-        attend(group * (GROUP / PIECE), (gl_WorkGroupID.y * uint(PARTS) + uint(part)) * uint(HEADS));
+        attend(group * (GROUP / PIECE), (column * uint(PARTS) + uint(part)) * uint(HEADS));
 #ifdef ROW
     const uint n_groups = groups_of_row();
     if (n_groups > 1 && is_last(n_groups)) merge_all(n_groups);
@@ -418,7 +421,12 @@ void attend_rows()
 
 void main()
 {
-    if (gl_WorkGroupID.y >= a.n_kv_heads * uint(SPLIT)) return; // other layers have more
+    own_group = gl_WorkGroupID.x;
+    column = gl_WorkGroupID.y;
+#if defined(ROW) && defined(TEXELS)
+    draw();
+#endif
+    if (column >= a.n_kv_heads * uint(SPLIT)) return; // other layers have more
 #ifdef ROW
     first_row = 0;
     uint end = 1;

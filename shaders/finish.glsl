@@ -78,13 +78,27 @@ void finish(uint head, uint own, uint n, state whole)
 
 uint groups_of_row() { return seen[0].y / GROUP - seen[0].x / GROUP + 1; }
 
+#ifdef TEXELS
+// llvmpipe gives each thread half of the workgroups, one behind the other: these take the groups of positions in the
+// order in which they begin, so that the last group, which is not full, is not all in one half.
+void draw()
+{
+    const uint all = gl_NumWorkGroups.x * gl_NumWorkGroups.y, drawn = gl_NumWorkGroups.y;
+    uint n = 0;
+    if (gl_LocalInvocationID.x == 0) n = atomicAdd(finished[drawn], 1u);
+    n = subgroupShuffle(n, 0u);
+    if (n + 1 == all && gl_LocalInvocationID.x == 0) finished[drawn] = 0u;
+    own_group = n / gl_NumWorkGroups.y;
+    column = n % gl_NumWorkGroups.y;
+}
+#endif
+
 // Whether all others of the row's groups have left their results.
 #ifndef SHUFFLE
 shared uint finished_before;
 #endif
 bool is_last(uint groups)
 {
-    const uint column = gl_WorkGroupID.y;
     memoryBarrierBuffer();
 #ifdef SHUFFLE
     uint n = 0;
@@ -129,5 +143,5 @@ void merge_groups(uint head, uint n, uint groups)
 void merge_all(uint groups)
 {
     const uint all = uint(PARTS * HEADS);
-    for (uint i = 0; i < all; i += uint(ABREAST)) merge_groups(gl_WorkGroupID.y * all + i, min(all - i, uint(ABREAST)), groups);
+    for (uint i = 0; i < all; i += uint(ABREAST)) merge_groups(column * all + i, min(all - i, uint(ABREAST)), groups);
 }

@@ -95,9 +95,9 @@ vec4 value_four(uint at, uint d, float scale) { return normed_four(0, at, d, sca
 // head writes them to the cache.
 void turn_own_of(uint group)
 {
-    const uint own = rows[0].y, position = own % PIECE, kv_head = gl_WorkGroupID.y / uint(SPLIT);
+    const uint own = rows[0].y, position = own % PIECE, kv_head = column / uint(SPLIT);
     if (own / GROUP != group) return;
-    const bool stores = gl_WorkGroupID.y % uint(SPLIT) == 0;
+    const bool stores = column % uint(SPLIT) == 0;
     const uint page = pages[table + own / PIECE] * a.n_kv_heads + kv_head;
     const uint at = h.k + kv_head * uint(HEAD_DIM), v_at = h.v + kv_head * uint(V_DIM), second = KV == 0 ? 4 : 0;
     float scale = scale_of_head(true, at, HEAD_DIM), v_scale = scale_of_head(V_NORM, v_at, V_DIM);
