@@ -19,9 +19,9 @@ layout(constant_id = 2) const int SPINS = 0;      // that a workgroup waits in a
 layout(constant_id = 3) const int MOST_BLOCKS = 0; // after so many it draws no more: llvmpipe ends long loops
 const int COLUMNS = 1, MATRICES = 1;
 
-WORDS(0, first);                                              // all matrices
-WORDS(1, x);                                                  // what the phases leave, see below
-layout(std430, binding = 2) coherent buffer Made { vec4 made[]; }; // the same
+WORDS(0, first);                                                         // all matrices
+layout(binding = 1, rgba32ui) uniform coherent readonly uimageBuffer x; // what the phases leave, see below
+layout(std430, binding = 2) coherent buffer Made { vec4 made[]; };       // the same
 layout(std430, binding = 3) readonly buffer In { vec4 x_in[]; };
 layout(std430, binding = 4) writeonly buffer Out { vec4 x_out[]; };
 layout(std430, binding = 5) readonly buffer Gain { vec4 gain[]; };
@@ -141,7 +141,7 @@ void make(uint task)
     const bool is_norm = phase == NORM || phase == NEXT_NORM;
     if (!is_norm) make_tile(phase, task - first_task(phase));
     if (is_norm) make_norm(phase, a.dim * 8);
-    memoryBarrierBuffer();
+    memoryBarrier();
     if (lane == 0 && atomicExchange(tasks[IS_DONE + task], 1u) == 0u) atomicAdd(tasks[DONE + phase], 1u);
 }
 
@@ -154,7 +154,7 @@ bool is_ready(uint task)
     const uint n = tasks_of(phase - 1);
     bool ready = count(DONE + phase - 1, 0) == n;
     for (; !ready && spins < SPINS; spins++) ready = count(DONE + phase - 1, 0) == n;
-    memoryBarrierBuffer();
+    memoryBarrier();
     return ready;
 }
 

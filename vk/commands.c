@@ -165,7 +165,7 @@ static enum gpu_status commands_set_pool(struct gpu_commands *c, struct gpu_erro
         .poolSizeCount = 2,
         .pPoolSizes =
             (VkDescriptorPoolSize[]){{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, POOL_DESCRIPTORS},
-                                     {VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, POOL_DESCRIPTORS}},
+                                     {VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER, POOL_DESCRIPTORS}},
     };
     TRY_DEVICE(device, error,
                device->vk.CreateDescriptorPool(device->handle, &info, NULL,
@@ -234,7 +234,7 @@ static enum gpu_status commands_set(struct gpu_commands *c, const struct gpu_ker
         };
         if (!(kernel->texels >> i & 1)) continue;
         TRY(commands_view(c, kernel, &buffers[i], &views[i], error));
-        writes[i].descriptorType = VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER;
+        writes[i].descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER;
         writes[i].pTexelBufferView = &views[i];
     }
     device->vk.UpdateDescriptorSets(device->handle, kernel->n_buffers, writes, 0, NULL);

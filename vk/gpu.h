@@ -166,7 +166,7 @@ struct gpu_kernel_desc {
     size_t spirv_size;  /* bytes */
     uint32_t n_buffers; /* storage buffers, set 0, bindings 0.. */
     uint32_t written;   /* bit per binding that it writes */
-    uint32_t texels;    /* bit per binding that it reads as a uniform texel buffer of
+    uint32_t texels;    /* bit per binding that it reads as a storage texel buffer of
                            R32G32B32A32_UINT, not as storage */
     uint32_t push_size; /* bytes */
     uint32_t n_spec;    /* specialization constants, ids 0.. */
