@@ -19,15 +19,15 @@ layout(constant_id = 2) const int SPINS = 0;      // that a workgroup waits in a
 layout(constant_id = 3) const int MOST_BLOCKS = 0; // after so many it draws no more: llvmpipe ends long loops
 const int COLUMNS = 1, MATRICES = 1;
 
-WORDS(0, first);                                                         // all matrices
-layout(binding = 1, rgba32ui) uniform coherent readonly uimageBuffer x; // what the phases leave, see below
-layout(std430, binding = 2) coherent buffer Made { vec4 made[]; };       // the same
-layout(std430, binding = 3) readonly buffer In { vec4 x_in[]; };
+WORDS(0, first); // all matrices
+layout(binding = 1, rgba32ui) uniform coherent readonly uimageBuffer x;      // what the phases leave, see below
+layout(std430, binding = 2) coherent writeonly buffer Made { vec4 made[]; }; // the same
+WORDS(3, x_in);
 layout(std430, binding = 4) writeonly buffer Out { vec4 x_out[]; };
-layout(std430, binding = 5) readonly buffer Gain { vec4 gain[]; };
-layout(std430, binding = 6) readonly buffer NextGain { vec4 next_gain[]; };
+WORDS(5, gain);
+WORDS(6, next_gain);
 layout(std430, binding = 7) writeonly buffer Qkv { vec4 qkv[]; };
-layout(std430, binding = 8) coherent buffer Tasks { uint tasks[]; }; // 0 before and after
+layout(std430, binding = 8) coherent buffer Tasks { uint tasks[]; };         // 0 before and after
 layout(push_constant) uniform Push { tail_args a; };
 #define ACT(i) a.act[i]
 #include "activation.glsl"
@@ -110,9 +110,20 @@ void make_tile(uint phase, uint tile)
 
 // x as it was and what has been added to it.
 bool is_next;
-vec4 sum_of_x(uint i) { return is_next ? made[down_at() + i] + made[middle_at() + i] : made[o_at() + i] + x_in[i]; }
+vec4 sum_of_x(uint i)
+{
+    uvec4 before = WORD(x_in, i);
+    if (is_next) before = WORD(x, middle_at() + i);
+    return uintBitsToFloat(WORD(x, (is_next ? down_at() : o_at()) + i)) + uintBitsToFloat(before);
+}
+vec4 gain_of_x(uint i)
+{
+    uvec4 g = WORD(gain, i);
+    if (is_next) g = WORD(next_gain, i);
+    return uintBitsToFloat(g);
+}
 #define NORM_IN(i) sum_of_x(i)
-#define NORM_GAIN(i) (is_next ? next_gain[i] : gain[i])
+#define NORM_GAIN(i) gain_of_x(i)
 #include "norm.glsl"
 
 void make_norm(uint phase, uint chunks)
@@ -158,14 +169,23 @@ bool is_ready(uint task)
     return ready;
 }
 
+// The first task of the first phase that has some to do; none, if others have done the one at hand, too.
+uint first_missing()
+{
+    uint phase = 0;
+    while (phase < PHASES && count(DONE + phase, 0) == tasks_of(phase)) phase++;
+    return first_task(phase);
+}
+
 void main()
 {
     lane = gl_LocalInvocationID.x;
     const uint all = first_task(PHASES);
     uint task = count(DRAWN, 1);
     for (uint done = 0; task < all;) {
-        [[dont_unroll]] for (uint t = is_ready(task) ? task : 0; t <= task; t++) {
-            if (t == task || count(IS_DONE + t, 0) == 0) make(t);
+        [[dont_unroll]] for (uint t = is_ready(task) ? task : first_missing(); t <= task; t++) {
+            while (t < task && count(IS_DONE + t, 0) != 0) t++;
+            make(t);
         }
         done += blocks_of(phase_of(task));
         if (done >= uint(MOST_BLOCKS)) break;
