@@ -158,20 +158,34 @@ static bool is_plain(const struct forward *f, uint32_t l)
     const struct attention_shape s = forward_shape(f, l);
     return !f->h.parallel && !f->h.norms_after && !f->h.centered && !s.latent &&
            s.v_dim % 32 == 0 && !w->experts.router.buffer && w->gate.buffer &&
-           w->attn_norm.buffer && w->ffn_norm.buffer && !w->attn_post.buffer &&
-           !w->ffn_post.buffer && w->n_qkv == 1;
+           w->attn_norm.buffer && w->ffn_norm.buffer && !w->attn_norm_bias.buffer &&
+           !w->ffn_norm_bias.buffer && !w->attn_post.buffer && !w->ffn_post.buffer && w->n_qkv == 1;
+}
+
+/* All of it but where x lies. */
+static struct tail tail_of(const struct forward *f, uint32_t l)
+{
+    const struct layer_weights *w = &f->weights->layers[l];
+    const bool is_last = l + 1 == f->h.n_layers;
+    return (struct tail){
+        .o = &w->o,
+        .gate = &w->gate,
+        .up = &w->up,
+        .down = &w->down,
+        .qkv = is_last ? NULL : w[1].qkv,
+        .activation = &f->h.kinds[l].activation,
+        .gain = &w->ffn_norm,
+        .next_gain = is_last ? &w->ffn_norm : &w[1].attn_norm,
+        .eps = f->h.norm_eps,
+        .made = &f->tail,
+        .qkv_out = &f->qkv,
+    };
 }
 
 static bool fits_tail(const struct forward *f, uint32_t l)
 {
-    const struct layer_weights *w = &f->weights->layers[l];
-    const bool is_last = l + 1 == f->h.n_layers;
-    const struct tail t = {.o = &w->o,
-                           .gate = &w->gate,
-                           .up = &w->up,
-                           .down = &w->down,
-                           .qkv = is_last ? NULL : w[1].qkv};
-    return is_plain(f, l) && (is_last || is_plain(f, l + 1)) && ops_tail_fits(f->ops, &t);
+    const struct tail t = tail_of(f, l);
+    return is_plain(f, l) && (!t.qkv || is_plain(f, l + 1)) && ops_tail_fits(f->ops, &t);
 }
 
 /* A tail does not write the x that it reads: there is one only where another one is before or after
@@ -185,23 +199,9 @@ bool layer_has_tail(const struct forward *f, uint32_t l, uint32_t n_rows)
 static llm_status record_tail(struct forward *f, struct gpu_commands *c, uint32_t l,
                               struct llm_error *error)
 {
-    const struct layer_weights *w = &f->weights->layers[l];
-    const bool is_last = l + 1 == f->h.n_layers;
-    const struct tail t = {
-        .o = &w->o,
-        .gate = &w->gate,
-        .up = &w->up,
-        .down = &w->down,
-        .qkv = is_last ? NULL : w[1].qkv,
-        .activation = &f->h.kinds[l].activation,
-        .gain = &w->ffn_norm,
-        .next_gain = is_last ? &w->ffn_norm : &w[1].attn_norm,
-        .eps = f->h.norm_eps,
-        .made = &f->tail,
-        .qkv_out = &f->qkv,
-        .x_in = row_of_x(f, l > 0 && layer_has_tail(f, l - 1, 1), l),
-        .x_out = row_of_x(f, !is_last && layer_has_tail(f, l + 1, 1), l + 1),
-    };
+    struct tail t = tail_of(f, l);
+    t.x_in = row_of_x(f, l > 0 && layer_has_tail(f, l - 1, 1), l);
+    t.x_out = row_of_x(f, t.qkv && layer_has_tail(f, l + 1, 1), l + 1);
     return ops_tail(f->ops, c, &t, error);
 }
 

@@ -1,7 +1,6 @@
 /* What follows attention in a layer, for a single row, in one dispatch: where the wakening of a
  * software device's threads costs more than what they do between two barriers. */
 #include "args.h"
-#include "check.h"
 #include "error.h"
 #include "ops_impl.h"
 #include "repack.h"

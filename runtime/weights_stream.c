@@ -155,17 +155,14 @@ llm_status loader_share(struct loader *ld, uint64_t size, enum gpu_memory memory
 
 /* In the shared buffer, if that has room. */
 static llm_status take_place(struct loader *ld, uint64_t size, enum gpu_memory memory,
-                             struct weight *out, struct llm_error *error)
+                             struct gpu_buffer **out, uint64_t *offset, struct llm_error *error)
 {
-    struct gpu_buffer *buffer = ld->shared;
-    out->offset = ld->shared_used;
-    if (!buffer || buffer->memory != memory || size > buffer->size - ld->shared_used) {
-        out->offset = 0;
-        TRY(take_buffer(ld, size, memory, &buffer, error));
-    } else {
-        ld->shared_used += aligned(size);
-    }
-    out->buffer = buffer;
+    *out = ld->shared;
+    *offset = 0;
+    if (!*out || (*out)->memory != memory || size > (*out)->size - ld->shared_used)
+        return take_buffer(ld, size, memory, out, error);
+    *offset = ld->shared_used;
+    ld->shared_used += aligned(size);
     return LLM_OK;
 }
 
@@ -179,8 +176,9 @@ llm_status loader_matrix(struct loader *ld, const struct gguf_tensor *const *par
         size += loader_matrix_size(parts[i]);
         out->rows += (uint32_t)parts[i]->dims[1];
     }
-    TRY(take_place(ld, size, memory, out, error));
-    struct gpu_buffer *buffer = &ld->w->buffers[out->buffer - ld->w->buffers];
+    struct gpu_buffer *buffer;
+    TRY(take_place(ld, size, memory, &buffer, &out->offset, error));
+    out->buffer = buffer;
     uint64_t at = out->offset;
     for (uint32_t i = 0; i < n; i++) {
         TRY(loader_stream(ld, parts[i], buffer, at, error));
