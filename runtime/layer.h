@@ -7,8 +7,9 @@
  *
  *   y = post(x + o(attention(x)))         x = post(y + down(activation(up(y))))
  *
- * and y lies in the buffer `normed`. Each sublayer also makes the norm that comes
- * after it, because that may cost no dispatch (ops_matrix_norm). */
+ * and y lies in the buffer `normed`. Each sublayer also makes the norm that comes after it, because
+ * that may cost no dispatch (ops_matrix_norm). For a single row all from o to the next layer's q, k
+ * and v may be one dispatch (ops_tail). */
 #ifndef LAYER_H
 #define LAYER_H
 
