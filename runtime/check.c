@@ -48,22 +48,28 @@ llm_status check_floats(struct trial *b, uint32_t n, struct gpu_buffer **out,
     return LLM_OK;
 }
 
-llm_status check_weight(struct trial *b, enum quant_type type, uint32_t rows, uint32_t cols,
-                        struct weight *w, float **values, struct llm_error *error)
+llm_status check_weight_in(struct trial *b, const struct weight *w, float **values,
+                           struct llm_error *error)
 {
-    const struct quant_info *info = quant_info((uint32_t)type);
-    const size_t n = (size_t)rows * cols;
-    struct gpu_buffer *buffer;
+    const struct quant_info *info = quant_info((uint32_t)w->type);
+    const size_t n = (size_t)w->rows * w->cols;
     void *blocks = NULL;
     TRY(check_memory(b, n * sizeof(float), values, error));
     TRY(check_memory(b, n / info->block * info->block_size, &blocks, error));
     for (size_t i = 0; i < n; i++) (*values)[i] = check_random(b);
-    quant_encode(type, *values, blocks, n);
-    quant_decode(type, blocks, *values, n);
-    TRY(check_buffer(b, repack_size(type, rows, cols), GPU_MEMORY_READBACK, &buffer, error));
-    repack_tiles(type, cols, blocks, rows, buffer->map);
-    *w = (struct weight){.type = type, .rows = rows, .cols = cols, .buffer = buffer};
+    quant_encode(w->type, *values, blocks, n);
+    quant_decode(w->type, blocks, *values, n);
+    repack_tiles(w->type, w->cols, blocks, w->rows, (char *)w->buffer->map + w->offset);
     return LLM_OK;
+}
+
+llm_status check_weight(struct trial *b, enum quant_type type, uint32_t rows, uint32_t cols,
+                        struct weight *w, float **values, struct llm_error *error)
+{
+    struct gpu_buffer *buffer;
+    TRY(check_buffer(b, repack_size(type, rows, cols), GPU_MEMORY_READBACK, &buffer, error));
+    *w = (struct weight){.type = type, .rows = rows, .cols = cols, .buffer = buffer};
+    return check_weight_in(b, w, values, error);
 }
 
 /* The layouts: shaders/int.glsl, shaders/int8.glsl. */

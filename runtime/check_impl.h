@@ -9,7 +9,7 @@
 #include "kernels.h"
 #include "ops_impl.h"
 
-enum { CHECK_BUFFERS = 20, CHECK_MEMORY = 8, CHECK_ROWS = 96 /* of weights */ };
+enum { CHECK_BUFFERS = 20, CHECK_MEMORY = 12, CHECK_ROWS = 96 /* of weights */ };
 
 struct trial {
     struct ops *ops;
@@ -39,6 +39,9 @@ llm_status check_floats(struct trial *b, uint32_t n, struct gpu_buffer **out,
 /* Random weights on the device, and as the format has them in f32 (rows, cols). */
 llm_status check_weight(struct trial *b, enum quant_type type, uint32_t rows, uint32_t cols,
                         struct weight *w, float **values, struct llm_error *error);
+/* The same at w's place in its buffer, which the host sees, of w's type and shape. */
+llm_status check_weight_in(struct trial *b, const struct weight *w, float **values,
+                           struct llm_error *error);
 /* Rounds rows of floats to integers as the shaders do, in place. */
 void check_round(float *values, uint32_t n, enum values as);
 double check_value(const float *row, enum values values, uint32_t k);

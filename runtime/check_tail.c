@@ -22,9 +22,7 @@ struct problem {
 static llm_status make_matrices(struct trial *b, enum quant_type type, struct problem *p,
                                 struct llm_error *error)
 {
-    const struct quant_info *info = quant_info((uint32_t)type);
     struct gpu_buffer *buffer;
-    void *blocks = NULL;
     uint64_t size = 0;
     for (int i = 0; i < N_MATRICES; i++) {
         p->w[i] =
@@ -32,15 +30,9 @@ static llm_status make_matrices(struct trial *b, enum quant_type type, struct pr
         size += (repack_size(type, sizes[i][0], sizes[i][1]) + 255) / 256 * 256;
     }
     TRY(check_buffer(b, size, GPU_MEMORY_READBACK, &buffer, error));
-    TRY(check_memory(b, (size_t)HIDDEN * DIM / info->block * info->block_size, &blocks, error));
     for (int i = 0; i < N_MATRICES; i++) {
-        const size_t n = (size_t)sizes[i][0] * sizes[i][1];
-        TRY(check_memory(b, n * sizeof(float), &p->values[i], error));
-        for (size_t k = 0; k < n; k++) p->values[i][k] = check_random(b) / 8;
-        quant_encode(type, p->values[i], blocks, n);
-        quant_decode(type, blocks, p->values[i], n);
         p->w[i].buffer = buffer;
-        repack_tiles(type, sizes[i][1], blocks, sizes[i][0], (char *)buffer->map + p->w[i].offset);
+        TRY(check_weight_in(b, &p->w[i], &p->values[i], error));
     }
     return LLM_OK;
 }
@@ -53,6 +45,9 @@ static llm_status make(struct trial *b, const struct check *t, struct problem *p
     if (t->in) check_round(p->attended->map, HEADS, t->in);
     TRY(check_floats(b, 2 * DIM, &p->x, error));
     TRY(check_floats(b, 2 * DIM, &p->gains, error));
+    for (uint32_t i = 0; i < 2 * DIM;
+         i++) /* as small as a model's gates are, or few numbers count */
+        ((float *)p->gains->map)[i] /= 8;
     TRY(check_buffer(b, ops_tail_size(HEADS, DIM, HIDDEN), GPU_MEMORY_READBACK, &p->made, error));
     return check_buffer(b, QKV_ROWS * sizeof(float), GPU_MEMORY_READBACK, &p->qkv, error);
 }

@@ -328,8 +328,8 @@ static llm_status try_routers(struct run *r, struct llm_error *error)
     return try_other(r, &(struct check){.kind = CHECK_COMBINE}, "combine", error);
 }
 
-/* What follows attention, where one dispatch does it all. In f32 as a model is that is loaded so.
- */
+/* What follows attention, where one dispatch does it all; rounded as `in` says, or as precision
+ * "high" has it. */
 static llm_status try_tail(struct run *r, enum quant_type type, enum values in,
                            struct llm_error *error)
 {
