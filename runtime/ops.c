@@ -81,6 +81,7 @@ llm_status ops_create(struct ops **out, struct kernels *kernels, bool high, bool
     ops->texels = ops->info->texel_loads && ops->info->subgroup == 8 && ops->info->subgroup_shuffle;
     ops->flat = ops->info->no_unrolling;
     ops->patience = 16384; /* a millisecond, and a quarter of llvmpipe's limit of back-edges */
+    ops->stamina = 4096;
     ops->integers = high ? VALUES_F32 : integers_of(ops);
     *out = ops;
     return LLM_OK;

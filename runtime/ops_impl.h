@@ -37,10 +37,11 @@ struct ops {
     const struct profile *profile;
     bool texels;
     bool apart;                 /* the kernel of a row alone is wrong */
+    bool tail_apart;            /* that of a layer's tail is */
+    uint32_t patience, stamina; /* of its workgroups: how often they look for what they wait for;
+                                   blocks that they walk before they leave the rest to others */
     bool flat;                  /* the driver unrolls no loops */
     enum values integers;       /* that activations are rounded to where that is faster, or f32 */
-    bool tail_apart;            /* that of a layer's tail is wrong */
-    uint32_t patience;          /* of its workgroups: how often they look for what they wait for */
     struct gpu_buffer counters; /* of what workgroups have finished, 0 between dispatches */
     uint32_t forced;            /* for tests and measurements: way number forced - 1 */
     const struct alloc *alloc;

@@ -7,8 +7,10 @@
 
 enum {
     LANES = 8,
-    MOST_BLOCKS = 4096,
-    GROUPS = 8,  /* at least: threads take workgroups in equal shares, one may come late */
+    MOST_BLOCKS = 4096, /* of a row of weights */
+    /* Beyond those that all blocks want: threads take workgroups in equal shares, one may come
+     * late, and norms are work, too. */
+    SPARE_GROUPS = 8,
     COUNTERS = 8 /* and one for each task: tail.comp */
 };
 
@@ -92,7 +94,7 @@ llm_status ops_tail(struct ops *ops, struct gpu_commands *c, const struct tail *
                     struct llm_error *error)
 {
     const struct gpu_kernel *kernel;
-    const uint32_t spec[] = {LANES, t->activation->kind, ops->patience, MOST_BLOCKS};
+    const uint32_t spec[] = {LANES, t->activation->kind, ops->patience, ops->stamina};
     const enum module module = module_of(t->o->type, ops_values(ops, t->o));
     TRY(ops_kernel(ops, c, module, spec, sizeof spec / sizeof *spec, &kernel, error));
     if (!c) return LLM_OK;
@@ -121,7 +123,7 @@ llm_status ops_tail(struct ops *ops, struct gpu_commands *c, const struct tail *
         matrices,      all_of(t->made),    all_of(t->made),        t->x_in, t->x_out, *t->gain,
         *t->next_gain, all_of(t->qkv_out), all_of(&ops->counters),
     };
-    const uint32_t enough = (uint32_t)(blocks_of(t) / MOST_BLOCKS) + 1;
-    gpu_commands_dispatch(c, kernel, ranges, &args, enough > GROUPS ? enough : GROUPS, 1, 1);
+    const uint32_t groups = (uint32_t)(blocks_of(t) / ops->stamina) + SPARE_GROUPS;
+    gpu_commands_dispatch(c, kernel, ranges, &args, groups, 1, 1);
     return LLM_OK;
 }

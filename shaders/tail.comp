@@ -15,8 +15,8 @@
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const int ACTIVATION = 0;
-layout(constant_id = 2) const int SPINS = 0;      // that a workgroup waits in all
-layout(constant_id = 3) const int MOST_BLOCKS = 0; // after so many it draws no more: llvmpipe ends long loops
+layout(constant_id = 2) const int SPINS = 0;   // that a workgroup waits in all
+layout(constant_id = 3) const int STAMINA = 0; // blocks after which it draws no more: llvmpipe ends long loops
 const int COLUMNS = 1, MATRICES = 1;
 
 WORDS(0, first); // all matrices
@@ -188,7 +188,7 @@ void main()
             make(t);
         }
         done += blocks_of(phase_of(task));
-        if (done >= uint(MOST_BLOCKS)) break;
+        if (done >= uint(STAMINA)) break;
         task = count(DRAWN, 1);
     }
     if (count(ENDED, 1) + 1u != gl_NumWorkGroups.x) return;

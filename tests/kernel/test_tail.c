@@ -1,5 +1,5 @@
 /* What follows a layer's attention in one dispatch beside the separate ones: the same bits, however
- * long a workgroup waits for the others. */
+ * long a workgroup waits for the others and however much it does. */
 #include "bench.h"
 
 #include <stdlib.h>
@@ -151,7 +151,9 @@ static void compute_together(struct bench *b, struct layer *l, const struct tail
 
 static void try_type(struct bench *b, enum quant_type type)
 {
-    const uint32_t patience[] = {b->ops->patience, 0, 3};
+    const struct {
+        uint32_t patience, stamina;
+    } ways[] = {{b->ops->patience, b->ops->stamina}, {0, b->ops->stamina}, {3, 16}};
     struct layer l;
     make(b, &l, type);
     const struct tail whole = tail_of(&l, false), last = tail_of(&l, true);
@@ -159,13 +161,15 @@ static void try_type(struct bench *b, enum quant_type type)
         attend(b, &l, l.attended);
         compute_apart(b, &l);
         for (int i = 0; i < 3; i++) {
-            b->ops->patience = patience[i];
+            b->ops->patience = ways[i].patience;
+            b->ops->stamina = ways[i].stamina;
             for (int run = 0; run < RUNS; run++) {
                 compute_together(b, &l, &whole);
                 compute_together(b, &l, &last);
             }
         }
-        b->ops->patience = patience[0];
+        b->ops->patience = ways[0].patience;
+        b->ops->stamina = ways[0].stamina;
     }
     drop(b, &l);
 }
